@@ -1,0 +1,262 @@
+//! Every key, its default, and why. The commented sample under `packaging/` is generated from
+//! the doc comments' twin in `sample.rs`; a test holds the two together.
+
+use std::{path::PathBuf, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use super::duration;
+
+/// The whole configuration, as written in TOML. Unknown keys are refused.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The daemon as a process.
+    pub daemon: Daemon,
+    /// The gRPC face towards the kubelet.
+    pub cri: Cri,
+    /// The interLink server, and how it is talked to.
+    pub interlink: InterLink,
+    /// How containers become jobs, and how jobs are watched.
+    pub jobs: Jobs,
+    /// Container logs.
+    pub logs: Logs,
+    /// What pods look like on this node and over there.
+    pub pods: Pods,
+    /// Images.
+    pub images: Images,
+}
+
+/// `[daemon]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Daemon {
+    /// The CRI socket. Not `.../run/crio/crio.sock`: the kubelet treats that name specially.
+    pub socket: PathBuf,
+    /// Group that may use the socket beside root; unset leaves the daemon's own.
+    pub socket_group: Option<String>,
+    /// Where state is kept. Must be on a local disk.
+    pub state_dir: PathBuf,
+    /// `off`, `error`, `warn`, `info`, `debug`, `trace`, or an env_logger filter.
+    pub log_level: String,
+    /// How long a clean stop may take before it is cut short.
+    #[serde(with = "duration")]
+    pub shutdown_timeout: Duration,
+}
+
+impl Default for Daemon {
+    fn default() -> Self {
+        Self {
+            socket: "/run/interlink-cri/interlink-cri.sock".into(),
+            socket_group: None,
+            state_dir: "/var/lib/interlink-cri".into(),
+            log_level: "info".to_owned(),
+            shutdown_timeout: Duration::from_secs(20),
+        }
+    }
+}
+
+/// `[cri]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Cri {
+    /// Threads that handle CRI calls.
+    pub handler_threads: usize,
+    /// Calls that may wait for a handler; one more is refused with RESOURCE_EXHAUSTED.
+    pub queue_length: usize,
+    /// Largest gRPC message in bytes, in and out. The kubelet accepts no more than 16 MiB.
+    pub max_message_bytes: usize,
+    /// Runtime handlers that pods may ask for beside the default one (RuntimeClass `handler`).
+    pub runtime_handlers: Vec<String>,
+    /// Event subscribers that fall this many events behind are cut off.
+    pub event_backlog: usize,
+}
+
+impl Default for Cri {
+    fn default() -> Self {
+        Self {
+            handler_threads: 8,
+            queue_length: 512,
+            max_message_bytes: 16 << 20,
+            runtime_handlers: Vec::new(),
+            event_backlog: 1024,
+        }
+    }
+}
+
+/// `[interlink]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct InterLink {
+    /// `http://HOST:PORT`, `https://HOST:PORT` or `unix:///PATH`. Unset: jobs wait.
+    pub url: Option<String>,
+    /// File with a bearer token; read again when it changes.
+    pub token_file: Option<PathBuf>,
+    /// PEM file with the authorities to trust instead of the usual public ones.
+    pub ca_file: Option<PathBuf>,
+    /// PEM file with the client certificate chain; needs `client_key_file`.
+    pub client_cert_file: Option<PathBuf>,
+    /// PEM file with the client certificate's key.
+    pub client_key_file: Option<PathBuf>,
+    /// Threads that submit and cancel jobs and complete logs.
+    pub workers: usize,
+    /// Limit for making a connection.
+    #[serde(with = "duration")]
+    pub connect_timeout: Duration,
+    /// Limit for a whole call other than /create and a followed log.
+    #[serde(with = "duration")]
+    pub request_timeout: Duration,
+    /// Limit for /create. The server itself waits 120 s for its plugin.
+    #[serde(with = "duration")]
+    pub create_timeout: Duration,
+    /// Largest reply in bytes, followed logs apart.
+    pub max_reply_bytes: u64,
+    /// First and shortest pause before a failed call is tried again; it doubles from there.
+    #[serde(with = "duration")]
+    pub retry_min: Duration,
+    /// Longest pause before a failed call is tried again.
+    #[serde(with = "duration")]
+    pub retry_max: Duration,
+    /// How often a 500 answer to a submission is tried again before the job fails for good.
+    /// Plugins answer 500 for what can pass and for what cannot.
+    pub server_error_retries: u32,
+    /// After a submission that may or may not have been acted upon: how long the plugin must go
+    /// on denying the job before it is submitted again. The SLURM plugin asks squeue at most
+    /// every 10 s and may leave out a fresh pod until then.
+    #[serde(with = "duration")]
+    pub unsure_grace: Duration,
+    /// How often reachability is checked with /pinglink.
+    #[serde(with = "duration")]
+    pub ping_interval: Duration,
+    /// Unset: an unreachable interLink shows only as a condition. Set: after this long it also
+    /// clears NetworkReady, and the node takes no new pods until it is back.
+    #[serde(with = "duration::option")]
+    pub not_ready_after: Option<Duration>,
+}
+
+impl Default for InterLink {
+    fn default() -> Self {
+        Self {
+            url: None,
+            token_file: None,
+            ca_file: None,
+            client_cert_file: None,
+            client_key_file: None,
+            workers: 4,
+            connect_timeout: Duration::from_secs(10),
+            request_timeout: Duration::from_secs(30),
+            create_timeout: Duration::from_secs(150),
+            max_reply_bytes: 32 << 20,
+            retry_min: Duration::from_secs(1),
+            retry_max: Duration::from_secs(300),
+            server_error_retries: 3,
+            unsure_grace: Duration::from_secs(30),
+            ping_interval: Duration::from_secs(15),
+            not_ready_after: None,
+        }
+    }
+}
+
+/// `[jobs]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Jobs {
+    /// Containers of a pod that start within this time of each other travel as one job.
+    #[serde(with = "duration")]
+    pub quiet_period: Duration,
+    /// Pause between status polls while something starts or stops.
+    #[serde(with = "duration")]
+    pub poll_min: Duration,
+    /// Pause between status polls while all is quiet.
+    #[serde(with = "duration")]
+    pub poll_max: Duration,
+    /// Jobs in one /status call.
+    pub poll_batch: usize,
+    /// Polls in a row that must miss a job before it counts as lost...
+    pub lost_polls: u32,
+    /// ...and how long it must have been missing.
+    #[serde(with = "duration")]
+    pub lost_grace: Duration,
+    /// Memory limit given to containers that have none, as a quantity: the SLURM plugin takes
+    /// a missing one for 1 MB.
+    pub default_memory: Option<String>,
+}
+
+impl Default for Jobs {
+    fn default() -> Self {
+        Self {
+            quiet_period: Duration::from_millis(500),
+            poll_min: Duration::from_secs(1),
+            poll_max: Duration::from_secs(10),
+            poll_batch: 200,
+            lost_polls: 5,
+            lost_grace: Duration::from_secs(120),
+            default_memory: None,
+        }
+    }
+}
+
+/// `[logs]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Logs {
+    /// Threads that each follow one running container's log; beyond them logs are polled.
+    pub followers: usize,
+    /// Pause between two polls of a log that no thread follows.
+    #[serde(with = "duration")]
+    pub poll_interval: Duration,
+    /// How long the rest of a log may take to fetch when its container has ended.
+    #[serde(with = "duration")]
+    pub complete_timeout: Duration,
+}
+
+impl Default for Logs {
+    fn default() -> Self {
+        Self {
+            followers: 16,
+            poll_interval: Duration::from_secs(5),
+            complete_timeout: Duration::from_secs(15),
+        }
+    }
+}
+
+/// `[pods]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Pods {
+    /// The kubelet's root directory, below which it puts volumes.
+    pub kubelet_root: PathBuf,
+    /// What to do with a volume that cannot travel.
+    pub unsupported_volumes: Unsupported,
+}
+
+impl Default for Pods {
+    fn default() -> Self {
+        Self { kubelet_root: "/var/lib/kubelet".into(), unsupported_volumes: Unsupported::Refuse }
+    }
+}
+
+/// What to do with what cannot travel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Unsupported {
+    /// The container is refused, with a message that names it.
+    Refuse,
+    /// It is left out, with a warning in the daemon's log.
+    Skip,
+}
+
+/// `[images]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Images {
+    /// The user that images are reported to have, so that runAsNonRoot pods pass the kubelet's
+    /// check although nobody looked into the image; 0 reports none.
+    pub uid: u32,
+}
+
+impl Default for Images {
+    fn default() -> Self {
+        Self { uid: 65532 }
+    }
+}

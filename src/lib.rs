@@ -1,0 +1,47 @@
+//! interlink-cri: a Kubernetes container runtime whose containers run elsewhere.
+//!
+//! A kubelet speaks the Container Runtime Interface (CRI v1) to this daemon over a unix
+//! socket; the daemon turns pod sandboxes and containers into *jobs*, hands them over HTTP to
+//! an [interLink](https://github.com/interlink-hq/interLink) API server, and reports back what
+//! its plugins (SLURM, HTCondor, Docker, ...) say became of them.
+//!
+//! # The map
+//!
+//! A file imports from its own room and from the floors below; rooms on one floor do not know
+//! each other, and nothing imports upwards. `tests/architecture.rs` holds the code to that.
+//!
+//! ```text
+//! top  cli        commands and flags          daemon  builds the rooms, owns the threads
+//!  4   cri        the gRPC face               worker  submits, cancels, polls, follows logs
+//!      plugin     the local plugin, a house of its own (sees interlink::wire only)
+//!  3   store      the only owner of state     interlink  the HTTP client
+//!      logs       CRI log files               host    what the kubelet put on this node
+//!  2   convert    CRI -> Kubernetes pods      plan    state machines and schedules      (pure)
+//!  1   config     keys, defaults, checks
+//!  0   model      records, ids, time          proto   the generated CRI   telemetry   metrics
+//! ```
+//!
+//! One edge is forbidden besides: `cri` cannot see `interlink`. That is the first promise of
+//! the daemon, made visible: an answer to the kubelet cannot wait for a plugin, because the
+//! room that answers has no way to call one. It changes the store, and the store wakes the
+//! workers.
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+#![warn(clippy::unwrap_used, clippy::expect_used)]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+pub mod cli;
+pub mod config;
+pub mod convert;
+pub mod cri;
+pub mod daemon;
+pub mod host;
+pub mod interlink;
+pub mod logs;
+pub mod model;
+pub mod plan;
+pub mod plugin;
+pub mod proto;
+pub mod store;
+pub mod telemetry;
+pub mod worker;

@@ -1,0 +1,144 @@
+//! Containers: what never changes about one, and what does.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+
+use super::{ContainerId, Nanos, SandboxId};
+
+/// What `CreateContainer` was asked for. Never changes while the container exists, but for the
+/// resources in `config`, which `UpdateContainerResources` replaces.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Container {
+    /// The id that we gave.
+    pub id: ContainerId,
+    /// The sandbox that it belongs to.
+    pub sandbox_id: SandboxId,
+    /// Container name (`metadata.name`).
+    pub name: String,
+    /// Which attempt at this container it is (`metadata.attempt`).
+    pub attempt: u32,
+    /// The image as the user wrote it: what the remote side gets, and what people are shown.
+    pub image: String,
+    /// The image's one identity (see `convert::image_ref`).
+    pub image_id: String,
+    /// Labels, returned byte for byte.
+    pub labels: BTreeMap<String, String>,
+    /// Annotations, returned byte for byte: the kubelet restarts a container whose hash
+    /// annotation changed.
+    pub annotations: BTreeMap<String, String>,
+    /// Path of the log relative to the sandbox's log directory; empty when none was given.
+    pub log_path: String,
+    /// When the container was created; rises strictly within a pod, whatever the wall clock
+    /// does, because the kubelet takes the greatest as the latest.
+    pub created_at: Nanos,
+    /// The `ContainerConfig` as received, encoded. Kept beside the JSON on disk, not within.
+    #[serde(skip)]
+    pub config: Arc<[u8]>,
+}
+
+/// What changes about a container. The phase is derived from the times, each set once, so that
+/// a late or repeated answer cannot resurrect anything:
+///
+/// ```text
+///            start                    report              log complete
+///  CREATED ─────────► RUNNING ───────────────► (reported) ─────────────► EXITED
+///     │    started_at    │                      still RUNNING for the CRI   ▲ exit
+///     └──────────────────┴──────────────── stop, failure ───────────────────┘
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ContainerStatus {
+    /// When `StartContainer` succeeded; later, once it is known, when the remote run began.
+    #[serde(default)]
+    pub started_at: Option<Nanos>,
+    /// What the plugin last said of a container that has not ended.
+    #[serde(default)]
+    pub remote: Remote,
+    /// The end as the plugin reported it, not yet shown: log bytes must be on disk before a
+    /// container is EXITED, or `kubectl logs -f` loses the end.
+    #[serde(default)]
+    pub reported: Option<Exit>,
+    /// When the log was first owed its completion: the end was reported, or the container was
+    /// stopped. From here the time allowed for fetching the rest is counted.
+    #[serde(default)]
+    pub log_owed_since: Option<Nanos>,
+    /// All of the remote log that can be had is in the log file.
+    #[serde(default)]
+    pub log_complete: bool,
+    /// The end as the CRI shows it. Set once; the container is EXITED from here on.
+    #[serde(default)]
+    pub exit: Option<Exit>,
+}
+
+/// What the plugin says of a container that has not ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Remote {
+    /// Nothing yet: not submitted, or not answered for.
+    #[default]
+    Unknown,
+    /// Waiting in the remote queue.
+    Queued,
+    /// Running there, so its log can be followed.
+    Running,
+}
+
+/// How a container ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exit {
+    /// Exit code; 128 + signal where a signal ended it.
+    pub code: i32,
+    /// One CamelCase word: `Completed`, `Error`, `OOMKilled`, `SubmissionFailed`, `JobLost`...
+    pub reason: String,
+    /// Our own explanation. What the job itself said goes to `termination_message`, never to
+    /// both: the kubelet appends the termination-log file to this text.
+    pub message: String,
+    /// When it ended: never before it started, never in the future.
+    pub finished_at: Nanos,
+    /// What the job said at its end, bound for the termination-log file.
+    #[serde(default)]
+    pub termination_message: Option<String>,
+}
+
+/// A container's state as the CRI has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ContainerPhase {
+    /// `CONTAINER_CREATED`.
+    Created,
+    /// `CONTAINER_RUNNING`, also while the job waits in the remote queue.
+    Running,
+    /// `CONTAINER_EXITED`.
+    Exited,
+}
+
+impl ContainerStatus {
+    /// The state, derived from what is set.
+    pub fn phase(&self) -> ContainerPhase {
+        match (&self.exit, self.started_at) {
+            (Some(_), _) => ContainerPhase::Exited,
+            (None, Some(_)) => ContainerPhase::Running,
+            (None, None) => ContainerPhase::Created,
+        }
+    }
+
+    /// Whether the remote side may still have more to say about it: it was started, no end is
+    /// reported, and nobody stopped it.
+    pub fn is_live(&self) -> bool {
+        self.started_at.is_some() && self.reported.is_none() && self.exit.is_none()
+    }
+}
+
+/// A container with its two halves.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ContainerEntry {
+    /// What never changes.
+    pub container: Arc<Container>,
+    /// What does.
+    pub status: ContainerStatus,
+}
+
+impl ContainerEntry {
+    /// The container's id.
+    pub fn id(&self) -> &ContainerId {
+        &self.container.id
+    }
+}

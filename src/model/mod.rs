@@ -1,0 +1,19 @@
+//! The words of the daemon: ids, times, and the records of pod sandboxes, containers, images
+//! and jobs. Plain data with the rules that hold for one record alone; what moves a record from
+//! state to state is in `plan`, what keeps it is in `store`.
+
+mod container;
+mod ids;
+mod image;
+mod job;
+mod pod;
+mod sandbox;
+mod time;
+
+pub use container::{Container, ContainerEntry, ContainerPhase, ContainerStatus, Exit, Remote};
+pub use ids::{ContainerId, JobUid, SandboxId};
+pub use image::Image;
+pub use job::{Cancel, Job, Submission};
+pub use pod::Pod;
+pub use sandbox::{Sandbox, SandboxPhase, SandboxStatus};
+pub use time::{Clock, ManualClock, Nanos, SystemClock};

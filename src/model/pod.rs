@@ -1,0 +1,82 @@
+//! The pod: one sandbox with its containers and jobs. It is the unit that changes as one: every
+//! transition takes a pod and gives the next one, and the store writes it whole.
+
+use std::sync::Arc;
+
+use super::{
+    Container, ContainerEntry, ContainerId, ContainerStatus, Job, Nanos, Sandbox, SandboxPhase,
+    SandboxStatus,
+};
+
+/// One sandbox with its containers and jobs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pod {
+    /// What never changes about the sandbox.
+    pub sandbox: Arc<Sandbox>,
+    /// What does.
+    pub status: SandboxStatus,
+    /// The containers, oldest first.
+    pub containers: Vec<ContainerEntry>,
+    /// The jobs, by number.
+    pub jobs: Vec<Job>,
+    /// The number of the next job.
+    pub next_job: u32,
+}
+
+impl Pod {
+    /// A pod with a fresh sandbox and nothing in it.
+    pub fn new(sandbox: Sandbox) -> Self {
+        Self {
+            sandbox: Arc::new(sandbox),
+            status: SandboxStatus::default(),
+            containers: Vec::new(),
+            jobs: Vec::new(),
+            next_job: 0,
+        }
+    }
+
+    /// The sandbox's state.
+    pub fn phase(&self) -> SandboxPhase {
+        self.status.phase()
+    }
+
+    /// `namespace/name`, as people call the pod.
+    pub fn full_name(&self) -> String {
+        format!("{}/{}", self.sandbox.namespace, self.sandbox.name)
+    }
+
+    /// A container by its id.
+    pub fn container(&self, id: &ContainerId) -> Option<&ContainerEntry> {
+        self.containers.iter().find(|entry| entry.id() == id)
+    }
+
+    /// A container's changing half by its id.
+    pub fn status_mut(&mut self, id: &ContainerId) -> Option<&mut ContainerStatus> {
+        self.containers.iter_mut().find(|entry| entry.id() == id).map(|entry| &mut entry.status)
+    }
+
+    /// Adds a container that was just created.
+    pub fn add_container(&mut self, container: Container) {
+        self.containers.push(ContainerEntry {
+            container: Arc::new(container),
+            status: ContainerStatus::default(),
+        });
+    }
+
+    /// The job that carries a container; a container is started once, so there is at most one.
+    pub fn job_of(&self, id: &ContainerId) -> Option<&Job> {
+        self.jobs.iter().find(|job| job.containers.contains(id))
+    }
+
+    /// A creation time for the next container: `now`, but later than every one before it.
+    pub fn next_created_at(&self, now: Nanos) -> Nanos {
+        let last = self.containers.iter().map(|entry| entry.container.created_at).max();
+        let last = last.unwrap_or(self.sandbox.created_at).max(self.sandbox.created_at);
+        now.max(Nanos(last.0.saturating_add(1)))
+    }
+
+    /// Whether nothing is left of the pod: its sandbox is removed and no job is owed anything.
+    pub fn is_forgotten(&self) -> bool {
+        self.phase() == SandboxPhase::Removed && self.jobs.iter().all(Job::is_settled)
+    }
+}

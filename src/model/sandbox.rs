@@ -1,0 +1,74 @@
+//! Pod sandboxes: what never changes about one, and what does.
+
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Nanos, SandboxId};
+
+/// What `RunPodSandbox` was asked for. Never changes while the sandbox exists, but for the
+/// resources in `config`, which `UpdatePodSandboxResources` replaces.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Sandbox {
+    /// The id that we gave.
+    pub id: SandboxId,
+    /// Pod name (`metadata.name`).
+    pub name: String,
+    /// Pod namespace (`metadata.namespace`).
+    pub namespace: String,
+    /// Pod UID (`metadata.uid`); not a UUID for static pods.
+    pub uid: String,
+    /// Which attempt at this pod the sandbox is (`metadata.attempt`).
+    pub attempt: u32,
+    /// Labels, returned byte for byte.
+    pub labels: BTreeMap<String, String>,
+    /// Annotations, returned byte for byte.
+    pub annotations: BTreeMap<String, String>,
+    /// The runtime handler asked for; empty for the default one.
+    pub runtime_handler: String,
+    /// Host directory of the pod's container logs; empty when none was given.
+    pub log_directory: String,
+    /// When the sandbox was created. Unlike the other times here it is part of what never
+    /// changes: it rises strictly within a pod.
+    pub created_at: Nanos,
+    /// The pod's address, where it has one.
+    #[serde(default)]
+    pub ip: Option<IpAddr>,
+    /// The `PodSandboxConfig` as received, encoded. Kept beside the JSON on disk, not within.
+    #[serde(skip)]
+    pub config: Arc<[u8]>,
+}
+
+/// What changes about a pod sandbox.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SandboxStatus {
+    /// Set once, when the sandbox was stopped.
+    #[serde(default)]
+    pub stopped_at: Option<Nanos>,
+    /// Set once, when the sandbox was removed. The CRI no longer shows it; what is left is the
+    /// tombstone that remembers the cancellations that its jobs are still owed.
+    #[serde(default)]
+    pub removed_at: Option<Nanos>,
+}
+
+/// A sandbox's state as the CRI has it, and what comes after.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SandboxPhase {
+    /// `SANDBOX_READY`.
+    Ready,
+    /// `SANDBOX_NOTREADY`.
+    NotReady,
+    /// Gone for the CRI; jobs may still be owed a cancellation.
+    Removed,
+}
+
+impl SandboxStatus {
+    /// The state, derived from the times.
+    pub fn phase(&self) -> SandboxPhase {
+        match (self.stopped_at, self.removed_at) {
+            (_, Some(_)) => SandboxPhase::Removed,
+            (Some(_), None) => SandboxPhase::NotReady,
+            (None, None) => SandboxPhase::Ready,
+        }
+    }
+}
