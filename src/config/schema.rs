@@ -232,7 +232,10 @@ pub struct Pods {
 
 impl Default for Pods {
     fn default() -> Self {
-        Self { kubelet_root: "/var/lib/kubelet".into(), unsupported_volumes: Unsupported::Refuse }
+        Self {
+            kubelet_root: "/var/lib/kubelet".into(),
+            unsupported_volumes: Unsupported::Refuse,
+        }
     }
 }
 

@@ -1,1 +1,3 @@
-//! (room under construction: interlink)
+//! The interLink API as a client sees it.
+
+pub mod wire;

@@ -78,10 +78,15 @@ impl JobUid {
     /// UUID (a static pod's is not); every other job carries a UUID v5 derived from sandbox id
     /// and job number, so that it can be computed again and never meets another one.
     pub fn derive(pod_uid: &str, sandbox: &SandboxId, sandbox_attempt: u32, number: u32) -> Self {
-        let own = Uuid::try_parse(pod_uid).ok().filter(|_| pod_uid.len() == 36);
+        let own = Uuid::try_parse(pod_uid)
+            .ok()
+            .filter(|_| pod_uid.len() == 36);
         match own {
             Some(uid) if sandbox_attempt == 0 && number == 0 => Self(uid),
-            _ => Self(Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("{sandbox}/{number}").as_bytes())),
+            _ => Self(Uuid::new_v5(
+                &Uuid::NAMESPACE_OID,
+                format!("{sandbox}/{number}").as_bytes(),
+            )),
         }
     }
 
@@ -112,7 +117,10 @@ mod tests {
         let (a, b) = (ContainerId::random(), ContainerId::random());
         assert_ne!(a, b);
         assert_eq!(a.as_str().len(), 64);
-        assert!(a.as_str().bytes().all(|c| c.is_ascii_digit() || (b'a'..=b'f').contains(&c)));
+        assert!(a
+            .as_str()
+            .bytes()
+            .all(|c| c.is_ascii_digit() || (b'a'..=b'f').contains(&c)));
         assert_eq!(a.short().len(), 12);
     }
 
@@ -125,7 +133,10 @@ mod tests {
         for (attempt, number) in [(0, 1), (1, 0), (1, 1)] {
             assert_ne!(JobUid::derive(uid, &sandbox, attempt, number), first);
         }
-        assert_eq!(JobUid::derive(uid, &sandbox, 0, 1), JobUid::derive(uid, &sandbox, 0, 1));
+        assert_eq!(
+            JobUid::derive(uid, &sandbox, 0, 1),
+            JobUid::derive(uid, &sandbox, 0, 1)
+        );
     }
 
     #[test]

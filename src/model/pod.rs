@@ -52,7 +52,10 @@ impl Pod {
 
     /// A container's changing half by its id.
     pub fn status_mut(&mut self, id: &ContainerId) -> Option<&mut ContainerStatus> {
-        self.containers.iter_mut().find(|entry| entry.id() == id).map(|entry| &mut entry.status)
+        self.containers
+            .iter_mut()
+            .find(|entry| entry.id() == id)
+            .map(|entry| &mut entry.status)
     }
 
     /// Adds a container that was just created.
@@ -70,8 +73,14 @@ impl Pod {
 
     /// A creation time for the next container: `now`, but later than every one before it.
     pub fn next_created_at(&self, now: Nanos) -> Nanos {
-        let last = self.containers.iter().map(|entry| entry.container.created_at).max();
-        let last = last.unwrap_or(self.sandbox.created_at).max(self.sandbox.created_at);
+        let last = self
+            .containers
+            .iter()
+            .map(|entry| entry.container.created_at)
+            .max();
+        let last = last
+            .unwrap_or(self.sandbox.created_at)
+            .max(self.sandbox.created_at);
         now.max(Nanos(last.0.saturating_add(1)))
     }
 

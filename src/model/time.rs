@@ -34,7 +34,10 @@ impl Nanos {
     /// This time moved forward.
     #[must_use]
     pub fn plus(self, span: Duration) -> Nanos {
-        Nanos(self.0.saturating_add(i64::try_from(span.as_nanos()).unwrap_or(i64::MAX)))
+        Nanos(
+            self.0
+                .saturating_add(i64::try_from(span.as_nanos()).unwrap_or(i64::MAX)),
+        )
     }
 
     /// The time in RFC 3339 with nanoseconds, UTC, as CRI log lines and people want it.
@@ -72,7 +75,9 @@ pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn now(&self) -> Nanos {
-        let span = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let span = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         Nanos::default().plus(span)
     }
 }
@@ -120,7 +125,10 @@ mod tests {
 
     #[test]
     fn prints_nine_digits() {
-        assert_eq!(Nanos(1_500_000_000_000_000_007).rfc3339(), "2017-07-14T02:40:00.000000007Z");
+        assert_eq!(
+            Nanos(1_500_000_000_000_000_007).rfc3339(),
+            "2017-07-14T02:40:00.000000007Z"
+        );
         assert_eq!(Nanos(0).rfc3339(), "1970-01-01T00:00:00.000000000Z");
     }
 }

@@ -1,0 +1,298 @@
+//! The requests and replies of the interLink API, with the quirks that its server (0.6, 0.7) and
+//! its plugins really have: fields that are `null` or missing, lists where one object belongs.
+
+use k8s_openapi::api::core::v1::{ConfigMap, ContainerStatus, Pod, Secret};
+use serde::{de::DeserializeOwned, Deserialize, Deserializer, Serialize};
+use serde_json::Value;
+
+/// The body of POST /create: one pod with what it mounts. The server matches by name:
+/// `volumeMounts[].name` to `volumes[].name`, then a ConfigMap by its own name, a Secret by its
+/// own name, a projected or downward API volume by the name of the **volume**.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PodCreateRequests {
+    /// The pod.
+    pub pod: Pod,
+    /// The ConfigMaps that it mounts.
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub configmaps: Vec<ConfigMap>,
+    /// The Secrets that it mounts.
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub secrets: Vec<Secret>,
+    /// Projected and downward API volumes, as ConfigMaps named after the volume.
+    #[serde(
+        default,
+        deserialize_with = "null_as_default",
+        rename = "projectedvolumesmaps"
+    )]
+    pub projected_volumes: Vec<ConfigMap>,
+    /// A job script builder to ask; always empty here. The server would answer 200 with an empty
+    /// body if it were set and no builder configured.
+    #[serde(default, deserialize_with = "null_as_default", rename = "jobscriptURL")]
+    pub jobscript_url: String,
+}
+
+/// What a server hands to its plugin at /create: the pod, and the volume contents sorted by
+/// container.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RetrievedPodData {
+    /// The pod.
+    pub pod: Pod,
+    /// Contents for init containers, then main containers.
+    #[serde(default, deserialize_with = "null_as_default", rename = "container")]
+    pub containers: Vec<RetrievedContainer>,
+}
+
+/// The volume contents of one container.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RetrievedContainer {
+    /// The container's name.
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub name: String,
+    /// ConfigMaps that it mounts.
+    #[serde(default, deserialize_with = "null_as_default", rename = "configMaps")]
+    pub configmaps: Vec<ConfigMap>,
+    /// Projected volumes that it mounts.
+    #[serde(
+        default,
+        deserialize_with = "null_as_default",
+        rename = "projectedvolumemaps"
+    )]
+    pub projected_volumes: Vec<ConfigMap>,
+    /// Secrets that it mounts.
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub secrets: Vec<Secret>,
+}
+
+/// The answer to /create.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CreateStruct {
+    /// The pod's UID, as sent.
+    #[serde(default, deserialize_with = "null_as_default", rename = "PodUID")]
+    pub pod_uid: String,
+    /// The plugin's own id of the job. An answer without one is a failure.
+    #[serde(default, deserialize_with = "null_as_default", rename = "PodJID")]
+    pub pod_jid: String,
+}
+
+/// One pod in the answer to /status.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PodStatus {
+    /// Pod name.
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub name: String,
+    /// Pod UID.
+    #[serde(default, deserialize_with = "null_as_default", rename = "UID")]
+    pub uid: String,
+    /// Pod namespace.
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub namespace: String,
+    /// The plugin's own id of the job; often empty.
+    #[serde(default, deserialize_with = "null_as_default", rename = "JID")]
+    pub jid: String,
+    /// Containers, as far as the plugin speaks of them.
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub containers: Vec<ContainerStatus>,
+    /// Init containers, likewise.
+    #[serde(
+        default,
+        deserialize_with = "null_as_default",
+        rename = "initContainers"
+    )]
+    pub init_containers: Vec<ContainerStatus>,
+}
+
+/// The body of /getLogs. The server insists on DNS labels for namespace and container name and
+/// on a lower-case UUID.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct LogStruct {
+    /// Pod namespace.
+    pub namespace: String,
+    /// Pod UID.
+    #[serde(rename = "PodUID")]
+    pub pod_uid: String,
+    /// Pod name.
+    pub pod_name: String,
+    /// Container name.
+    pub container_name: String,
+    /// Which part of the log.
+    pub opts: LogOpts,
+}
+
+/// Which part of a log, and how.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct LogOpts {
+    /// Lines from the end; 0 is all. Not together with `bytes`.
+    pub tail: i64,
+    /// Bytes from the end; 0 is all.
+    pub bytes: i64,
+    /// Prefix lines with times; plugins ignore it.
+    pub timestamps: bool,
+    /// Stay connected and send what comes.
+    pub follow: bool,
+    /// The log of the previous container.
+    pub previous: bool,
+    /// Only what is younger than this many seconds; 0 is all.
+    pub since_seconds: i64,
+    /// Only what is younger than this time (RFC 3339); the zero time of Go is all.
+    pub since_time: String,
+}
+
+impl Default for LogOpts {
+    fn default() -> Self {
+        Self {
+            tail: 0,
+            bytes: 0,
+            timestamps: false,
+            follow: false,
+            previous: false,
+            since_seconds: 0,
+            since_time: ZERO_TIME.to_owned(),
+        }
+    }
+}
+
+/// Go's zero time, which stands for "no time given".
+pub const ZERO_TIME: &str = "0001-01-01T00:00:00Z";
+
+/// The structured answer to /pinglink; older plugins answer plain text.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PingResponse {
+    /// `ok`, or whatever the plugin says.
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub status: String,
+    /// What the remote side has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<PingResources>,
+    /// Taints for the node: absent leaves them as they are, empty means none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taints: Option<Vec<PingTaint>>,
+}
+
+/// Capacity of the remote side, as Kubernetes quantities; empty says nothing.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PingResources {
+    /// CPUs.
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub cpu: String,
+    /// Memory.
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub memory: String,
+    /// Pods.
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub pods: String,
+    /// GPUs, FPGAs...
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub accelerators: Vec<PingAccelerator>,
+}
+
+/// One kind of accelerator.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PingAccelerator {
+    /// Extended resource name, such as `nvidia.com/gpu`.
+    #[serde(default, deserialize_with = "null_as_default", rename = "resourceType")]
+    pub resource_type: String,
+    /// How many, as a quantity.
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub available: String,
+}
+
+/// One taint for the node.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PingTaint {
+    /// Key.
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub key: String,
+    /// Value.
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub value: String,
+    /// `NoSchedule`, `PreferNoSchedule` or `NoExecute`.
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub effect: String,
+}
+
+/// Go writes `null` for an empty list, and the Python SDK for an unset field.
+fn null_as_default<'de, T, D>(from: D) -> Result<T, D::Error>
+where
+    T: Default + Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    Option::<T>::deserialize(from).map(Option::unwrap_or_default)
+}
+
+/// Reads one object, or the only element of a list: plugins made with the Python SDK answer
+/// /create with a list.
+///
+/// # Errors
+/// Text that is neither, or a list of any other length.
+pub fn one_or_only<T: DeserializeOwned>(body: &[u8]) -> Result<T, String> {
+    let one = match serde_json::from_slice(body).map_err(|error| error.to_string())? {
+        Value::Array(mut list) if list.len() == 1 => list.remove(0),
+        Value::Array(list) => return Err(format!("a list of {} where one belongs", list.len())),
+        other => other,
+    };
+    serde_json::from_value(one).map_err(|error| error.to_string())
+}
+
+/// Reads the list of /status; `null` is an empty one.
+///
+/// # Errors
+/// Text that is neither.
+pub fn status_list(body: &[u8]) -> Result<Vec<PodStatus>, String> {
+    serde_json::from_slice::<Option<Vec<PodStatus>>>(body)
+        .map(Option::unwrap_or_default)
+        .map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn create_answers_in_every_known_form() {
+        let want = CreateStruct {
+            pod_uid: "u".into(),
+            pod_jid: "7".into(),
+        };
+        for body in [
+            r#"{"PodUID":"u","PodJID":"7"}"#,
+            r#"[{"PodUID":"u","PodJID":"7","x":1}]"#,
+        ] {
+            assert_eq!(
+                one_or_only::<CreateStruct>(body.as_bytes()).as_ref(),
+                Ok(&want),
+                "{body}"
+            );
+        }
+        let nulls = one_or_only::<CreateStruct>(br#"{"PodUID":null}"#);
+        assert_eq!(nulls, Ok(CreateStruct::default()));
+        for body in ["", "[]", "7", r#"[{"PodJID":"1"},{"PodJID":"2"}]"#] {
+            assert!(
+                one_or_only::<CreateStruct>(body.as_bytes()).is_err(),
+                "{body}"
+            );
+        }
+    }
+
+    #[test]
+    fn status_lists_may_be_null_throughout() {
+        assert_eq!(status_list(b"null"), Ok(vec![]));
+        let body = br#"[{"name":"p","UID":"u","JID":null,"containers":null}]"#;
+        let list = status_list(body).expect("a list");
+        assert_eq!((list[0].uid.as_str(), list[0].containers.len()), ("u", 0));
+        assert!(status_list(b"{}").is_err());
+    }
+
+    #[test]
+    fn log_requests_look_like_the_go_ones() {
+        let request = LogStruct {
+            pod_uid: "u".into(),
+            ..LogStruct::default()
+        };
+        let json = serde_json::to_value(&request).expect("json");
+        assert_eq!(json["PodUID"], "u");
+        assert_eq!(json["Opts"]["Bytes"], 0);
+        assert_eq!(json["Opts"]["SinceTime"], "0001-01-01T00:00:00Z");
+    }
+}
