@@ -62,6 +62,9 @@ pub struct ContainerStatus {
     /// stopped. From here the time allowed for fetching the rest is counted.
     #[serde(default)]
     pub log_owed_since: Option<Nanos>,
+    /// No attempt to fetch the rest of the log before this time.
+    #[serde(default)]
+    pub log_not_before: Nanos,
     /// All of the remote log that can be had is in the log file.
     #[serde(default)]
     pub log_complete: bool,

@@ -14,10 +14,17 @@ pub struct Job {
     pub uid: JobUid,
     /// The containers that it carries, in the order of their starts.
     pub containers: Vec<ContainerId>,
+    /// Their names, in the same order: what the plugin knows them by. Kept here because a
+    /// container's record may be removed before its job is cancelled.
+    pub names: Vec<String>,
     /// When the first of them was started.
     pub created_at: Nanos,
     /// How far the submission has come.
     pub submission: Submission,
+    /// Answers 500 to its submission so far. Counted apart from other failures, because only
+    /// these can mean a refusal.
+    #[serde(default)]
+    pub server_errors: u32,
     /// What the plugin calls it (a SLURM job id...), once it said so.
     #[serde(default)]
     pub remote_id: Option<String>,

@@ -1,1 +1,20 @@
-//! (room under construction: plan)
+//! What is to happen next, as pure functions of a pod, the time and the rules: which starts
+//! become one job (`batch`), how a submission and a cancellation move on (`submission`), what a
+//! plugin's answer changes (`observe`), how containers and sandboxes end (`lifecycle`), what is
+//! owed to the remote side (`owed`), how long to wait (`backoff`), and which bytes of a log are
+//! new (`resync`).
+//!
+//! Nothing here reads a clock, takes a lock or performs a call. So the rules can be tested as
+//! tables, and explored exhaustively.
+
+pub mod backoff;
+pub mod batch;
+pub mod lifecycle;
+pub mod observe;
+pub mod owed;
+mod rules;
+pub mod submission;
+#[cfg(test)]
+pub(crate) mod testing;
+
+pub use rules::Rules;

@@ -1,0 +1,288 @@
+//! How containers and sandboxes are stopped, fail, and are removed. The CRI's answer is local: a
+//! stopped container is EXITED at once, and what the remote side is owed follows from the pod.
+
+use crate::model::{
+    Cancel, Container, ContainerId, ContainerPhase, ContainerStatus, Exit, Job, Nanos, Pod,
+    SandboxPhase, Submission,
+};
+
+/// Exit code of a container that was killed (128 + SIGKILL).
+pub const KILLED: i32 = 137;
+/// Exit code of a container that could not be started.
+pub const NOT_STARTED: i32 = 128;
+
+/// Stops one container. Its job is cancelled once none of its containers is left to run; one
+/// that shares its job with others goes on over there until the last of them ends.
+///
+/// A container that was never started stays as it is, as the kubelet does not stop those.
+pub fn stop_container(pod: &mut Pod, id: &ContainerId, now: Nanos) {
+    let Some(entry) = pod.containers.iter_mut().find(|entry| entry.id() == id) else {
+        return;
+    };
+    if entry.status.phase() != ContainerPhase::Running {
+        return;
+    }
+    end_now(&entry.container, &mut entry.status, now);
+    cancel_idle_jobs(pod, now);
+}
+
+/// Stops the sandbox: every container ends, also one that was never started, and every job is
+/// cancelled. This is where the pod is gone for the remote side: the kubelet removes records
+/// minutes later.
+pub fn stop_sandbox(pod: &mut Pod, now: Nanos) {
+    if pod.phase() != SandboxPhase::Ready {
+        return;
+    }
+    pod.status.stopped_at = Some(now.max(pod.sandbox.created_at));
+    for entry in &mut pod.containers {
+        end_now(&entry.container, &mut entry.status, now);
+    }
+    for job in &mut pod.jobs {
+        job.request_cancel(now);
+    }
+}
+
+/// Removes a container's record; a running one is killed first. The job goes with its last
+/// container.
+pub fn remove_container(pod: &mut Pod, id: &ContainerId, now: Nanos) {
+    stop_container(pod, id, now);
+    pod.containers.retain(|entry| entry.id() != id);
+    let left: Vec<ContainerId> = pod
+        .containers
+        .iter()
+        .map(|entry| entry.id().clone())
+        .collect();
+    for job in pod
+        .jobs
+        .iter_mut()
+        .filter(|job| job.containers.contains(id))
+    {
+        if !job.containers.iter().any(|carried| left.contains(carried)) {
+            job.request_cancel(now);
+        }
+    }
+    forget_settled_jobs(pod);
+}
+
+/// Removes the sandbox with all its containers. What stays is the tombstone that remembers the
+/// cancellations still owed.
+pub fn remove_sandbox(pod: &mut Pod, now: Nanos) {
+    stop_sandbox(pod, now);
+    pod.containers.clear();
+    pod.status.removed_at = pod.status.removed_at.or(Some(now));
+    forget_settled_jobs(pod);
+}
+
+/// Drops the records of jobs that are owed nothing and carry no container that is still shown,
+/// so that a container which restarts for months does not leave a trail.
+pub fn forget_settled_jobs(pod: &mut Pod) {
+    let containers = &pod.containers;
+    pod.jobs.retain(|job| {
+        !job.is_settled()
+            || job
+                .containers
+                .iter()
+                .any(|id| containers.iter().any(|entry| entry.id() == id))
+    });
+}
+
+/// Ends the containers of a job that failed as a whole (refused, lost) with our own explanation.
+pub fn fail_job(pod: &mut Pod, number: u32, code: i32, reason: &str, message: &str, now: Nanos) {
+    let Some(job) = pod.jobs.iter().find(|job| job.number == number) else {
+        return;
+    };
+    let carried = job.containers.clone();
+    for entry in pod
+        .containers
+        .iter_mut()
+        .filter(|entry| carried.contains(entry.id()))
+    {
+        if entry.status.exit.is_some() {
+            continue;
+        }
+        let finished_at = end_time(&entry.container, &entry.status, now);
+        entry.status.exit = Some(entry.status.reported.clone().unwrap_or(Exit {
+            code,
+            reason: reason.to_owned(),
+            message: message.to_owned(),
+            finished_at,
+            termination_message: None,
+        }));
+        entry.status.log_complete = true;
+    }
+}
+
+/// Shows the end that the plugin reported; the log is complete, or as complete as it will be.
+pub fn complete_log(pod: &mut Pod, id: &ContainerId) {
+    if let Some(status) = pod.status_mut(id) {
+        status.log_complete = true;
+        if status.exit.is_none() {
+            status.exit = status.reported.clone();
+        }
+    }
+}
+
+/// Whether every container of a job has ended, as far as it is still recorded.
+pub fn has_ended(pod: &Pod, job: &Job) -> bool {
+    job.containers
+        .iter()
+        .filter_map(|id| pod.container(id))
+        .all(|entry| entry.status.exit.is_some() || entry.status.reported.is_some())
+}
+
+/// Ends a container here and now: with what the plugin reported, else as killed.
+fn end_now(container: &Container, status: &mut ContainerStatus, now: Nanos) {
+    if status.exit.is_some() {
+        return;
+    }
+    let was_started = status.started_at.is_some();
+    let finished_at = end_time(container, status, now);
+    status.exit = Some(status.reported.clone().unwrap_or_else(|| Exit {
+        code: KILLED,
+        reason: "Error".to_owned(),
+        message: String::new(),
+        finished_at,
+        termination_message: None,
+    }));
+    if was_started {
+        status.log_owed_since = status.log_owed_since.or(Some(now));
+    } else {
+        status.log_complete = true;
+    }
+}
+
+fn end_time(container: &Container, status: &ContainerStatus, now: Nanos) -> Nanos {
+    now.max(status.started_at.unwrap_or(container.created_at))
+}
+
+/// Cancels the jobs of which no container is left to run. One that finished by itself keeps its
+/// remote files until its containers are removed.
+fn cancel_idle_jobs(pod: &mut Pod, now: Nanos) {
+    let idle: Vec<u32> = pod
+        .jobs
+        .iter()
+        .filter(|job| job.cancel.is_none() && job.submission != Submission::Finished)
+        .filter(|job| has_ended(pod, job))
+        .map(|job| job.number)
+        .collect();
+    for job in pod.jobs.iter_mut().filter(|job| idle.contains(&job.number)) {
+        job.request_cancel(now);
+        if job.cancel == Some(Cancel::Done) {
+            // It never left, so there is no log to fetch.
+            let carried = job.containers.clone();
+            for entry in pod
+                .containers
+                .iter_mut()
+                .filter(|entry| carried.contains(entry.id()))
+            {
+                entry.status.log_complete = true;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{
+        batch::start,
+        testing::{container, pod},
+    };
+
+    fn running(names: &[&str]) -> (Pod, Vec<ContainerId>) {
+        let mut pod = pod(names);
+        let ids: Vec<_> = pod
+            .containers
+            .iter()
+            .map(|entry| entry.id().clone())
+            .collect();
+        for id in &ids {
+            start(&mut pod, id, Nanos(100)).expect("starts");
+        }
+        pod.jobs[0].submission = Submission::Submitted { at: Nanos(200) };
+        (pod, ids)
+    }
+
+    fn code(pod: &Pod, id: &ContainerId) -> Option<i32> {
+        pod.container(id)
+            .and_then(|entry| entry.status.exit.as_ref())
+            .map(|exit| exit.code)
+    }
+
+    #[test]
+    fn a_shared_job_is_cancelled_with_its_last_container() {
+        let (mut pod, ids) = running(&["a", "b"]);
+        stop_container(&mut pod, &ids[0], Nanos(300));
+        assert_eq!(
+            (code(&pod, &ids[0]), code(&pod, &ids[1])),
+            (Some(KILLED), None)
+        );
+        assert_eq!(pod.jobs[0].cancel, None);
+        stop_container(&mut pod, &ids[1], Nanos(400));
+        assert!(matches!(pod.jobs[0].cancel, Some(Cancel::Requested { .. })));
+    }
+
+    #[test]
+    fn a_container_that_ended_meanwhile_keeps_its_own_code() {
+        let (mut pod, ids) = running(&["a"]);
+        let status = pod.status_mut(&ids[0]).expect("there");
+        status.reported = Some(Exit {
+            code: 3,
+            reason: "Error".into(),
+            message: String::new(),
+            finished_at: Nanos(250),
+            termination_message: None,
+        });
+        stop_container(&mut pod, &ids[0], Nanos(300));
+        assert_eq!(code(&pod, &ids[0]), Some(3));
+        let before = pod.clone();
+        stop_container(&mut pod, &ids[0], Nanos(999));
+        assert_eq!(pod, before, "a second stop changes nothing");
+    }
+
+    #[test]
+    fn a_job_that_never_left_is_dropped_at_once() {
+        let (mut pod, ids) = running(&["a"]);
+        pod.jobs[0].submission = Submission::Gathering {
+            last_start: Nanos(100),
+        };
+        stop_container(&mut pod, &ids[0], Nanos(300));
+        assert_eq!(pod.jobs[0].submission, Submission::Dropped);
+        assert!(pod.containers[0].status.log_complete);
+    }
+
+    #[test]
+    fn stopping_the_sandbox_ends_all_and_cancels_finished_jobs_too() {
+        let (mut pod, _) = running(&["a"]);
+        pod.add_container(container(&pod, "never-started", 0));
+        pod.jobs[0].submission = Submission::Finished;
+        stop_sandbox(&mut pod, Nanos(300));
+        assert_eq!(pod.phase(), SandboxPhase::NotReady);
+        assert!(pod
+            .containers
+            .iter()
+            .all(|e| e.status.phase() == ContainerPhase::Exited));
+        assert!(matches!(pod.jobs[0].cancel, Some(Cancel::Requested { .. })));
+    }
+
+    #[test]
+    fn a_removed_pod_is_forgotten_only_when_its_jobs_are_settled() {
+        let (mut pod, _) = running(&["a"]);
+        remove_sandbox(&mut pod, Nanos(300));
+        assert_eq!(pod.phase(), SandboxPhase::Removed);
+        assert!(pod.containers.is_empty() && !pod.is_forgotten());
+        pod.jobs[0].cancel_confirmed();
+        assert!(pod.is_forgotten());
+    }
+
+    #[test]
+    fn restarts_leave_no_trail_of_jobs() {
+        let (mut pod, ids) = running(&["a"]);
+        pod.jobs[0].submission = Submission::Finished;
+        remove_container(&mut pod, &ids[0], Nanos(300));
+        assert_eq!(pod.jobs.len(), 1, "its remote files are owed a deletion");
+        pod.jobs[0].cancel_confirmed();
+        forget_settled_jobs(&mut pod);
+        assert!(pod.jobs.is_empty());
+    }
+}

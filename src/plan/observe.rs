@@ -1,0 +1,391 @@
+//! What a plugin's word about a job changes.
+//!
+//! Every change is monotonic: a late or repeated answer never resurrects a container, and times
+//! are set once.
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{ContainerState, ContainerStateTerminated, ContainerStatus};
+
+use super::{lifecycle, submission::Event, Rules};
+use crate::model::{ContainerEntry, Exit, Nanos, Pod, Remote};
+
+/// What a plugin said of one job.
+#[derive(Clone, Copy, Debug)]
+pub struct Report<'a> {
+    /// The plugin's own id of the job; often empty.
+    pub remote_id: &'a str,
+    /// The containers it speaks of, init containers included.
+    pub containers: &'a [ContainerStatus],
+}
+
+impl Report<'_> {
+    /// Whether the plugin really has the job. The SLURM plugin answers an empty state for one
+    /// that it has no job id for: deleted, or not submitted yet.
+    pub fn shows_the_job(&self) -> bool {
+        self.containers
+            .iter()
+            .filter_map(|status| status.state.as_ref())
+            .any(|state| {
+                state.waiting.is_some() || state.running.is_some() || state.terminated.is_some()
+            })
+    }
+}
+
+/// Takes over what the plugin said of job `number`. Containers that it does not mention stay as
+/// they are.
+pub fn apply(pod: &mut Pod, number: u32, report: Report<'_>, now: Nanos, rules: &Rules) {
+    let Some(index) = pod.jobs.iter().position(|job| job.number == number) else {
+        return;
+    };
+    if !report.remote_id.is_empty() {
+        pod.jobs[index].remote_id = Some(report.remote_id.to_owned());
+    }
+    let carried = pod.jobs[index].containers.clone();
+    for entry in pod
+        .containers
+        .iter_mut()
+        .filter(|entry| carried.contains(entry.id()))
+    {
+        let named = report
+            .containers
+            .iter()
+            .find(|status| status.name == entry.container.name);
+        if let Some(state) = named.and_then(|status| status.state.as_ref()) {
+            apply_state(entry, state, now);
+        }
+    }
+    if lifecycle::has_ended(pod, &pod.jobs[index]) {
+        pod.jobs[index].submission_event(Event::Ended, now, rules);
+    }
+}
+
+fn apply_state(entry: &mut ContainerEntry, state: &ContainerState, now: Nanos) {
+    if !entry.status.is_live() {
+        return;
+    }
+    let earliest = entry.container.created_at;
+    if let Some(ended) = &state.terminated {
+        began(
+            entry,
+            ended.started_at.as_ref().map(|time| time.0),
+            earliest,
+            now,
+        );
+        entry.status.reported = Some(exit(entry, ended, now));
+        entry.status.log_owed_since = entry.status.log_owed_since.or(Some(now));
+    } else if let Some(running) = &state.running {
+        began(
+            entry,
+            running.started_at.as_ref().map(|time| time.0),
+            now,
+            now,
+        );
+    } else if state.waiting.is_some() {
+        entry.status.remote = Remote::Queued;
+    }
+}
+
+/// Notes that the remote run has begun, once: at the time the plugin gives, kept between the start
+/// and now, else at `unknown`.
+fn began(entry: &mut ContainerEntry, given: Option<Timestamp>, unknown: Nanos, now: Nanos) {
+    if entry.status.remote == Remote::Running {
+        return;
+    }
+    let earliest = entry
+        .status
+        .started_at
+        .unwrap_or(entry.container.created_at);
+    let given = given.map(Nanos::from).filter(|time| time.0 > 0);
+    entry.status.remote = Remote::Running;
+    entry.status.started_at = Some(given.unwrap_or(unknown).min(now).max(earliest));
+}
+
+/// The end in the CRI's terms. Times are clamped to started <= finished <= now: plugins leave them
+/// zero, and clocks over there differ.
+fn exit(entry: &ContainerEntry, ended: &ContainerStateTerminated, now: Nanos) -> Exit {
+    let started = entry
+        .status
+        .started_at
+        .unwrap_or(entry.container.created_at);
+    let code = exit_code(ended);
+    let finished = ended.finished_at.as_ref().map(|time| Nanos::from(time.0));
+    let finished_at = finished
+        .filter(|time| time.0 > 0)
+        .unwrap_or(now)
+        .min(now)
+        .max(started);
+    let reason = ended.reason.clone().filter(|reason| !reason.is_empty());
+    Exit {
+        code,
+        reason: reason.unwrap_or_else(|| if code == 0 { "Completed" } else { "Error" }.to_owned()),
+        message: String::new(),
+        finished_at,
+        termination_message: ended.message.clone().filter(|message| !message.is_empty()),
+    }
+}
+
+/// The exit code; where a plugin gives a signal, or an out-of-memory kill, but no code, the one
+/// that a shell would show. Controllers must not take a killed container for a successful one.
+fn exit_code(ended: &ContainerStateTerminated) -> i32 {
+    match (ended.exit_code, ended.signal, ended.reason.as_deref()) {
+        (0, _, Some("OOMKilled")) => lifecycle::KILLED,
+        (0, Some(signal), _) if (1..128).contains(&signal) => 128 + signal,
+        (code, ..) => code,
+    }
+}
+
+/// Whether a job that was missing from this many answers in a row, for this long, is lost.
+pub fn is_lost(missed_polls: u32, missing_for: std::time::Duration, rules: &Rules) -> bool {
+    missed_polls >= rules.lost_polls && missing_for >= rules.lost_grace
+}
+
+/// Ends a lost job and its containers.
+pub fn lose(pod: &mut Pod, number: u32, now: Nanos, rules: &Rules) {
+    let Some(job) = pod.jobs.iter_mut().find(|job| job.number == number) else {
+        return;
+    };
+    let was = job.submission.clone();
+    job.submission_event(Event::Missing, now, rules);
+    if job.submission == was {
+        return;
+    }
+    let named = job
+        .remote_id
+        .as_ref()
+        .map(|id| format!(" (remote id {id})"))
+        .unwrap_or_default();
+    let message = format!(
+        "the plugin does not know job {}{named} any more; ask the site what became of it",
+        job.uid
+    );
+    lifecycle::fail_job(pod, number, lifecycle::KILLED, "JobLost", &message, now);
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::{
+        api::core::v1::{ContainerStateRunning, ContainerStateWaiting},
+        apimachinery::pkg::apis::meta::v1::Time,
+    };
+
+    use super::*;
+    use crate::{
+        config::Config,
+        model::{ContainerPhase, Submission},
+        plan::{batch::start, testing::pod},
+    };
+
+    const NOW: Nanos = Nanos(1_000_000);
+
+    fn rules() -> Rules {
+        Rules::from(&Config::default())
+    }
+
+    fn submitted() -> Pod {
+        let mut pod = pod(&["a"]);
+        let id = pod.containers[0].id().clone();
+        start(&mut pod, &id, Nanos(100)).expect("starts");
+        pod.jobs[0].submission = Submission::Submitted { at: Nanos(200) };
+        pod
+    }
+
+    fn status(state: ContainerState) -> ContainerStatus {
+        ContainerStatus {
+            name: "a".into(),
+            state: Some(state),
+            ..ContainerStatus::default()
+        }
+    }
+
+    fn at(nanos: i128) -> Option<Time> {
+        Timestamp::from_nanosecond(nanos).ok().map(Time)
+    }
+
+    fn terminated(ended: ContainerStateTerminated) -> ContainerStatus {
+        status(ContainerState {
+            terminated: Some(ended),
+            ..ContainerState::default()
+        })
+    }
+
+    fn running(started_at: Option<Time>) -> ContainerStatus {
+        let running = Some(ContainerStateRunning { started_at });
+        status(ContainerState {
+            running,
+            ..ContainerState::default()
+        })
+    }
+
+    fn tell(pod: &mut Pod, status: ContainerStatus, now: Nanos) {
+        apply(
+            pod,
+            0,
+            Report {
+                remote_id: "7",
+                containers: &[status],
+            },
+            now,
+            &rules(),
+        );
+    }
+
+    #[test]
+    fn exit_codes_and_reasons() {
+        let rows = [
+            ("success", 0, None, None, (0, "Completed")),
+            ("failure", 7, None, None, (7, "Error")),
+            ("signal without a code", 0, Some(9), None, (137, "Error")),
+            ("signal with a code", 143, Some(15), None, (143, "Error")),
+            (
+                "out of memory without a code",
+                0,
+                None,
+                Some("OOMKilled"),
+                (137, "OOMKilled"),
+            ),
+            (
+                "a plugin's own reason",
+                1,
+                None,
+                Some("SlurmJobTimeout"),
+                (1, "SlurmJobTimeout"),
+            ),
+            ("an empty reason", 0, None, Some(""), (0, "Completed")),
+            ("a negative code", -1, None, None, (-1, "Error")),
+        ];
+        for (name, exit_code, signal, reason, want) in rows {
+            let mut pod = submitted();
+            let reason = reason.map(str::to_owned);
+            let ended = ContainerStateTerminated {
+                exit_code,
+                signal,
+                reason,
+                ..Default::default()
+            };
+            tell(&mut pod, terminated(ended), NOW);
+            let exit = pod.containers[0].status.reported.clone().expect(name);
+            assert_eq!((exit.code, exit.reason.as_str()), want, "{name}");
+        }
+    }
+
+    #[test]
+    fn times_are_made_sane() {
+        let rows = [
+            ("zero times", None, None, (100, NOW.0)),
+            ("good times", at(500), at(600), (500, 600)),
+            ("a clock behind", at(1), at(2), (100, 100)),
+            (
+                "a clock ahead",
+                at(5_000_000),
+                at(6_000_000),
+                (NOW.0, NOW.0),
+            ),
+            ("ended before it started", at(500), at(300), (500, 500)),
+        ];
+        for (name, started_at, finished_at, want) in rows {
+            let mut pod = submitted();
+            let ended = ContainerStateTerminated {
+                started_at,
+                finished_at,
+                ..Default::default()
+            };
+            tell(&mut pod, terminated(ended), NOW);
+            let status = &pod.containers[0].status;
+            let finished = status.reported.as_ref().expect(name).finished_at;
+            let started = status.started_at.expect(name);
+            assert_eq!((started.0, finished.0), want, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_end_is_not_shown_before_the_log_is_complete() {
+        let mut pod = submitted();
+        tell(
+            &mut pod,
+            terminated(ContainerStateTerminated::default()),
+            NOW,
+        );
+        assert_eq!(pod.containers[0].status.phase(), ContainerPhase::Running);
+        assert_eq!(pod.jobs[0].submission, Submission::Finished);
+        assert_eq!(pod.jobs[0].remote_id.as_deref(), Some("7"));
+        let id = pod.containers[0].id().clone();
+        lifecycle::complete_log(&mut pod, &id);
+        assert_eq!(pod.containers[0].status.phase(), ContainerPhase::Exited);
+    }
+
+    #[test]
+    fn a_late_answer_changes_nothing() {
+        let mut pod = submitted();
+        tell(
+            &mut pod,
+            terminated(ContainerStateTerminated::default()),
+            NOW,
+        );
+        let before = pod.clone();
+        tell(&mut pod, running(None), Nanos(NOW.0 + 1));
+        tell(
+            &mut pod,
+            terminated(ContainerStateTerminated {
+                exit_code: 3,
+                ..Default::default()
+            }),
+            NOW,
+        );
+        assert_eq!(pod, before);
+    }
+
+    #[test]
+    fn running_sets_the_start_once() {
+        let mut pod = submitted();
+        tell(&mut pod, running(at(700)), NOW);
+        assert_eq!(pod.containers[0].status.started_at, Some(Nanos(700)));
+        tell(&mut pod, running(at(900)), NOW);
+        assert_eq!(pod.containers[0].status.started_at, Some(Nanos(700)));
+        let mut pod = submitted();
+        tell(&mut pod, running(None), NOW);
+        assert_eq!(pod.containers[0].status.started_at, Some(NOW));
+    }
+
+    #[test]
+    fn an_empty_state_does_not_show_the_job() {
+        let waiting = Some(ContainerStateWaiting::default());
+        let rows = [
+            ("no container", vec![], false),
+            (
+                "an empty state",
+                vec![status(ContainerState::default())],
+                false,
+            ),
+            (
+                "waiting",
+                vec![status(ContainerState {
+                    waiting,
+                    ..Default::default()
+                })],
+                true,
+            ),
+            ("running", vec![running(None)], true),
+        ];
+        for (name, containers, want) in rows {
+            let report = Report {
+                remote_id: "",
+                containers: &containers,
+            };
+            assert_eq!(report.shows_the_job(), want, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_lost_job_ends_its_containers_once() {
+        let mut pod = submitted();
+        lose(&mut pod, 0, NOW, &rules());
+        let exit = pod.containers[0].status.exit.clone().expect("ended");
+        assert_eq!((exit.code, exit.reason.as_str()), (137, "JobLost"));
+        let before = pod.clone();
+        lose(&mut pod, 0, Nanos(NOW.0 + 5), &rules());
+        assert_eq!(pod, before);
+        assert!(!is_lost(4, rules().lost_grace, &rules()));
+        assert!(!is_lost(99, rules().lost_grace / 2, &rules()));
+        assert!(is_lost(5, rules().lost_grace, &rules()));
+    }
+}

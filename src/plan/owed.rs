@@ -1,0 +1,273 @@
+//! What a pod is owed by the workers: the next call to the remote side, or the next step that
+//! time alone brings.
+//!
+//! Nothing is kept in a queue that a crash could lose. What is owed follows from the pod's record,
+//! so after a restart it is enough to look at every pod once.
+
+use std::time::Duration;
+
+use super::{batch, Rules};
+use crate::model::{Cancel, ContainerEntry, ContainerId, Job, Nanos, Pod, Submission};
+
+/// One thing to do for a pod. Those of one pod are done one after the other, in this order where
+/// several are due.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Duty {
+    /// The job gathers no more containers. No call.
+    CloseJob(u32),
+    /// POST the job.
+    Submit(u32),
+    /// Ask the plugin whether it has the job of a doubtful submission.
+    Ask(u32),
+    /// Fetch the rest of a container's log, then show its end.
+    CompleteLog(ContainerId),
+    /// The time for fetching the rest of a log is over: show the end without it. No call.
+    AbandonLog(ContainerId),
+    /// DELETE the job.
+    Cancel(u32),
+}
+
+/// A duty and when it is due.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Owed {
+    /// Not before this time.
+    pub due: Nanos,
+    /// What to do.
+    pub duty: Duty,
+}
+
+/// The first thing that a pod is owed, if anything. It may lie in the future: then nothing is to
+/// be done until that time, unless the pod changes.
+pub fn next(pod: &Pod, now: Nanos, rules: &Rules) -> Option<Owed> {
+    let logs = pod
+        .containers
+        .iter()
+        .filter_map(|entry| owed_log(pod, entry, now, rules));
+    let jobs = pod
+        .jobs
+        .iter()
+        .filter_map(|job| owed_job(pod, job, now, rules));
+    logs.chain(jobs)
+        .map(|owed| Owed {
+            due: owed.due.max(now),
+            ..owed
+        })
+        .min()
+}
+
+/// No pause is longer than the longest that the rules know. A time that lies further ahead was
+/// written before the clock stepped back, and counts as reached.
+fn reached_or(due: Nanos, now: Nanos, longest: Duration) -> Nanos {
+    if due.until(now) > longest {
+        now
+    } else {
+        due
+    }
+}
+
+fn owed_job(pod: &Pod, job: &Job, now: Nanos, rules: &Rules) -> Option<Owed> {
+    let number = job.number;
+    match (&job.submission, &job.cancel) {
+        (_, Some(Cancel::Done)) | (Submission::Dropped, _) => None,
+        (Submission::Gathering { last_start }, _) => {
+            let due = batch::closes_at(pod, *last_start, rules);
+            let due = reached_or(due, now, rules.quiet_period * 2);
+            Some(Owed {
+                due,
+                duty: Duty::CloseJob(number),
+            })
+        }
+        (Submission::Pending { not_before, .. }, _) => {
+            let due = reached_or(*not_before, now, rules.retry_max);
+            Some(Owed {
+                due,
+                duty: Duty::Submit(number),
+            })
+        }
+        (Submission::Unsure { not_before, .. }, _) => {
+            let due = reached_or(*not_before, now, rules.retry_max.max(rules.unsure_grace));
+            Some(Owed {
+                due,
+                duty: Duty::Ask(number),
+            })
+        }
+        // The worker that posts holds the pod's lane, and moves it on when the POST has ended.
+        (Submission::Submitting { .. }, _) => None,
+        (
+            Submission::Submitted { .. } | Submission::Finished | Submission::Lost,
+            Some(Cancel::Requested { not_before, .. }),
+        ) => {
+            // The log goes with the job, so what can be had of it is fetched first.
+            if carried(pod, job).any(owes_log) {
+                return None;
+            }
+            let due = reached_or(*not_before, now, rules.retry_max);
+            Some(Owed {
+                due,
+                duty: Duty::Cancel(number),
+            })
+        }
+        (Submission::Submitted { .. } | Submission::Finished | Submission::Lost, None) => None,
+    }
+}
+
+fn owed_log(pod: &Pod, entry: &ContainerEntry, now: Nanos, rules: &Rules) -> Option<Owed> {
+    let since = entry.status.log_owed_since.filter(|_| owes_log(entry))?;
+    let id = entry.id().clone();
+    if now.since(since) >= rules.complete_timeout {
+        return Some(Owed {
+            due: now,
+            duty: Duty::AbandonLog(id),
+        });
+    }
+    let asked = match pod.job_of(entry.id()).map(|job| &job.submission) {
+        // Nothing over there could have a log.
+        None | Some(Submission::Dropped | Submission::Gathering { .. }) => {
+            return Some(Owed {
+                due: now,
+                duty: Duty::AbandonLog(id),
+            })
+        }
+        // Only a job that the plugin has can be asked for its log; until then, time passes.
+        Some(
+            Submission::Pending { .. } | Submission::Submitting { .. } | Submission::Unsure { .. },
+        ) => false,
+        Some(Submission::Submitted { .. } | Submission::Finished | Submission::Lost) => true,
+    };
+    if asked {
+        let due = reached_or(entry.status.log_not_before, now, rules.complete_timeout);
+        Some(Owed {
+            due,
+            duty: Duty::CompleteLog(id),
+        })
+    } else {
+        Some(Owed {
+            due: since.plus(rules.complete_timeout),
+            duty: Duty::AbandonLog(id),
+        })
+    }
+}
+
+fn owes_log(entry: &ContainerEntry) -> bool {
+    entry.status.log_owed_since.is_some() && !entry.status.log_complete
+}
+
+fn carried<'a>(pod: &'a Pod, job: &'a Job) -> impl Iterator<Item = &'a ContainerEntry> {
+    job.containers.iter().filter_map(|id| pod.container(id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        config::Config,
+        plan::{batch::start, lifecycle, testing::pod},
+    };
+
+    fn rules() -> Rules {
+        Rules::from(&Config::default())
+    }
+
+    fn started(submission: Submission) -> Pod {
+        let mut pod = pod(&["a"]);
+        let id = pod.containers[0].id().clone();
+        start(&mut pod, &id, Nanos(100)).expect("starts");
+        pod.jobs[0].submission = submission;
+        pod
+    }
+
+    fn duty(pod: &Pod, now: Nanos) -> Option<Duty> {
+        next(pod, now, &rules())
+            .filter(|owed| owed.due <= now)
+            .map(|owed| owed.duty)
+    }
+
+    #[test]
+    fn each_submission_state_owes_its_own_duty() {
+        let now = Nanos(0).plus(Duration::from_secs(10));
+        let rows = [
+            (
+                Submission::Gathering {
+                    last_start: Nanos(100),
+                },
+                Some(Duty::CloseJob(0)),
+            ),
+            (
+                Submission::Pending {
+                    failures: 0,
+                    not_before: Nanos(0),
+                },
+                Some(Duty::Submit(0)),
+            ),
+            (
+                Submission::Pending {
+                    failures: 0,
+                    not_before: now.plus(Duration::from_secs(1)),
+                },
+                None,
+            ),
+            (Submission::Submitting { failures: 0 }, None),
+            (
+                Submission::Unsure {
+                    failures: 0,
+                    since: now,
+                    denials: 0,
+                    not_before: now,
+                },
+                Some(Duty::Ask(0)),
+            ),
+            (Submission::Submitted { at: now }, None),
+            (Submission::Finished, None),
+            (Submission::Dropped, None),
+        ];
+        for (submission, want) in rows {
+            assert_eq!(
+                duty(&started(submission.clone()), now),
+                want,
+                "{submission:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_log_is_fetched_before_the_job_is_cancelled() {
+        let now = Nanos(1_000);
+        let mut pod = started(Submission::Submitted { at: Nanos(200) });
+        lifecycle::stop_sandbox(&mut pod, now);
+        let id = pod.containers[0].id().clone();
+        assert_eq!(duty(&pod, now), Some(Duty::CompleteLog(id.clone())));
+        let late = now.plus(rules().complete_timeout);
+        assert_eq!(duty(&pod, late), Some(Duty::AbandonLog(id.clone())));
+        lifecycle::complete_log(&mut pod, &id);
+        assert_eq!(duty(&pod, now), Some(Duty::Cancel(0)));
+        pod.jobs[0].cancel_confirmed();
+        assert_eq!(next(&pod, now, &rules()), None);
+    }
+
+    #[test]
+    fn a_withdrawn_doubtful_job_is_asked_for_before_it_is_let_go() {
+        let now = Nanos(1_000);
+        let unsure = Submission::Unsure {
+            failures: 1,
+            since: now,
+            denials: 0,
+            not_before: now,
+        };
+        let mut pod = started(unsure);
+        lifecycle::remove_sandbox(&mut pod, now);
+        assert_eq!(duty(&pod, now), Some(Duty::Ask(0)));
+        assert!(!pod.is_forgotten());
+    }
+
+    #[test]
+    fn a_clock_that_stepped_back_holds_up_nothing() {
+        let far = Nanos(0).plus(Duration::from_secs(86_400));
+        let pod = started(Submission::Pending {
+            failures: 0,
+            not_before: far,
+        });
+        assert_eq!(duty(&pod, Nanos(1_000)), Some(Duty::Submit(0)));
+        let pod = started(Submission::Gathering { last_start: far });
+        assert_eq!(duty(&pod, Nanos(1_000)), Some(Duty::CloseJob(0)));
+    }
+}

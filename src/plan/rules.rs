@@ -1,0 +1,41 @@
+//! The settings that the pure functions need, and no others.
+
+use std::time::Duration;
+
+use crate::config::Config;
+
+/// The times and counts that decide what happens next.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// Starts within this time of each other travel as one job.
+    pub quiet_period: Duration,
+    /// The shortest pause after a failure.
+    pub retry_min: Duration,
+    /// The longest pause after a failure.
+    pub retry_max: Duration,
+    /// Answers 500 to a submission that are tried again.
+    pub server_error_retries: u32,
+    /// How long a plugin must deny a job of which it is unsure whether it was submitted.
+    pub unsure_grace: Duration,
+    /// How long the rest of a log may take to fetch.
+    pub complete_timeout: Duration,
+    /// Polls in a row that must miss a job before it is lost.
+    pub lost_polls: u32,
+    /// How long a job must be missing before it is lost.
+    pub lost_grace: Duration,
+}
+
+impl From<&Config> for Rules {
+    fn from(config: &Config) -> Self {
+        Self {
+            quiet_period: config.jobs.quiet_period,
+            retry_min: config.interlink.retry_min,
+            retry_max: config.interlink.retry_max,
+            server_error_retries: config.interlink.server_error_retries,
+            unsure_grace: config.interlink.unsure_grace,
+            complete_timeout: config.logs.complete_timeout,
+            lost_polls: config.jobs.lost_polls,
+            lost_grace: config.jobs.lost_grace,
+        }
+    }
+}

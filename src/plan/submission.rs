@@ -1,0 +1,455 @@
+//! The submission of a job as a state machine, and its cancellation.
+//!
+//! ```text
+//!              Closed            PostBegins             Accepted
+//!  Gathering ─────────► Pending ───────────► Submitting ─────────► Submitted ──► Finished
+//!      │                 │ ▲ ▲   NotActed        │ │                  ▲    │ Ended
+//!      │                 │ │ └───────────────────┘ │ InDoubt          │    └─────► Lost
+//!      │                 │ │                       │ Recovered        │      Missing
+//!      │                 │ └───────────────────────▼──────────────────┘
+//!      │                 │        Denied         Unsure    Shown
+//!      │ Withdrawn       │    (long enough)                      Refused: Submitting ──► Dropped
+//!      └────────────────►└──────────────► Dropped
+//! ```
+//!
+//! The invariants:
+//! 1. A POST leaves only from `Submitting`, which is on disk before it leaves.
+//! 2. `Submitting` is left for `Pending` only when the plugin has certainly not acted.
+//! 3. `Unsure` is left for `Pending` only when the plugin has denied the job several times in a
+//!    row and for longer than it may be blind to a fresh one.
+//! 4. `Finished`, `Lost` and `Dropped` are final.
+
+use std::hash::Hash;
+
+use super::{backoff, Rules};
+use crate::model::{Cancel, Job, Nanos, Submission};
+
+/// Denials in a row, at the least, before a doubtful submission counts as never made.
+pub const MIN_DENIALS: u32 = 3;
+
+/// What can happen to a submission.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The quiet period has passed: nothing joins any more.
+    Closed,
+    /// A worker is about to POST.
+    PostBegins,
+    /// The plugin took the job.
+    Accepted,
+    /// The POST failed and the plugin has not acted; it may go better later.
+    NotActed,
+    /// The POST failed and the plugin may have acted.
+    InDoubt,
+    /// The daemon came back from a crash or a stop.
+    Recovered,
+    /// The plugin, asked about a doubtful job, shows it.
+    Shown,
+    /// The plugin, asked about a doubtful job, does not know it.
+    Denied,
+    /// The plugin, asked about a doubtful job, gave no answer.
+    NoAnswer,
+    /// The plugin refused the job for good.
+    Refused,
+    /// Nobody wants the job any more.
+    Withdrawn,
+    /// All its containers have ended.
+    Ended,
+    /// The plugin does not know it any more.
+    Missing,
+}
+
+/// The state after an event. An event that does not belong to a state leaves it as it is: it is
+/// the late echo of something that has been dealt with.
+pub fn step<W: Hash>(
+    from: &Submission,
+    event: Event,
+    now: Nanos,
+    who: W,
+    rules: &Rules,
+) -> Submission {
+    use Submission as S;
+    let pause = |failures: u32| now.plus(backoff::pause(failures, &who, rules));
+    let unsure = |failures: u32| S::Unsure {
+        failures,
+        since: now,
+        denials: 0,
+        not_before: now.plus(rules.retry_min),
+    };
+    match (from, event) {
+        (S::Gathering { .. }, Event::Closed) => S::Pending {
+            failures: 0,
+            not_before: now,
+        },
+        (S::Gathering { .. }, Event::Withdrawn) => S::Dropped,
+
+        (S::Pending { failures, .. }, Event::PostBegins) => S::Submitting {
+            failures: *failures,
+        },
+        (S::Pending { .. }, Event::Withdrawn) => S::Dropped,
+
+        (S::Submitting { .. }, Event::Accepted) => S::Submitted { at: now },
+        (S::Submitting { failures }, Event::NotActed) => {
+            let failures = failures.saturating_add(1);
+            S::Pending {
+                failures,
+                not_before: pause(failures),
+            }
+        }
+        (S::Submitting { failures }, Event::InDoubt | Event::Recovered) => {
+            unsure(failures.saturating_add(1))
+        }
+        (S::Submitting { .. }, Event::Refused) => S::Dropped,
+
+        (S::Unsure { .. }, Event::Shown) => S::Submitted { at: now },
+        (
+            S::Unsure {
+                failures,
+                since,
+                denials,
+                ..
+            },
+            Event::Denied,
+        ) => {
+            let denials = denials.saturating_add(1);
+            if denials >= MIN_DENIALS && now.since(*since) >= rules.unsure_grace {
+                S::Pending {
+                    failures: *failures,
+                    not_before: now,
+                }
+            } else {
+                let not_before = now.plus(rules.unsure_grace / (MIN_DENIALS + 1));
+                S::Unsure {
+                    failures: *failures,
+                    since: *since,
+                    denials,
+                    not_before,
+                }
+            }
+        }
+        // No answer is no denial: the count starts again, the grace period goes on.
+        (
+            S::Unsure {
+                failures, since, ..
+            },
+            Event::NoAnswer,
+        ) => {
+            let failures = failures.saturating_add(1);
+            S::Unsure {
+                failures,
+                since: *since,
+                denials: 0,
+                not_before: pause(failures),
+            }
+        }
+
+        (S::Submitted { .. }, Event::Ended) => S::Finished,
+        (S::Submitted { .. }, Event::Missing) => S::Lost,
+
+        (
+            S::Gathering { .. },
+            Event::PostBegins
+            | Event::Accepted
+            | Event::NotActed
+            | Event::InDoubt
+            | Event::Recovered
+            | Event::Shown
+            | Event::Denied
+            | Event::NoAnswer
+            | Event::Refused
+            | Event::Ended
+            | Event::Missing,
+        )
+        | (
+            S::Pending { .. },
+            Event::Closed
+            | Event::Accepted
+            | Event::NotActed
+            | Event::InDoubt
+            | Event::Recovered
+            | Event::Shown
+            | Event::Denied
+            | Event::NoAnswer
+            | Event::Refused
+            | Event::Ended
+            | Event::Missing,
+        )
+        | (
+            S::Submitting { .. },
+            Event::Closed
+            | Event::PostBegins
+            | Event::Shown
+            | Event::Denied
+            | Event::NoAnswer
+            | Event::Withdrawn
+            | Event::Ended
+            | Event::Missing,
+        )
+        | (
+            S::Unsure { .. },
+            Event::Closed
+            | Event::PostBegins
+            | Event::Accepted
+            | Event::NotActed
+            | Event::InDoubt
+            | Event::Recovered
+            | Event::Refused
+            | Event::Withdrawn
+            | Event::Ended
+            | Event::Missing,
+        )
+        | (
+            S::Submitted { .. },
+            Event::Closed
+            | Event::PostBegins
+            | Event::Accepted
+            | Event::NotActed
+            | Event::InDoubt
+            | Event::Recovered
+            | Event::Shown
+            | Event::Denied
+            | Event::NoAnswer
+            | Event::Refused
+            | Event::Withdrawn,
+        )
+        | (S::Finished | S::Lost | S::Dropped, _) => from.clone(),
+    }
+}
+
+impl Job {
+    /// Moves the submission on. One that nobody wants any more does not go back to `Pending`,
+    /// from where it would be submitted: it is dropped.
+    pub fn submission_event(&mut self, event: Event, now: Nanos, rules: &Rules) {
+        self.submission = step(&self.submission, event, now, self.uid, rules);
+        let nothing_there = matches!(
+            self.submission,
+            Submission::Pending { .. } | Submission::Dropped
+        );
+        if nothing_there && self.cancel.is_some() {
+            self.submission = Submission::Dropped;
+            self.cancel = Some(Cancel::Done);
+        }
+    }
+
+    /// Asks for the job's end. What has certainly not been submitted is dropped here and now; all
+    /// else is owed a DELETE, a finished job too, for what it left behind over there.
+    pub fn request_cancel(&mut self, now: Nanos) {
+        if self.cancel.is_some() {
+            return;
+        }
+        self.cancel = Some(match self.submission {
+            Submission::Gathering { .. } | Submission::Pending { .. } | Submission::Dropped => {
+                self.submission = Submission::Dropped;
+                Cancel::Done
+            }
+            Submission::Submitting { .. }
+            | Submission::Unsure { .. }
+            | Submission::Submitted { .. }
+            | Submission::Finished
+            | Submission::Lost => Cancel::Requested {
+                failures: 0,
+                not_before: now,
+            },
+        });
+    }
+
+    /// The plugin confirmed the cancellation, or does not know the job.
+    pub fn cancel_confirmed(&mut self) {
+        if self.cancel.is_some() {
+            self.cancel = Some(Cancel::Done);
+        }
+    }
+
+    /// The cancellation could not be delivered; it stays owed.
+    pub fn cancel_failed(&mut self, now: Nanos, rules: &Rules) {
+        if let Some(Cancel::Requested { failures, .. }) = self.cancel {
+            let failures = failures.saturating_add(1);
+            let not_before = now.plus(backoff::pause(failures, self.uid, rules));
+            self.cancel = Some(Cancel::Requested {
+                failures,
+                not_before,
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{
+        config::Config,
+        model::{JobUid, SandboxId},
+    };
+
+    const EVENTS: [Event; 13] = [
+        Event::Closed,
+        Event::PostBegins,
+        Event::Accepted,
+        Event::NotActed,
+        Event::InDoubt,
+        Event::Recovered,
+        Event::Shown,
+        Event::Denied,
+        Event::NoAnswer,
+        Event::Refused,
+        Event::Withdrawn,
+        Event::Ended,
+        Event::Missing,
+    ];
+
+    fn rules() -> Rules {
+        Rules::from(&Config::default())
+    }
+
+    fn job(submission: Submission) -> Job {
+        Job {
+            number: 0,
+            uid: JobUid::derive("", &SandboxId::from("s"), 0, 0),
+            containers: vec![],
+            names: vec![],
+            created_at: Nanos(0),
+            submission,
+            server_errors: 0,
+            remote_id: None,
+            cancel: None,
+        }
+    }
+
+    fn after(from: &Submission, event: Event, at_secs: u64) -> Submission {
+        step(
+            from,
+            event,
+            Nanos(0).plus(Duration::from_secs(at_secs)),
+            "job",
+            &rules(),
+        )
+    }
+
+    #[test]
+    fn only_submitting_can_have_a_post_under_way_and_only_pending_leads_there() {
+        let now = Nanos(0);
+        let states = [
+            Submission::Gathering { last_start: now },
+            Submission::Submitting { failures: 0 },
+            Submission::Unsure {
+                failures: 1,
+                since: now,
+                denials: 9,
+                not_before: now,
+            },
+            Submission::Submitted { at: now },
+            Submission::Finished,
+            Submission::Lost,
+            Submission::Dropped,
+        ];
+        for state in states
+            .iter()
+            .filter(|s| !matches!(s, Submission::Submitting { .. }))
+        {
+            for event in EVENTS {
+                let next = after(state, event, 1000);
+                assert!(
+                    !matches!(next, Submission::Submitting { .. }),
+                    "{state:?} {event:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn final_states_stay() {
+        for state in [Submission::Finished, Submission::Lost, Submission::Dropped] {
+            for event in EVENTS {
+                assert_eq!(after(&state, event, 1), state, "{event:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn doubt_ends_only_after_enough_denials_over_enough_time() {
+        let mut state = after(&Submission::Submitting { failures: 0 }, Event::InDoubt, 0);
+        for second in [1, 2, 3, 4, 29] {
+            state = after(&state, Event::Denied, second);
+            assert!(matches!(state, Submission::Unsure { .. }), "at {second} s");
+        }
+        state = after(&state, Event::NoAnswer, 31);
+        for second in [32, 33] {
+            state = after(&state, Event::Denied, second);
+            assert!(
+                matches!(state, Submission::Unsure { .. }),
+                "the count starts again"
+            );
+        }
+        state = after(&state, Event::Denied, 34);
+        assert!(matches!(state, Submission::Pending { .. }));
+    }
+
+    #[test]
+    fn a_crash_during_a_post_leaves_doubt() {
+        let state = after(&Submission::Submitting { failures: 2 }, Event::Recovered, 7);
+        assert!(matches!(
+            state,
+            Submission::Unsure {
+                failures: 3,
+                denials: 0,
+                ..
+            }
+        ));
+        let pending = Submission::Pending {
+            failures: 2,
+            not_before: Nanos(0),
+        };
+        assert_eq!(after(&pending, Event::Recovered, 7), pending);
+    }
+
+    #[test]
+    fn what_never_left_is_cancelled_without_a_call() {
+        let now = Nanos(0);
+        for state in [
+            Submission::Gathering { last_start: now },
+            Submission::Pending {
+                failures: 3,
+                not_before: now,
+            },
+            Submission::Dropped,
+        ] {
+            let mut job = job(state);
+            job.request_cancel(now);
+            assert_eq!(
+                (&job.submission, &job.cancel),
+                (&Submission::Dropped, &Some(Cancel::Done))
+            );
+        }
+        for state in [
+            Submission::Submitting { failures: 0 },
+            Submission::Unsure {
+                failures: 1,
+                since: now,
+                denials: 0,
+                not_before: now,
+            },
+            Submission::Submitted { at: now },
+            Submission::Finished,
+            Submission::Lost,
+        ] {
+            let mut job = job(state);
+            job.request_cancel(now);
+            assert!(matches!(job.cancel, Some(Cancel::Requested { .. })));
+            assert!(!job.is_settled());
+        }
+    }
+
+    #[test]
+    fn a_withdrawn_job_is_not_submitted_again() {
+        for event in [Event::NotActed, Event::Refused] {
+            let mut job = job(Submission::Submitting { failures: 0 });
+            job.request_cancel(Nanos(0));
+            job.submission_event(event, Nanos(1), &rules());
+            assert_eq!(
+                (&job.submission, &job.cancel),
+                (&Submission::Dropped, &Some(Cancel::Done))
+            );
+        }
+    }
+}

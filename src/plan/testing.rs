@@ -1,0 +1,53 @@
+//! Pods for the unit tests of this room.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use crate::model::{Container, ContainerId, Nanos, Pod, Sandbox, SandboxId};
+
+/// A ready pod with created containers of these names.
+pub fn pod(names: &[&str]) -> Pod {
+    let mut pod = Pod::new(Sandbox {
+        id: SandboxId::from("sandbox"),
+        name: "train".into(),
+        namespace: "lab".into(),
+        uid: "0f6e1c1a-9a3b-4a53-8c36-2f6f7b1d6a10".into(),
+        attempt: 0,
+        labels: BTreeMap::new(),
+        annotations: BTreeMap::new(),
+        runtime_handler: String::new(),
+        log_directory: String::new(),
+        created_at: Nanos(0),
+        ip: None,
+        config: Arc::from([]),
+    });
+    for name in names {
+        let next = container(&pod, name, 0);
+        pod.add_container(next);
+    }
+    pod
+}
+
+/// A container for a pod, not yet in it.
+pub fn container(pod: &Pod, name: &str, attempt: u32) -> Container {
+    Container {
+        id: ContainerId::from(format!("{name}-{attempt}").as_str()),
+        sandbox_id: pod.sandbox.id.clone(),
+        name: name.into(),
+        attempt,
+        image: "busybox".into(),
+        image_id: "sha256:0".into(),
+        labels: BTreeMap::new(),
+        annotations: BTreeMap::new(),
+        log_path: String::new(),
+        created_at: pod.next_created_at(Nanos(0)),
+        config: Arc::from([]),
+    }
+}
+
+/// A container for a pod with a creation time.
+pub fn created(pod: &Pod, name: &str, created_at: Nanos) -> Container {
+    Container {
+        created_at,
+        ..container(pod, name, 0)
+    }
+}
