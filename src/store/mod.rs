@@ -1,1 +1,403 @@
-//! (room under construction: store)
+//! The only owner of state: pods (sandboxes with their containers and jobs) and images, in memory
+//! behind locks, and on disk before anybody is told.
+//!
+//! # Changing a pod
+//!
+//! [`Store::update`] takes the pod's turn, hands a copy to a closure, writes the difference to
+//! disk, and only then shows the new pod to readers, tells subscribers, and wakes the workers. The
+//! turn is that pod's own, so waiting for the disk holds up nobody else; the journal writes what
+//! waits together in one go. Readers get an `Arc<Pod>` and never hold a lock.
+//!
+//! # Lock order
+//!
+//! A pod's `turn` (several only in ascending order of sandbox id), then any one of `names`, `pods`,
+//! a pod's `current`, `owners`, `subscribers`; `image_turn`, then `images`. Only turns are held
+//! while the disk is waited for, and none across a network call.
+
+mod events;
+mod images;
+mod index;
+mod journal;
+mod record;
+mod recover;
+
+use std::{
+    collections::{HashMap, HashSet},
+    path::Path,
+    sync::Arc,
+};
+
+use crossbeam_channel::Sender;
+use parking_lot::{Mutex, RwLock};
+
+use self::{events::Subscribers, journal::Journal};
+use crate::model::{Clock, ContainerId, Image, Pod, Sandbox, SandboxId, SandboxPhase};
+
+pub use self::{
+    events::{Delivery, Event, EventKind, Subscriber},
+    index::Ambiguous,
+    journal::{Error as DiskError, Table, Write},
+};
+
+/// Why the state could not be changed.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Error {
+    /// The disk refused; nothing has changed.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// A record on disk comes from a newer daemon.
+    #[error("{record} in the state file cannot be read: {reason}")]
+    Record {
+        /// Which record.
+        record: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// No such sandbox.
+    #[error("pod sandbox {0} does not exist")]
+    NoSandbox(SandboxId),
+    /// The same attempt at the same pod has a sandbox already.
+    #[error("attempt {attempt} of pod {pod} has pod sandbox {id} already; remove that one first")]
+    Exists {
+        /// Namespace and name.
+        pod: String,
+        /// The attempt.
+        attempt: u32,
+        /// The sandbox that has it.
+        id: SandboxId,
+    },
+}
+
+/// One pod's place in the store.
+struct Cell {
+    /// Whoever changes the pod holds this, also while waiting for the disk. True once the pod is
+    /// forgotten: who waited for its turn finds nothing left to change.
+    turn: Arc<Mutex<bool>>,
+    current: RwLock<Arc<Pod>>,
+}
+
+impl Cell {
+    fn new(pod: Pod) -> Arc<Self> {
+        Arc::new(Self {
+            turn: Arc::default(),
+            current: RwLock::new(Arc::new(pod)),
+        })
+    }
+
+    fn pod(&self) -> Arc<Pod> {
+        self.current.read().clone()
+    }
+}
+
+/// Pod name, namespace, UID and attempt: taken by one sandbox at a time.
+type SandboxName = (String, String, String, u32);
+
+/// A change to one pod.
+pub type Change<'a> = Box<dyn FnOnce(&mut Pod) + 'a>;
+
+/// The state of the daemon.
+pub struct Store {
+    names: Mutex<HashMap<SandboxName, SandboxId>>,
+    pods: RwLock<HashMap<SandboxId, Arc<Cell>>>,
+    owners: RwLock<HashMap<ContainerId, SandboxId>>,
+    images: RwLock<HashMap<String, Arc<Image>>>,
+    image_turn: Mutex<()>,
+    pod_cidr: RwLock<Option<String>>,
+    log_positions: Mutex<HashMap<ContainerId, Vec<u8>>>,
+    subscribers: Subscribers,
+    journal: Journal,
+    clock: Arc<dyn Clock>,
+    wake: Sender<SandboxId>,
+}
+
+impl Store {
+    /// Opens the state in a directory. Every pod that changes is named on `wake`; the channel may
+    /// be unbounded, because its reader only notes the name and never blocks.
+    ///
+    /// # Errors
+    /// A directory that cannot be used or is in use, a store that cannot be opened or comes from a
+    /// newer daemon.
+    pub fn open(
+        directory: &Path,
+        clock: Arc<dyn Clock>,
+        wake: Sender<SandboxId>,
+    ) -> Result<Self, Error> {
+        let (journal, contents) = Journal::open(directory)?;
+        let found = recover::recover(contents).map_err(|(record, error)| Error::Record {
+            record,
+            reason: error.to_string(),
+        })?;
+        for damage in &found.damage {
+            log::error!("state: {damage}; it is left out, and left on disk");
+        }
+        log::info!(
+            "state: {} pods, {} images",
+            found.pods.len(),
+            found.images.len()
+        );
+        let visible = found
+            .pods
+            .iter()
+            .filter(|pod| pod.phase() != SandboxPhase::Removed);
+        let names = visible
+            .map(|pod| (name_of(&pod.sandbox), pod.sandbox.id.clone()))
+            .collect();
+        let owners = found.pods.iter().flat_map(|pod| {
+            pod.containers
+                .iter()
+                .map(|entry| (entry.id().clone(), pod.sandbox.id.clone()))
+        });
+        let owners = owners.collect();
+        let cidr = found
+            .values
+            .get(POD_CIDR)
+            .map(|value| String::from_utf8_lossy(value).into_owned());
+        let pods = found
+            .pods
+            .into_iter()
+            .map(|pod| (pod.sandbox.id.clone(), Cell::new(pod)));
+        let images = found
+            .images
+            .into_iter()
+            .map(|image| (image.id.clone(), Arc::new(image)));
+        Ok(Self {
+            names: Mutex::new(names),
+            pods: RwLock::new(pods.collect()),
+            owners: RwLock::new(owners),
+            images: RwLock::new(images.collect()),
+            image_turn: Mutex::default(),
+            pod_cidr: RwLock::new(cidr),
+            log_positions: Mutex::new(found.log_positions),
+            subscribers: Subscribers::default(),
+            journal,
+            clock,
+            wake,
+        })
+    }
+
+    /// The clock that all times come from.
+    pub fn clock(&self) -> &dyn Clock {
+        &*self.clock
+    }
+
+    /// A pod; one that is removed but still owed something too.
+    pub fn pod(&self, id: &SandboxId) -> Option<Arc<Pod>> {
+        self.cell(id).map(|cell| cell.pod())
+    }
+
+    /// All pods, in no order, those removed but still owed something included.
+    pub fn pods(&self) -> Vec<Arc<Pod>> {
+        self.pods.read().values().map(|cell| cell.pod()).collect()
+    }
+
+    /// The pod of a container.
+    pub fn pod_of(&self, id: &ContainerId) -> Option<Arc<Pod>> {
+        let owner = self.owners.read().get(id).cloned()?;
+        self.pod(&owner).filter(|pod| pod.container(id).is_some())
+    }
+
+    /// Adds a sandbox, READY and empty.
+    ///
+    /// # Errors
+    /// [`Error::Exists`] for an attempt at a pod that has a sandbox; [`Error::Disk`].
+    pub fn add_sandbox(&self, sandbox: Sandbox) -> Result<(), Error> {
+        let (name, id) = (name_of(&sandbox), sandbox.id.clone());
+        self.reserve(name.clone(), &sandbox)?;
+        let pod = Pod::new(sandbox);
+        if let Err(error) = self.journal.commit(record::difference(None, Some(&pod))) {
+            self.names.lock().remove(&name);
+            return Err(error.into());
+        }
+        let cell = Cell::new(pod);
+        let _turn = cell.turn.lock();
+        self.pods.write().insert(id, cell.clone());
+        self.announce(None, &cell.pod());
+        Ok(())
+    }
+
+    fn reserve(&self, name: SandboxName, sandbox: &Sandbox) -> Result<(), Error> {
+        let mut names = self.names.lock();
+        if let Some(id) = names.get(&name) {
+            return Err(Error::Exists {
+                pod: format!("{}/{}", sandbox.namespace, sandbox.name),
+                attempt: sandbox.attempt,
+                id: id.clone(),
+            });
+        }
+        names.insert(name, sandbox.id.clone());
+        Ok(())
+    }
+
+    /// Changes a pod, all or nothing: when the closure or the disk refuses, nothing has happened.
+    ///
+    /// # Errors
+    /// The closure's own; [`Error::NoSandbox`]; [`Error::Disk`].
+    pub fn update<T, E: From<Error>>(
+        &self,
+        id: &SandboxId,
+        change: impl FnOnce(&mut Pod) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let cell = self.cell(id).ok_or_else(|| Error::NoSandbox(id.clone()))?;
+        let mut forgotten = cell.turn.lock();
+        if *forgotten {
+            return Err(Error::NoSandbox(id.clone()).into());
+        }
+        let before = cell.pod();
+        let mut after = (*before).clone();
+        let answer = change(&mut after)?;
+        if after != *before {
+            let writes = self.writes(&before, &after);
+            self.journal.commit(writes).map_err(Error::from)?;
+            *forgotten = self.publish(&cell, &before, after);
+        }
+        Ok(answer)
+    }
+
+    /// Changes several pods with one write to disk. Pods that do not exist any more are passed
+    /// over.
+    ///
+    /// # Errors
+    /// [`Error::Disk`]; then no pod has changed.
+    pub fn update_many(&self, mut changes: Vec<(SandboxId, Change<'_>)>) -> Result<(), Error> {
+        changes.sort_by(|(a, _), (b, _)| a.cmp(b));
+        let mut writes = Vec::new();
+        let mut taken = Vec::new();
+        let mut seen = HashSet::new();
+        let (first, again): (Vec<_>, Vec<_>) = changes
+            .into_iter()
+            .partition(|(id, _)| seen.insert(id.clone()));
+        for (id, change) in first {
+            let Some(cell) = self.cell(&id) else { continue };
+            let turn = cell.turn.lock_arc();
+            if *turn {
+                continue;
+            }
+            let before = cell.pod();
+            let mut after = (*before).clone();
+            change(&mut after);
+            if after != *before {
+                writes.extend(self.writes(&before, &after));
+                taken.push((cell, turn, before, after));
+            }
+        }
+        self.journal.commit(writes)?;
+        for (cell, mut turn, before, after) in taken {
+            *turn = self.publish(&cell, &before, after);
+        }
+        if again.is_empty() {
+            Ok(())
+        } else {
+            self.update_many(again)
+        }
+    }
+
+    fn writes(&self, before: &Pod, after: &Pod) -> Vec<Write> {
+        record::difference(Some(before), Some(after).filter(|pod| !pod.is_forgotten()))
+    }
+
+    /// Shows a pod's new state; true when the pod is forgotten with it.
+    fn publish(&self, cell: &Cell, before: &Arc<Pod>, after: Pod) -> bool {
+        let after = Arc::new(after);
+        let forgotten = after.is_forgotten();
+        *cell.current.write() = after.clone();
+        if after.phase() == SandboxPhase::Removed && before.phase() != SandboxPhase::Removed {
+            self.names.lock().remove(&name_of(&after.sandbox));
+        }
+        if forgotten {
+            self.pods.write().remove(&after.sandbox.id);
+        }
+        self.announce(Some(before), &after);
+        forgotten
+    }
+
+    fn announce(&self, before: Option<&Pod>, after: &Arc<Pod>) {
+        index::follow(&mut self.owners.write(), before, after);
+        self.subscribers
+            .publish(&events::between(before, after, self.clock.now()));
+        // Nobody listens any more when the daemon is about to end; what is owed is on disk.
+        let _ = self.wake.send(after.sandbox.id.clone());
+    }
+
+    /// Names every pod on the wake channel, for the start.
+    pub fn wake_all(&self) {
+        for pod in self.pods() {
+            let _ = self.wake.send(pod.sandbox.id.clone());
+        }
+    }
+
+    /// Adds a listener for everything that happens to sandboxes and containers from now on.
+    pub fn subscribe(&self, subscriber: Subscriber) {
+        self.subscribers.add(subscriber);
+    }
+
+    /// How many listen.
+    pub fn subscriber_count(&self) -> usize {
+        self.subscribers.count()
+    }
+
+    /// The node's pod CIDR, as the kubelet last gave it.
+    pub fn pod_cidr(&self) -> Option<String> {
+        self.pod_cidr.read().clone()
+    }
+
+    /// Keeps the node's pod CIDR.
+    ///
+    /// # Errors
+    /// [`Error::Disk`].
+    pub fn set_pod_cidr(&self, cidr: &str) -> Result<(), Error> {
+        let write = Write::put(Table::Values, POD_CIDR, cidr.as_bytes().to_vec());
+        self.journal.commit(vec![write])?;
+        *self.pod_cidr.write() = Some(cidr.to_owned());
+        Ok(())
+    }
+
+    /// How far a container's log was written when the daemon last ended; given once.
+    pub fn take_log_position(&self, id: &ContainerId) -> Option<Vec<u8>> {
+        self.log_positions.lock().remove(id)
+    }
+
+    /// Keeps how far a container's log is written. Of a container that is gone, nothing is kept.
+    ///
+    /// # Errors
+    /// [`Error::Disk`].
+    pub fn put_log_position(&self, id: &ContainerId, position: Vec<u8>) -> Result<(), Error> {
+        let Some(pod) = self.pod_of(id) else {
+            return Ok(());
+        };
+        // With the pod's turn, so that it cannot come after the deletion of the container.
+        let Some(cell) = self.cell(&pod.sandbox.id) else {
+            return Ok(());
+        };
+        let _turn = cell.turn.lock();
+        if cell.pod().container(id).is_some() {
+            self.journal
+                .commit(vec![Write::put(Table::LogPositions, id.as_str(), position)])?;
+        }
+        Ok(())
+    }
+
+    /// Writes what is waiting and closes the disk. Changes fail from here on.
+    pub fn close(&self) {
+        self.journal.close();
+    }
+
+    fn cell(&self, id: &SandboxId) -> Option<Arc<Cell>> {
+        self.pods.read().get(id).cloned()
+    }
+}
+
+const POD_CIDR: &str = "pod_cidr";
+
+fn name_of(sandbox: &Sandbox) -> SandboxName {
+    let Sandbox {
+        name,
+        namespace,
+        uid,
+        attempt,
+        ..
+    } = sandbox;
+    (name.clone(), namespace.clone(), uid.clone(), *attempt)
+}
+
+#[cfg(test)]
+mod tests;

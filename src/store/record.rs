@@ -1,0 +1,263 @@
+//! Records as they lie on disk.
+//!
+//! ```text
+//! ┌─────────┬──────────────────┬────────────┬───────────────────────────┐
+//! │ version │ length of JSON   │ JSON       │ CRI config, as received   │
+//! │ 1 byte  │ 4 bytes, big end │ the record │ protobuf, may be empty    │
+//! └─────────┴──────────────────┴────────────┴───────────────────────────┘
+//! ```
+//!
+//! JSON, so that fields can come and go with a default and an administrator can read a record;
+//! the CRI messages stay beside it as the bytes that came, unknown fields included.
+
+use std::{collections::HashMap, sync::Arc};
+
+use serde::{de::DeserializeOwned, Deserialize, Serialize};
+
+use super::journal::{Table, Write};
+use crate::model::{
+    Container, ContainerEntry, ContainerId, ContainerStatus, Image, Job, Pod, Sandbox,
+    SandboxStatus,
+};
+
+/// The version that this daemon writes, and the newest that it reads.
+const VERSION: u8 = 1;
+const HEADER: usize = 5;
+
+/// Why a record cannot be read.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// It is shorter than it says, or than it can be.
+    #[error("it is cut short")]
+    CutShort,
+    /// It comes from a newer daemon.
+    #[error("it has version {0}, and this daemon reads up to {VERSION}; install a newer one")]
+    TooNew(u8),
+    /// Its JSON is not what belongs there.
+    #[error("its content is wrong: {0}")]
+    Content(String),
+}
+
+/// What changes about a pod: one record, written at every transition.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PodRecord {
+    /// The sandbox's changing half.
+    pub status: SandboxStatus,
+    /// The containers' changing halves, oldest first.
+    pub containers: Vec<(ContainerId, ContainerStatus)>,
+    /// The jobs.
+    pub jobs: Vec<Job>,
+    /// The number of the next job.
+    pub next_job: u32,
+}
+
+impl From<&Pod> for PodRecord {
+    fn from(pod: &Pod) -> Self {
+        let entry = |entry: &ContainerEntry| (entry.id().clone(), entry.status.clone());
+        Self {
+            status: pod.status.clone(),
+            containers: pod.containers.iter().map(entry).collect(),
+            jobs: pod.jobs.clone(),
+            next_job: pod.next_job,
+        }
+    }
+}
+
+impl PodRecord {
+    /// Puts a pod together again. Containers without their static half are left out and named:
+    /// both are written in one transaction, so that happens only to a damaged store.
+    pub fn assemble(
+        self,
+        sandbox: Sandbox,
+        containers: &mut HashMap<ContainerId, Container>,
+    ) -> (Pod, Vec<ContainerId>) {
+        let mut missing = Vec::new();
+        let mut pod = Pod::new(sandbox);
+        for (id, status) in self.containers {
+            match containers.remove(&id) {
+                Some(container) => {
+                    pod.containers.push(ContainerEntry {
+                        container: Arc::new(container),
+                        status,
+                    });
+                }
+                None => missing.push(id),
+            }
+        }
+        (pod.status, pod.jobs, pod.next_job) = (self.status, self.jobs, self.next_job);
+        (pod, missing)
+    }
+}
+
+fn encode(record: &impl Serialize, config: &[u8]) -> Vec<u8> {
+    // Plain structs with string keys: their JSON cannot fail.
+    let json = serde_json::to_vec(record).unwrap_or_default();
+    let length = u32::try_from(json.len()).unwrap_or(u32::MAX);
+    let mut bytes = Vec::with_capacity(HEADER + json.len() + config.len());
+    bytes.push(VERSION);
+    bytes.extend_from_slice(&length.to_be_bytes());
+    bytes.extend_from_slice(&json);
+    bytes.extend_from_slice(config);
+    bytes
+}
+
+fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, &[u8]), Error> {
+    let (header, rest) = bytes.split_at_checked(HEADER).ok_or(Error::CutShort)?;
+    let [version, length @ ..] = header else {
+        return Err(Error::CutShort);
+    };
+    if *version > VERSION {
+        return Err(Error::TooNew(*version));
+    }
+    let length = length
+        .iter()
+        .fold(0_usize, |sum, byte| sum << 8 | usize::from(*byte));
+    let (json, config) = rest.split_at_checked(length).ok_or(Error::CutShort)?;
+    let record = serde_json::from_slice(json).map_err(|error| Error::Content(error.to_string()))?;
+    Ok((record, config))
+}
+
+/// Reads a sandbox.
+///
+/// # Errors
+/// A record that is no sandbox.
+pub fn sandbox(bytes: &[u8]) -> Result<Sandbox, Error> {
+    let (sandbox, config) = decode::<Sandbox>(bytes)?;
+    Ok(Sandbox {
+        config: config.into(),
+        ..sandbox
+    })
+}
+
+/// Reads a container.
+///
+/// # Errors
+/// A record that is no container.
+pub fn container(bytes: &[u8]) -> Result<Container, Error> {
+    let (container, config) = decode::<Container>(bytes)?;
+    Ok(Container {
+        config: config.into(),
+        ..container
+    })
+}
+
+/// Reads what changes about a pod.
+///
+/// # Errors
+/// A record that is none.
+pub fn pod(bytes: &[u8]) -> Result<PodRecord, Error> {
+    decode(bytes).map(|(record, _)| record)
+}
+
+/// Reads an image.
+///
+/// # Errors
+/// A record that is no image.
+pub fn image(bytes: &[u8]) -> Result<Image, Error> {
+    decode(bytes).map(|(record, _)| record)
+}
+
+/// The write that keeps an image.
+pub fn put_image(image: &Image) -> Write {
+    Write::put(Table::Images, &image.id, encode(image, &[]))
+}
+
+/// The writes that lead from one state of a pod to the next; from nothing for a new one, to
+/// nothing for one that is forgotten.
+pub fn difference(before: Option<&Pod>, after: Option<&Pod>) -> Vec<Write> {
+    let mut writes = Vec::new();
+    let kept = |pod: Option<&Pod>, id: &ContainerId| {
+        pod.and_then(|pod| pod.container(id))
+            .map(|entry| entry.container.clone())
+    };
+    for entry in before.iter().flat_map(|pod| &pod.containers) {
+        if kept(after, entry.id()).is_none() {
+            writes.push(Write::delete(Table::Containers, entry.id().as_str()));
+            writes.push(Write::delete(Table::LogPositions, entry.id().as_str()));
+        }
+    }
+    for entry in after.iter().flat_map(|pod| &pod.containers) {
+        let old = kept(before, entry.id());
+        if !old.is_some_and(|old| Arc::ptr_eq(&old, &entry.container)) {
+            let value = encode(&*entry.container, &entry.container.config);
+            writes.push(Write::put(Table::Containers, entry.id().as_str(), value));
+        }
+    }
+    match (before, after) {
+        (_, Some(pod)) => {
+            let key = pod.sandbox.id.as_str();
+            if !before.is_some_and(|old| Arc::ptr_eq(&old.sandbox, &pod.sandbox)) {
+                let value = encode(&*pod.sandbox, &pod.sandbox.config);
+                writes.push(Write::put(Table::Sandboxes, key, value));
+            }
+            writes.push(Write::put(
+                Table::Pods,
+                key,
+                encode(&PodRecord::from(pod), &[]),
+            ));
+        }
+        (Some(pod), None) => {
+            let key = pod.sandbox.id.as_str();
+            writes.push(Write::delete(Table::Sandboxes, key));
+            writes.push(Write::delete(Table::Pods, key));
+        }
+        (None, None) => {}
+    }
+    writes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Nanos;
+    use crate::plan::{
+        batch::start,
+        testing::{container as new_container, pod as new_pod},
+    };
+
+    #[test]
+    fn records_read_back_with_their_config() {
+        let mut one = new_container(&new_pod(&[]), "a", 3);
+        one.config = Arc::from(*b"\x00\xffconfig");
+        assert_eq!(container(&encode(&one, &one.config)), Ok(one));
+    }
+
+    #[test]
+    fn damage_is_an_error_with_a_name() {
+        let good = encode(&PodRecord::default(), &[]);
+        assert_eq!(pod(&good), Ok(PodRecord::default()));
+        for length in 0..good.len() {
+            assert!(pod(&good[..length]).is_err(), "cut to {length}");
+        }
+        let newer = [&[9], &good[1..]].concat();
+        assert_eq!(pod(&newer), Err(Error::TooNew(9)));
+        assert!(matches!(sandbox(&good), Err(Error::Content(_))));
+        assert_eq!(pod(&[1, 255, 255, 255, 255]), Err(Error::CutShort));
+    }
+
+    #[test]
+    fn a_transition_writes_only_what_changed() {
+        let before = new_pod(&["a"]);
+        let tables = |writes: Vec<Write>| writes.iter().map(Write::table).collect::<Vec<_>>();
+        assert_eq!(
+            tables(difference(None, Some(&before))),
+            [Table::Containers, Table::Sandboxes, Table::Pods]
+        );
+        let mut after = before.clone();
+        let id = after.containers[0].id().clone();
+        start(&mut after, &id, Nanos(1)).expect("starts");
+        assert_eq!(
+            tables(difference(Some(&before), Some(&after))),
+            [Table::Pods]
+        );
+        after.containers.clear();
+        assert_eq!(
+            tables(difference(Some(&before), Some(&after))),
+            [Table::Containers, Table::LogPositions, Table::Pods]
+        );
+        assert_eq!(
+            tables(difference(Some(&after), None)),
+            [Table::Sandboxes, Table::Pods]
+        );
+    }
+}

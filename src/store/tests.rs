@@ -1,0 +1,233 @@
+//! The store against a real disk.
+
+use std::{path::Path, time::Duration};
+
+use crossbeam_channel::{unbounded, Receiver};
+
+use super::*;
+use crate::{
+    model::{ContainerPhase, ManualClock, Nanos},
+    plan::{
+        batch, lifecycle,
+        testing::{container, pod},
+    },
+};
+
+fn open(directory: &Path) -> (Store, Receiver<SandboxId>) {
+    let (wake, woken) = unbounded();
+    let clock = Arc::new(ManualClock::at(Nanos(1_000)));
+    (Store::open(directory, clock, wake).expect("opens"), woken)
+}
+
+fn sandbox(name: &str) -> Sandbox {
+    let template = Arc::unwrap_or_clone(pod(&[]).sandbox);
+    Sandbox {
+        id: SandboxId::random(),
+        name: name.into(),
+        config: Arc::from(*b"proto"),
+        ..template
+    }
+}
+
+/// Adds a sandbox with one started container.
+fn running(store: &Store, name: &str) -> (SandboxId, ContainerId) {
+    let sandbox = sandbox(name);
+    let id = sandbox.id.clone();
+    store.add_sandbox(sandbox).expect("added");
+    let container = store
+        .update(&id, |pod| {
+            let mut new = container(pod, "main", 0);
+            (new.id, new.sandbox_id) = (ContainerId::random(), pod.sandbox.id.clone());
+            let id = new.id.clone();
+            pod.add_container(new);
+            batch::start(pod, &id, Nanos(2_000)).expect("starts");
+            Ok::<_, Error>(id)
+        })
+        .expect("updated");
+    (id, container)
+}
+
+#[test]
+fn everything_is_back_after_opening_again() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (store, _woken) = open(dir.path());
+    let (id, container) = running(&store, "a");
+    let before = store.pod(&id).expect("there");
+    store.set_pod_cidr("10.1.0.0/24").expect("kept");
+    store
+        .put_log_position(&container, b"7".to_vec())
+        .expect("kept");
+    drop(store);
+
+    let (store, _woken) = open(dir.path());
+    assert_eq!(store.pod(&id).expect("there"), before);
+    assert_eq!(store.pod_of(&container).expect("there").sandbox.id, id);
+    assert_eq!(store.pod_cidr().as_deref(), Some("10.1.0.0/24"));
+    assert_eq!(store.take_log_position(&container), Some(b"7".to_vec()));
+    assert!(matches!(
+        store.add_sandbox(sandbox("a")),
+        Err(Error::Exists { .. })
+    ));
+}
+
+#[test]
+fn a_removed_pod_stays_until_its_jobs_are_settled() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (store, woken) = open(dir.path());
+    let (id, container) = running(&store, "a");
+    let submit = |pod: &mut Pod| {
+        pod.jobs[0].submission = crate::model::Submission::Submitted { at: Nanos(3_000) };
+        lifecycle::remove_sandbox(pod, Nanos(4_000));
+        Ok::<_, Error>(())
+    };
+    store.update(&id, submit).expect("updated");
+    assert!(store.pod_of(&container).is_none());
+    assert_eq!(store.resolve_sandbox(id.as_str()), Ok(None));
+    store
+        .add_sandbox(sandbox("a"))
+        .expect("the name is free again");
+    drop(store);
+
+    let (store, _woken2) = open(dir.path());
+    assert_eq!(
+        store.pod(&id).expect("the tombstone").phase(),
+        SandboxPhase::Removed
+    );
+    let confirm = |pod: &mut Pod| {
+        pod.jobs[0].cancel_confirmed();
+        Ok::<_, Error>(())
+    };
+    store.update(&id, confirm).expect("updated");
+    assert!(store.pod(&id).is_none());
+    assert!(matches!(
+        store.update(&id, confirm),
+        Err(Error::NoSandbox(_))
+    ));
+    assert!(woken.try_iter().any(|woken| woken == id));
+}
+
+#[test]
+fn a_refused_change_changes_nothing() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (store, _woken) = open(dir.path());
+    let (id, _) = running(&store, "a");
+    let before = store.pod(&id);
+    let refused = store.update(&id, |pod| {
+        pod.containers.clear();
+        Err::<(), _>(Error::NoSandbox(pod.sandbox.id.clone()))
+    });
+    assert!(refused.is_err());
+    assert_eq!(store.pod(&id), before);
+    store.close();
+    let closed = store.update(&id, |pod| {
+        lifecycle::stop_sandbox(pod, Nanos(9_000));
+        Ok::<_, Error>(())
+    });
+    assert!(matches!(closed, Err(Error::Disk(DiskError::Closed))));
+    assert_eq!(store.pod(&id), before, "what the disk refused is not shown");
+}
+
+#[test]
+fn many_pods_change_with_one_write_and_the_same_one_twice() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (store, _woken) = open(dir.path());
+    let pods: Vec<_> = (0..20)
+        .map(|n| running(&store, &format!("pod-{n}")))
+        .collect();
+    let mut changes: Vec<(SandboxId, Change<'_>)> = Vec::new();
+    for (id, container) in &pods {
+        let stop = |pod: &mut Pod| lifecycle::stop_container(pod, container, Nanos(5_000));
+        changes.push((id.clone(), Box::new(stop)));
+        changes.push((
+            id.clone(),
+            Box::new(|pod| lifecycle::stop_sandbox(pod, Nanos(6_000))),
+        ));
+    }
+    changes.push((
+        SandboxId::random(),
+        Box::new(|_| unreachable!("no such pod")),
+    ));
+    store.update_many(changes).expect("updated");
+    for (id, container) in &pods {
+        let pod = store.pod(id).expect("there");
+        assert_eq!(pod.phase(), SandboxPhase::NotReady);
+        let entry = pod.container(container).expect("there");
+        assert_eq!(
+            entry.status.exit.as_ref().map(|exit| exit.finished_at),
+            Some(Nanos(5_000))
+        );
+        assert_eq!(entry.status.phase(), ContainerPhase::Exited);
+    }
+}
+
+#[test]
+fn concurrent_changes_of_one_pod_are_all_kept() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (store, _woken) = open(dir.path());
+    let (id, _) = running(&store, "a");
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..25 {
+                    let count = |pod: &mut Pod| {
+                        pod.next_job += 1;
+                        Ok::<_, Error>(())
+                    };
+                    store.update(&id, count).expect("updated");
+                }
+            });
+        }
+    });
+    assert_eq!(store.pod(&id).expect("there").next_job, 101);
+}
+
+#[test]
+fn ids_may_be_abbreviated_but_not_to_nothing() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (store, _woken) = open(dir.path());
+    let (id, container) = running(&store, "a");
+    assert_eq!(store.resolve_sandbox(id.short()), Ok(Some(id.clone())));
+    assert_eq!(
+        store.resolve_container(container.short()),
+        Ok(Some(container))
+    );
+    assert_eq!(store.resolve_container(""), Ok(None));
+    assert_eq!(store.resolve_sandbox("zz"), Ok(None));
+    for n in 0..17 {
+        running(&store, &format!("other-{n}"));
+    }
+    let ids = store.pods();
+    let shared = (0..16).map(|digit| format!("{digit:x}")).find(|digit| {
+        ids.iter()
+            .filter(|pod| pod.sandbox.id.as_str().starts_with(digit))
+            .count()
+            > 1
+    });
+    let shared = shared.expect("18 ids share a first digit");
+    assert_eq!(
+        store.resolve_sandbox(&shared),
+        Err(Ambiguous(shared.clone()))
+    );
+}
+
+#[test]
+fn subscribers_hear_what_happens() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (store, _woken) = open(dir.path());
+    let (sender, heard) = unbounded();
+    store.subscribe(Box::new(move |event| {
+        sender
+            .send((event.kind, event.id.clone()))
+            .map_or(Delivery::Gone, |()| Delivery::Taken)
+    }));
+    let (id, container) = running(&store, "a");
+    let next = || {
+        heard
+            .recv_timeout(Duration::from_secs(5))
+            .expect("an event")
+    };
+    assert_eq!(next(), (EventKind::Created, id.to_string()));
+    assert_eq!(next(), (EventKind::Started, id.to_string()));
+    assert_eq!(next(), (EventKind::Created, container.to_string()));
+    assert_eq!(next(), (EventKind::Started, container.to_string()));
+}
