@@ -1,1 +1,29 @@
-fn main() {}
+//! Generates the CRI's messages, service traits and clients from `proto/`, without protoc.
+
+#[path = "build/services.rs"]
+mod services;
+
+use std::{env, error::Error, fs, path::PathBuf};
+
+const PROTO: &str = "proto/cri/v1/api.proto";
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo::rerun-if-changed=proto");
+    println!("cargo::rerun-if-changed=build");
+    protobuf_codegen::Codegen::new()
+        .pure()
+        .include("proto")
+        .input(PROTO)
+        .cargo_out_dir("cri")
+        .run()?;
+
+    // grpcio's own compiler targets another version of protobuf, so the services are written
+    // from the descriptor here.
+    let parsed =
+        protobuf_parse::Parser::new().pure().include("proto").input(PROTO).parse_and_typecheck()?;
+    let files = parsed.file_descriptors.iter().filter(|file| !file.service.is_empty());
+    let code: String = files.map(services::generate).collect::<Result<_, _>>()?;
+    let out = PathBuf::from(env::var("OUT_DIR")?).join("services.rs");
+    fs::write(out, code)?;
+    Ok(())
+}

@@ -1,1 +1,12 @@
-//! (room under construction: telemetry)
+//! What the daemon knows of its own doing. Rooms write here and read here; this room knows none
+//! of them.
+
+mod health;
+mod limited;
+mod metrics;
+
+pub use self::{
+    health::{Health, Reach},
+    limited::Limited,
+    metrics::{Counter, Counters},
+};

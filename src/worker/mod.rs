@@ -1,1 +1,1 @@
-//! (room under construction: worker)
+//! x

@@ -1,0 +1,70 @@
+//! Whether interLink can be reached.
+
+use std::time::{Duration, Instant};
+
+use parking_lot::RwLock;
+
+/// What is known of the way to the plugin.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reach {
+    /// No interLink is configured: jobs wait.
+    NotConfigured,
+    /// It was not asked yet.
+    Unknown,
+    /// It answered; with what it said of itself.
+    Ready(String),
+    /// It did not answer, or said that its plugin does not; with what went wrong.
+    Away(String),
+}
+
+/// Whether interLink can be reached, and since when.
+pub struct Health {
+    state: RwLock<(Reach, Instant)>,
+}
+
+impl Health {
+    /// Starts with nothing known.
+    pub fn new(configured: bool) -> Self {
+        let reach = if configured {
+            Reach::Unknown
+        } else {
+            Reach::NotConfigured
+        };
+        Self {
+            state: RwLock::new((reach, Instant::now())),
+        }
+    }
+
+    /// What is known now, and for how long it has been so.
+    pub fn now(&self) -> (Reach, Duration) {
+        let state = self.state.read();
+        (state.0.clone(), state.1.elapsed())
+    }
+
+    /// Notes an answer, or that there was none. True when it went from one to the other: that is
+    /// worth a log line, repetitions are not.
+    pub fn note(&self, reach: Reach) -> bool {
+        let mut state = self.state.write();
+        let turned = std::mem::discriminant(&state.0) != std::mem::discriminant(&reach);
+        if turned {
+            state.1 = Instant::now();
+        }
+        state.0 = reach;
+        turned
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_turn_is_news() {
+        let health = Health::new(true);
+        assert!(health.note(Reach::Away("refused".into())));
+        assert!(!health.note(Reach::Away("timed out".into())));
+        assert_eq!(health.now().0, Reach::Away("timed out".into()));
+        assert!(health.note(Reach::Ready(String::new())));
+        assert_eq!(Health::new(false).now().0, Reach::NotConfigured);
+    }
+}
