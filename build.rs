@@ -19,9 +19,15 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     // grpcio's own compiler targets another version of protobuf, so the services are written
     // from the descriptor here.
-    let parsed =
-        protobuf_parse::Parser::new().pure().include("proto").input(PROTO).parse_and_typecheck()?;
-    let files = parsed.file_descriptors.iter().filter(|file| !file.service.is_empty());
+    let parsed = protobuf_parse::Parser::new()
+        .pure()
+        .include("proto")
+        .input(PROTO)
+        .parse_and_typecheck()?;
+    let files = parsed
+        .file_descriptors
+        .iter()
+        .filter(|file| !file.service.is_empty());
     let code: String = files.map(services::generate).collect::<Result<_, _>>()?;
     let out = PathBuf::from(env::var("OUT_DIR")?).join("services.rs");
     fs::write(out, code)?;

@@ -22,7 +22,11 @@ fn constants(
     service: &ServiceDescriptorProto,
 ) -> std::fmt::Result {
     for method in &service.method {
-        let kind = if method.server_streaming() { "ServerStreaming" } else { "Unary" };
+        let kind = if method.server_streaming() {
+            "ServerStreaming"
+        } else {
+            "Unary"
+        };
         write!(
             code,
             "/// `{name}` on the wire.\n\
@@ -54,8 +58,11 @@ fn service_trait(code: &mut String, service: &ServiceDescriptorProto) -> std::fm
     )?;
     for method in &service.method {
         let response = type_name(method.output_type());
-        let answer =
-            if method.server_streaming() { format!("Replies<{response}>") } else { response };
+        let answer = if method.server_streaming() {
+            format!("Replies<{response}>")
+        } else {
+            response
+        };
         write!(
             code,
             "/// `{name}`.\n\
@@ -119,7 +126,10 @@ fn client(code: &mut String, service: &ServiceDescriptorProto) -> std::fmt::Resu
     for method in &service.method {
         let response = type_name(method.output_type());
         let (answer, call) = if method.server_streaming() {
-            (format!("::grpcio::ClientSStreamReceiver<{response}>"), "server_streaming")
+            (
+                format!("::grpcio::ClientSStreamReceiver<{response}>"),
+                "server_streaming",
+            )
         } else {
             (response, "unary_call")
         };
@@ -143,7 +153,12 @@ fn client(code: &mut String, service: &ServiceDescriptorProto) -> std::fmt::Resu
 }
 
 fn constant(service: &ServiceDescriptorProto, method: &MethodDescriptorProto) -> String {
-    format!("METHOD_{}_{}", snake_case(service.name()), snake_case(method.name())).to_uppercase()
+    format!(
+        "METHOD_{}_{}",
+        snake_case(service.name()),
+        snake_case(method.name())
+    )
+    .to_uppercase()
 }
 
 /// `.runtime.v1.VersionRequest` to `VersionRequest`: all types live in one module.

@@ -4,7 +4,13 @@
 use futures_util::stream::BoxStream;
 use grpcio::{RpcContext, ServerStreamingSink, UnarySink};
 
-#[allow(missing_docs, clippy::all, clippy::pedantic, clippy::unwrap_used, clippy::expect_used)]
+#[allow(
+    missing_docs,
+    clippy::all,
+    clippy::pedantic,
+    clippy::unwrap_used,
+    clippy::expect_used
+)]
 mod messages {
     include!(concat!(env!("OUT_DIR"), "/cri/mod.rs"));
 }
