@@ -28,6 +28,9 @@ pub struct Job {
     /// What the plugin calls it (a SLURM job id...), once it said so.
     #[serde(default)]
     pub remote_id: Option<String>,
+    /// The longest grace period that any of its containers was stopped with, in seconds.
+    #[serde(default)]
+    pub grace_seconds: u32,
     /// The cancellation, once somebody asked for it.
     #[serde(default)]
     pub cancel: Option<Cancel>,

@@ -1,11 +1,13 @@
 //! What the daemon knows of its own doing. Rooms write here and read here; this room knows none
 //! of them.
 
+mod chain;
 mod health;
 mod limited;
 mod metrics;
 
 pub use self::{
+    chain::chain,
     health::{Health, Reach},
     limited::Limited,
     metrics::{Counter, Counters},
