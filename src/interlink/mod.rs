@@ -1,3 +1,30 @@
-//! The interLink API as a client sees it.
+//! The interLink API as a client sees it: blocking HTTP/1.1 over TCP, TLS or a unix socket.
+//!
+//! [`Client`] makes the calls; [`Error`] says what failed and what follows from it: whether to
+//! try again, whether the plugin may have acted. The room keeps no state about pods and decides
+//! nothing. It must never break off in the middle of a request (the server ends its own process
+//! over half a body), print a token, or wait without a limit that the caller can cut short.
 
+mod address;
+mod answer;
+mod call;
+mod client;
+mod dial;
+mod error;
+mod follow;
+mod link;
+mod names;
+mod plain;
+mod tls;
+mod token;
+mod transport;
 pub mod wire;
+
+#[cfg(test)]
+mod tests;
+
+pub use call::Call;
+pub use client::{Client, Created, LogEnd, LogLimits, Ping};
+pub use error::{Error, Phase};
+pub use follow::FollowReader;
+pub use transport::Cancel;

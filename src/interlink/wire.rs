@@ -2,7 +2,10 @@
 //! its plugins really have: fields that are `null` or missing, lists where one object belongs.
 
 use k8s_openapi::api::core::v1::{ConfigMap, ContainerStatus, Pod, Secret};
-use serde::{de::DeserializeOwned, Deserialize, Deserializer, Serialize};
+use serde::{
+    de::{DeserializeOwned, Error as _},
+    Deserialize, Deserializer, Serialize,
+};
 use serde_json::Value;
 
 /// The body of POST /create: one pod with what it mounts. The server matches by name:
@@ -70,7 +73,7 @@ pub struct CreateStruct {
     #[serde(default, deserialize_with = "null_as_default", rename = "PodUID")]
     pub pod_uid: String,
     /// The plugin's own id of the job. An answer without one is a failure.
-    #[serde(default, deserialize_with = "null_as_default", rename = "PodJID")]
+    #[serde(default, deserialize_with = "text_or_number", rename = "PodJID")]
     pub pod_jid: String,
 }
 
@@ -87,7 +90,7 @@ pub struct PodStatus {
     #[serde(default, deserialize_with = "null_as_default")]
     pub namespace: String,
     /// The plugin's own id of the job; often empty.
-    #[serde(default, deserialize_with = "null_as_default", rename = "JID")]
+    #[serde(default, deserialize_with = "text_or_number", rename = "JID")]
     pub jid: String,
     /// Containers, as far as the plugin speaks of them.
     #[serde(default, deserialize_with = "null_as_default")]
@@ -221,6 +224,16 @@ where
     Option::<T>::deserialize(from).map(Option::unwrap_or_default)
 }
 
+/// Python plugins give a SLURM job id as the number that it is.
+fn text_or_number<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    match Value::deserialize(from)? {
+        Value::Null => Ok(String::new()),
+        Value::String(text) => Ok(text),
+        Value::Number(number) => Ok(number.to_string()),
+        other => Err(D::Error::custom(format!("{other} is no job id"))),
+    }
+}
+
 /// Reads one object, or the only element of a list: plugins made with the Python SDK answer
 /// /create with a list.
 ///
@@ -255,6 +268,8 @@ mod tests {
             pod_uid: "u".into(),
             pod_jid: "7".into(),
         };
+        let number = one_or_only::<CreateStruct>(br#"{"PodUID":"u","PodJID":7}"#);
+        assert_eq!(number.as_ref(), Ok(&want));
         for body in [
             r#"{"PodUID":"u","PodJID":"7"}"#,
             r#"[{"PodUID":"u","PodJID":"7","x":1}]"#,

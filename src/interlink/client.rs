@@ -1,0 +1,271 @@
+//! The calls, one by one: what goes in, what comes back.
+
+use std::{ops::ControlFlow, sync::Arc, time::Duration};
+
+use k8s_openapi::api::core::v1::Pod;
+use parking_lot::RwLock;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{
+    answer::{Limit, PIECE_BYTES},
+    call::Call,
+    error::Error,
+    follow::FollowReader,
+    link::{Link, Outgoing},
+    plain,
+    token::Token,
+    transport::Cancel,
+    wire::{self, CreateStruct, LogStruct, PingResponse, PodCreateRequests, PodStatus},
+};
+use crate::config::schema::InterLink;
+
+/// Talks to one interLink server. Blocking, and shared by all threads: no lock is held while a
+/// call waits.
+///
+/// * /create uses a new connection each time and is sent once. The other calls keep a few
+///   connections for 15 s; when one breaks before an answer begins, as a kept one may at any
+///   time, the call is made once more over a new one, within the same limit.
+/// * Nothing else is tried twice, and redirects are not followed.
+/// * Every wait has a limit; a followed log has one until it begins to flow.
+/// * A proxy from the environment is not used.
+#[derive(Debug)]
+pub struct Client {
+    config: InterLink,
+    token: Option<Token>,
+    /// Cuts off everything.
+    all: Cancel,
+    link: RwLock<Arc<Link>>,
+}
+
+/// What a submission is answered with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Created {
+    /// The plugin's own id of the job, never empty: printable, one line, at most 1 KiB.
+    pub remote_id: String,
+}
+
+/// What a ping is answered with.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ping {
+    /// The answer as text: printable, one line, at most 1 KiB, perhaps empty.
+    pub text: String,
+    /// The answer as newer plugins write it.
+    pub parsed: Option<PingResponse>,
+}
+
+/// How much of a log is wanted at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogLimits {
+    /// Bytes; what lies beyond is not read.
+    pub bytes: u64,
+    /// For all of it, connecting included.
+    pub time: Duration,
+}
+
+/// Where the reading of a log ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogEnd {
+    /// At the end of what there is now.
+    Complete,
+    /// At the limit; there is more.
+    Limit,
+    /// Where the receiver asked to stop.
+    Stopped,
+}
+
+impl Client {
+    /// Reads the files that the configuration names, the token apart, and connects to nothing.
+    ///
+    /// # Errors
+    /// The URL is missing or bad, or a PEM file is unreadable or unfit.
+    pub fn new(config: &InterLink) -> Result<Self, Error> {
+        let all = Cancel::new();
+        Ok(Self {
+            token: config.token_file.as_deref().map(Token::new),
+            link: RwLock::new(Arc::new(Link::new(config, &all)?)),
+            config: config.clone(),
+            all,
+        })
+    }
+
+    /// Reads the certificates and the key again and drops the connections that are idle. Calls
+    /// under way are not touched. A token needs no reload: its file is looked at for each call.
+    ///
+    /// # Errors
+    /// A file is unreadable or unfit; everything stays as it was then.
+    pub fn reload(&self) -> Result<(), Error> {
+        let link = Arc::new(Link::new(&self.config, &self.all)?);
+        *self.link.write() = link;
+        Ok(())
+    }
+
+    /// Cuts off all calls and refuses new ones: they fail with [`Error::Cancelled`]. For the end
+    /// of the daemon, which cannot wait as long as a submission may.
+    pub fn shut_down(&self) {
+        self.all.cancel();
+    }
+
+    /// Submits a pod.
+    ///
+    /// # Errors
+    /// No answer, a refusal, or an answer without a job id. See [`Error::is_ambiguous`]: the job
+    /// may exist all the same.
+    pub fn create(&self, request: &PodCreateRequests) -> Result<Created, Error> {
+        let call = Call::Create;
+        let limit = self.create_limit();
+        let body = self.exchange(call, &json(call, request)?, limit)?;
+        let answer = wire::one_or_only::<CreateStruct>(&body)
+            .map_err(|why| Error::Malformed { call, why })?;
+        match plain::one_line(&answer.pod_jid) {
+            id if id.is_empty() => Err(Error::NoJobId { call }),
+            remote_id => Ok(Created { remote_id }),
+        }
+    }
+
+    /// Cancels a pod's job and lets the plugin forget it, its log included.
+    ///
+    /// # Errors
+    /// No answer, or a refusal.
+    pub fn delete(&self, pod: &Pod) -> Result<(), Error> {
+        let call = Call::Delete;
+        self.exchange(call, &json(call, pod)?, self.request_limit())?;
+        Ok(())
+    }
+
+    /// Asks how pods are. Their phase has to be Pending or Running, or the server answers from
+    /// memory. Pods that it does not know are left out of the answer.
+    ///
+    /// # Errors
+    /// No answer, a refusal, or not a list. One pod can spoil the answer for all.
+    pub fn status(&self, pods: &[Pod]) -> Result<Vec<PodStatus>, Error> {
+        let call = Call::Status;
+        let body = self.exchange(call, &json(call, pods)?, self.request_limit())?;
+        wire::status_list(&body).map_err(|why| Error::Malformed { call, why })
+    }
+
+    /// Reads a container's log as it is now (`Follow` is not sent) and hands it to `sink` piece
+    /// by piece.
+    ///
+    /// # Errors
+    /// No answer, a refusal, or an answer that breaks off; `sink` has got what came before.
+    pub fn logs(
+        &self,
+        request: &LogStruct,
+        limits: LogLimits,
+        sink: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
+    ) -> Result<LogEnd, Error> {
+        let limit = Limit {
+            time: limits.time,
+            key: "the limit for this log",
+        };
+        let body = log_request(request, false)?;
+        let mut answer = self
+            .link()
+            .exchange(&self.outgoing(Call::Logs, &body, limit)?)?;
+        let mut piece = vec![0; PIECE_BYTES];
+        let mut left = limits.bytes;
+        loop {
+            let got = answer.read(&mut piece)?;
+            if got == 0 {
+                return Ok(LogEnd::Complete);
+            }
+            let fits = usize::try_from(left).unwrap_or(usize::MAX).min(got);
+            if fits > 0 && sink(&piece[..fits]).is_break() {
+                return Ok(LogEnd::Stopped);
+            }
+            if fits < got {
+                return Ok(LogEnd::Limit);
+            }
+            left -= fits as u64;
+        }
+    }
+
+    /// Reads a container's log from now on as it grows (`Follow` is sent). `cancel` ends it from
+    /// another thread, at any moment from before this call on. The limit for the first byte of
+    /// the answer is that of /create: the server waits as long for its plugin here.
+    ///
+    /// # Errors
+    /// No answer, or a refusal.
+    pub fn follow(&self, request: &LogStruct, cancel: &Cancel) -> Result<FollowReader, Error> {
+        let body = log_request(request, true)?;
+        let out = self.outgoing(Call::Logs, &body, self.create_limit())?;
+        let answer = self.link().open(&out, cancel)?;
+        Ok(FollowReader::new(answer))
+    }
+
+    /// Asks whether the plugin is there. Any refusal says that it is not, or not well: the
+    /// server's is 503, or 500 with the text `503`.
+    ///
+    /// # Errors
+    /// No answer, or a refusal.
+    pub fn ping(&self) -> Result<Ping, Error> {
+        let body = self.exchange(Call::Ping, b"", self.request_limit())?;
+        let parsed = match serde_json::from_slice(&body) {
+            Ok(object @ Value::Object(_)) => serde_json::from_value(object).ok(),
+            _ => None,
+        };
+        let text = plain::one_line(&String::from_utf8_lossy(&body));
+        Ok(Ping { text, parsed })
+    }
+
+    /// Makes the server forget what it remembers of a pod, so that the next /status asks the
+    /// plugin.
+    ///
+    /// # Errors
+    /// No answer, or a refusal.
+    pub fn update_cache(&self, uid: &str) -> Result<(), Error> {
+        self.exchange(Call::UpdateCache, uid.as_bytes(), self.request_limit())?;
+        Ok(())
+    }
+
+    fn exchange(&self, call: Call, body: &[u8], limit: Limit) -> Result<Vec<u8>, Error> {
+        let out = self.outgoing(call, body, limit)?;
+        self.link()
+            .exchange(&out)?
+            .bytes(self.config.max_reply_bytes)
+    }
+
+    fn outgoing<'a>(
+        &self,
+        call: Call,
+        body: &'a [u8],
+        limit: Limit,
+    ) -> Result<Outgoing<'a>, Error> {
+        let bearer = self.token.as_ref().map(Token::bearer).transpose()?;
+        Ok(Outgoing {
+            call,
+            body,
+            bearer,
+            limit,
+        })
+    }
+
+    fn link(&self) -> Arc<Link> {
+        self.link.read().clone()
+    }
+
+    fn request_limit(&self) -> Limit {
+        Limit {
+            time: self.config.request_timeout,
+            key: "interlink.request_timeout",
+        }
+    }
+
+    fn create_limit(&self) -> Limit {
+        Limit {
+            time: self.config.create_timeout,
+            key: "interlink.create_timeout",
+        }
+    }
+}
+
+fn json<T: Serialize + ?Sized>(call: Call, body: &T) -> Result<Vec<u8>, Error> {
+    serde_json::to_vec(body).map_err(|source| Error::Request { call, source })
+}
+
+fn log_request(request: &LogStruct, follow: bool) -> Result<Vec<u8>, Error> {
+    let mut request = request.clone();
+    request.opts.follow = follow;
+    json(Call::Logs, &request)
+}

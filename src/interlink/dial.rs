@@ -1,0 +1,262 @@
+//! Makes connections: name, socket, TLS session. Every failure leaves here as a [`Failed`], so
+//! that whatever else goes wrong in a call is known to have gone wrong afterwards.
+
+use std::{
+    fmt, io,
+    net::{SocketAddr, TcpStream},
+    os::unix::net::UnixStream,
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+
+use rustix::net::{
+    connect, socket_with, sockopt, AddressFamily, SocketAddrUnix, SocketFlags, SocketType,
+};
+use ureq::{
+    config::Config,
+    http::Uri,
+    unversioned::{
+        resolver::{ResolvedSocketAddrs, Resolver},
+        transport::{ConnectionDetails, Connector, NextTimeout, RustlsConnector, Transport},
+    },
+};
+
+use super::{
+    address::Target,
+    names::Names,
+    transport::{is_late, Cancel, Deadline, Fuse, Plain, Socket, Stream},
+};
+
+/// A peer that is gone without a word is noticed after 60 s; only a followed log waits longer.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+const KEEPALIVE_PROBES: u32 = 3;
+
+/// Why there is no connection.
+#[derive(Debug)]
+pub(super) enum Failed {
+    Dns(io::Error),
+    Connect(io::Error),
+    Tls(io::Error),
+    TimedOut(ureq::Timeout),
+    Cancelled,
+}
+
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+impl std::error::Error for Failed {}
+
+/// Sorts an error: a time limit is one at whatever step it struck.
+fn failed(error: ureq::Error, otherwise: fn(io::Error) -> Failed) -> Failed {
+    match error {
+        ureq::Error::Timeout(which) => Failed::TimedOut(which),
+        other => otherwise(other.into_io()),
+    }
+}
+
+/// The way to one server. Clones share its TLS sessions.
+#[derive(Clone, Debug)]
+pub(super) struct Dial {
+    way: Arc<Way>,
+    /// Who may cut the connection off.
+    cancels: Vec<Cancel>,
+    /// A limit beside ureq's own; none in a default one.
+    fuse: Fuse,
+}
+
+#[derive(Debug)]
+enum Way {
+    Tcp { names: Names, tls: RustlsConnector },
+    Unix(SocketAddrUnix),
+}
+
+impl Dial {
+    /// # Errors
+    /// The path cannot be a socket's.
+    pub(super) fn new(target: &Target, cancel: Cancel) -> io::Result<Self> {
+        let way = match target {
+            Target::Tcp { host, port } => Way::Tcp {
+                names: Names::new(host, *port),
+                tls: RustlsConnector::default(),
+            },
+            Target::Unix(path) => Way::Unix(unix_address(path)?),
+        };
+        Ok(Self {
+            way: Arc::new(way),
+            cancels: vec![cancel],
+            fuse: Fuse::default(),
+        })
+    }
+
+    /// The same way, for one call that another handle can cut off as well.
+    pub(super) fn once(&self, cancel: &Cancel, fuse: &Fuse) -> Self {
+        let mut dial = self.clone();
+        dial.cancels.push(cancel.clone());
+        dial.fuse = fuse.clone();
+        dial
+    }
+
+    fn make(&self, details: &ConnectionDetails) -> Result<Box<dyn Transport>, Failed> {
+        let deadline = Deadline::new(details.timeout, &self.fuse);
+        let stream = match &*self.way {
+            Way::Tcp { names, .. } => Stream::Tcp(dial_tcp(names, &deadline)?),
+            Way::Unix(address) => Stream::Unix(dial_unix(address, &deadline)?),
+        };
+        let socket = Socket::new(stream);
+        if !self.cancels.iter().all(|cancel| cancel.admit(&socket)) {
+            return Err(Failed::Cancelled);
+        }
+        let plain = Plain::new(socket, self.fuse.clone());
+        match &*self.way {
+            Way::Tcp { tls, .. } if details.needs_tls() => shake_hands(tls, details, plain)
+                .map_err(|error| match self.is_cancelled() {
+                    true => Failed::Cancelled,
+                    false => failed(error, Failed::Tls),
+                }),
+            _ => Ok(Box::new(plain)),
+        }
+    }
+
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.cancels.iter().any(Cancel::is_cancelled)
+    }
+}
+
+impl Connector for Dial {
+    type Out = Box<dyn Transport>;
+
+    fn connect(
+        &self,
+        details: &ConnectionDetails,
+        _: Option<()>,
+    ) -> Result<Option<Self::Out>, ureq::Error> {
+        self.make(details)
+            .map(Some)
+            .map_err(|failed| ureq::Error::Other(Box::new(failed)))
+    }
+}
+
+/// ureq asks for addresses before each call, also when it has a connection; [`Dial`] looks them
+/// up itself, and only when it needs them.
+#[derive(Debug)]
+pub(super) struct Unresolved;
+
+impl Resolver for Unresolved {
+    fn resolve(
+        &self,
+        _: &Uri,
+        _: &Config,
+        _: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        Ok(self.empty())
+    }
+}
+
+/// Tries the addresses in turn. Each gets half of the time that is left, the last one all of
+/// it: so one that swallows packets does not use up the time of the next.
+fn dial_tcp(names: &Names, deadline: &Deadline) -> Result<TcpStream, Failed> {
+    let late = || failed(deadline.passed(), Failed::Connect);
+    let addresses = names
+        .look_up(deadline.at)
+        .map_err(Failed::Dns)?
+        .ok_or_else(late)?;
+    let mut error = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for (i, address) in addresses.iter().enumerate() {
+        let left = deadline.left().map_err(|e| failed(e, Failed::Connect))?;
+        let share = match i + 1 == addresses.len() {
+            true => left,
+            false => left.map(|left| left / 2),
+        };
+        match connect_tcp(address, share) {
+            Ok(stream) => return Ok(stream),
+            Err(e) => error = e,
+        }
+    }
+    match is_late(&error) {
+        true => Err(late()),
+        false => Err(Failed::Connect(error)),
+    }
+}
+
+fn connect_tcp(address: &SocketAddr, limit: Option<Duration>) -> io::Result<TcpStream> {
+    let stream = match limit {
+        Some(limit) => TcpStream::connect_timeout(address, limit.max(Duration::from_millis(1))),
+        None => TcpStream::connect(address),
+    }?;
+    stream.set_nodelay(true)?;
+    sockopt::set_socket_keepalive(&stream, true)?;
+    sockopt::set_tcp_keepidle(&stream, KEEPALIVE_IDLE)?;
+    sockopt::set_tcp_keepintvl(&stream, KEEPALIVE_INTERVAL)?;
+    sockopt::set_tcp_keepcnt(&stream, KEEPALIVE_PROBES)?;
+    Ok(stream)
+}
+
+fn unix_address(path: &Path) -> io::Result<SocketAddrUnix> {
+    Ok(SocketAddrUnix::new(path)?)
+}
+
+/// The standard library has no time limit for this: connecting to a unix socket waits while the
+/// listener's queue is full. The limit for sending covers it (unix_stream_connect in Linux).
+fn dial_unix(address: &SocketAddrUnix, deadline: &Deadline) -> Result<UnixStream, Failed> {
+    let io = |error: rustix::io::Errno| Failed::Connect(error.into());
+    let kind = SocketType::STREAM;
+    let fd = socket_with(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None).map_err(io)?;
+    loop {
+        let left = deadline.left().map_err(|e| failed(e, Failed::Connect))?;
+        sockopt::set_socket_timeout(&fd, sockopt::Timeout::Send, left).map_err(io)?;
+        match connect(&fd, address) {
+            Ok(()) => return Ok(UnixStream::from(fd)),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(rustix::io::Errno::AGAIN) => {
+                return Err(failed(deadline.passed(), Failed::Connect))
+            }
+            Err(error) => return Err(io(error)),
+        }
+    }
+}
+
+fn shake_hands(
+    tls: &RustlsConnector,
+    details: &ConnectionDetails,
+    plain: Plain,
+) -> Result<Box<dyn Transport>, ureq::Error> {
+    let details = ConnectionDetails {
+        uri: details.uri,
+        addrs: details.resolver.empty(),
+        config: details.config,
+        // Calls differ in their time limits, never in how they do TLS. ureq cannot know that,
+        // and would read all authorities anew and forget the session for each connection.
+        request_level: false,
+        resolver: details.resolver,
+        now: details.now,
+        timeout: details.timeout,
+        current_time: details.current_time.clone(),
+        run_connector: details.run_connector.clone(),
+        register_shutdown: details.register_shutdown.clone(),
+    };
+    match tls.connect(&details, Some(plain))? {
+        Some(transport) => Ok(Box::new(transport)),
+        None => Err(ureq::Error::ConnectionFailed),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn peers_that_are_gone_are_noticed() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = connect_tcp(&listener.local_addr().unwrap(), None).unwrap();
+        assert!(sockopt::socket_keepalive(&stream).unwrap());
+        assert_eq!(sockopt::tcp_keepidle(&stream).unwrap(), KEEPALIVE_IDLE);
+        assert!(stream.nodelay().unwrap());
+    }
+}

@@ -1,0 +1,301 @@
+//! One HTTP exchange: what is sent, how long it may take, and what an answer or its absence
+//! means. [`client`](super::client) says what each call is for.
+
+use std::{
+    io,
+    time::{Duration, Instant},
+};
+
+use rustls::AlertDescription as Alert;
+use ureq::{
+    config::Config,
+    http::{header, HeaderValue, Request},
+    tls::TlsConfig,
+    Agent,
+};
+use uuid::Uuid;
+
+use super::{
+    address::Address,
+    answer::{lost, Answer, Limit},
+    call::Call,
+    dial::{Dial, Failed, Unresolved},
+    error::{Error, Phase},
+    plain, tls,
+    transport::{Cancel, Fuse, BUFFER_BYTES},
+};
+use crate::config::schema::InterLink;
+
+/// Who calls.
+const USER_AGENT: &str = concat!("interlink-cri/", env!("CARGO_PKG_VERSION"));
+/// The header that server and plugin put into their logs.
+const SESSION: &str = "InterLink-Http-Session";
+/// Largest head of an answer.
+const MAX_HEAD_BYTES: usize = BUFFER_BYTES / 2;
+/// Connections that are kept for the next call.
+const IDLE_CONNECTIONS: usize = 4;
+/// For how long. The server closes its end after 30 s (its ReadTimeout, in the absence of an
+/// IdleTimeout), and a call must not run into that.
+const IDLE_AGE: Duration = Duration::from_secs(15);
+
+/// One request, complete: nothing is sent before the whole body exists.
+pub(super) struct Outgoing<'a> {
+    pub(super) call: Call,
+    pub(super) body: &'a [u8],
+    pub(super) bearer: Option<HeaderValue>,
+    pub(super) limit: Limit,
+}
+
+/// The way to the server, with the connections that are open.
+#[derive(Debug)]
+pub(super) struct Link {
+    base: String,
+    to: String,
+    connect: Limit,
+    /// Keeps connections for the next call. Such a connection may turn out to be closed, when
+    /// the server hung up in the same moment; the request goes once more then, over a new one.
+    pooled: Line,
+    /// Uses each connection once. Submissions go this way: a broken old connection would leave
+    /// open whether the job exists.
+    single: Line,
+}
+
+/// An agent, and the way in which it makes its connections.
+#[derive(Debug)]
+struct Line {
+    agent: Agent,
+    dial: Dial,
+}
+
+impl Line {
+    fn new(config: Config, dial: Dial) -> Self {
+        Self {
+            agent: Agent::with_parts(config, dial.clone(), Unresolved),
+            dial,
+        }
+    }
+}
+
+impl Link {
+    /// Nothing is connected yet.
+    ///
+    /// # Errors
+    /// The URL, or one of the PEM files.
+    pub(super) fn new(from: &InterLink, all: &Cancel) -> Result<Self, Error> {
+        let address = Address::parse(from.url.as_deref().ok_or(Error::NoUrl)?)?;
+        let dial = Dial::new(&address.target, all.clone())
+            .map_err(|e| Error::BadUrl { why: e.to_string() })?;
+        let tls = match address.is_tls() {
+            true => tls::config(from)?,
+            false => TlsConfig::default(),
+        };
+        let connect = Limit {
+            time: from.connect_timeout,
+            key: "interlink.connect_timeout",
+        };
+        let pooled = config(tls.clone(), connect.time, IDLE_CONNECTIONS);
+        Ok(Self {
+            base: address.base,
+            to: address.target.to_string(),
+            connect,
+            pooled: Line::new(pooled, dial.clone()),
+            single: Line::new(config(tls, connect.time, 0), dial),
+        })
+    }
+
+    /// Sends a request and waits for the head of a good answer; all of the answer has to arrive
+    /// within the request's limit.
+    ///
+    /// # Errors
+    /// No good answer.
+    pub(super) fn exchange(&self, out: &Outgoing) -> Result<Answer, Error> {
+        let began = Instant::now();
+        if !out.call.is_repeatable() {
+            return self.attempt(&self.single, out, Some(out.limit.time));
+        }
+        let first = self.attempt(&self.pooled, out, Some(out.limit.time));
+        let left = out.limit.time.saturating_sub(began.elapsed());
+        match first {
+            Err(Error::Dropped {
+                phase: Phase::Answer,
+                ..
+            }) if !left.is_zero() => self.attempt(&self.single, out, Some(left)),
+            other => other,
+        }
+    }
+
+    /// The same, for an answer without an end: the limit is for its head alone.
+    ///
+    /// # Errors
+    /// No good answer.
+    pub(super) fn open(&self, out: &Outgoing, cancel: &Cancel) -> Result<Answer, Error> {
+        let fuse = Fuse::new(out.limit.time);
+        let dial = self.single.dial.once(cancel, &fuse);
+        let line = Line::new(self.single.agent.config().clone(), dial);
+        let answer = self.attempt(&line, out, None)?;
+        fuse.lift();
+        Ok(answer)
+    }
+
+    fn attempt(
+        &self,
+        line: &Line,
+        out: &Outgoing,
+        time: Option<Duration>,
+    ) -> Result<Answer, Error> {
+        let session = Uuid::new_v4();
+        let began = Instant::now();
+        let result = self.try_once(line, out, time, &session);
+        log::debug!(
+            "{} {} after {} ms, session {session}",
+            out.call,
+            match &result {
+                Ok(_) => "answered well".to_owned(),
+                Err(error) => format!("failed ({error})"),
+            },
+            began.elapsed().as_millis(),
+        );
+        result
+    }
+
+    fn try_once(
+        &self,
+        line: &Line,
+        out: &Outgoing,
+        time: Option<Duration>,
+        session: &Uuid,
+    ) -> Result<Answer, Error> {
+        if line.dial.is_cancelled() {
+            return Err(Error::Cancelled {
+                call: out.call,
+                sent: false,
+            });
+        }
+        let request = self.request(out, session)?;
+        let request = line.agent.configure_request(request);
+        let response = line
+            .agent
+            .run(request.timeout_global(time).build())
+            .map_err(|error| self.blame(line, out, error))?;
+        let status = response.status();
+        let to = response.headers().get(header::LOCATION).map(location);
+        let body = response.into_body().into_reader();
+        let answer = Answer::new(out.call, out.limit, line.dial.clone(), body);
+        match status.as_u16() {
+            200..300 => Ok(answer),
+            300..400 => Err(Error::Redirect {
+                call: out.call,
+                status: status.as_u16(),
+                to: to.unwrap_or_default(),
+            }),
+            status => Err(answer.refusal(status)),
+        }
+    }
+
+    fn request<'a>(&self, out: &Outgoing<'a>, session: &Uuid) -> Result<Request<&'a [u8]>, Error> {
+        let mut request = Request::builder()
+            .method(out.call.method())
+            .uri(format!("{}{}", self.base, out.call.path()))
+            .header(header::CONTENT_TYPE, "application/json")
+            .header(SESSION, session.to_string());
+        if let Some(bearer) = &out.bearer {
+            request = request.header(header::AUTHORIZATION, bearer);
+        }
+        // Not reached with an address that has been parsed.
+        request
+            .body(out.body)
+            .map_err(|e| Error::BadUrl { why: e.to_string() })
+    }
+
+    /// Why there is no head of an answer.
+    fn blame(&self, line: &Line, out: &Outgoing, error: ureq::Error) -> Error {
+        let (call, limit) = (out.call, out.limit);
+        let error = match error {
+            ureq::Error::Other(other) => match other.downcast::<Failed>() {
+                Ok(failed) => return self.not_connected(call, limit, *failed),
+                Err(other) => ureq::Error::Other(other),
+            },
+            error => error,
+        };
+        match error {
+            _ if line.dial.is_cancelled() => Error::Cancelled { call, sent: true },
+            ureq::Error::Io(source) if is_refused_certificate(&source) => Error::Tls {
+                call,
+                to: self.to.clone(),
+                source,
+            },
+            error => lost(call, limit, Phase::Answer, error),
+        }
+    }
+
+    fn not_connected(&self, call: Call, limit: Limit, failed: Failed) -> Error {
+        let to = self.to.clone();
+        match failed {
+            Failed::Dns(source) => Error::Dns {
+                call,
+                host: to,
+                source,
+            },
+            Failed::Connect(source) => Error::Connect { call, to, source },
+            Failed::Tls(source) => Error::Tls { call, to, source },
+            Failed::Cancelled => Error::Cancelled { call, sent: false },
+            Failed::TimedOut(which) => {
+                let limit = match which {
+                    ureq::Timeout::Connect => self.connect,
+                    _ => limit,
+                };
+                Error::TimedOut {
+                    call,
+                    phase: Phase::Connect,
+                    limit: limit.time,
+                    key: limit.key,
+                }
+            }
+        }
+    }
+}
+
+fn config(tls: TlsConfig, connect: Duration, idle: usize) -> Config {
+    Agent::config_builder()
+        .tls_config(tls)
+        .timeout_connect(Some(connect))
+        .max_idle_connections(idle)
+        .max_idle_connections_per_host(idle)
+        .max_idle_age(IDLE_AGE)
+        .user_agent(USER_AGENT)
+        .http_status_as_error(false)
+        .max_redirects(0)
+        // Taken from the environment otherwise.
+        .proxy(None)
+        .max_response_header_size(MAX_HEAD_BYTES)
+        .input_buffer_size(BUFFER_BYTES)
+        .output_buffer_size(BUFFER_BYTES)
+        .build()
+}
+
+/// With TLS 1.3 a server refuses a client's certificate after the request has been sent, and
+/// without having looked at it.
+fn is_refused_certificate(error: &io::Error) -> bool {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+    matches!(
+        inner,
+        Some(rustls::Error::AlertReceived(
+            Alert::AccessDenied
+                | Alert::BadCertificate
+                | Alert::CertificateExpired
+                | Alert::CertificateRequired
+                | Alert::CertificateRevoked
+                | Alert::CertificateUnknown
+                | Alert::DecryptError
+                | Alert::UnknownCA
+                | Alert::UnsupportedCertificate
+        ))
+    )
+}
+
+/// Without the query, where login pages put secrets.
+fn location(value: &HeaderValue) -> String {
+    let text = String::from_utf8_lossy(value.as_bytes());
+    let path = text.split(['?', '#']).next().unwrap_or_default();
+    plain::one_line(path)
+}
