@@ -1,1 +1,45 @@
-//! (room under construction: logs)
+//! CRI log files: where they may lie (`place`), how their lines look (`line`), and how a remote log
+//! gets into one exactly once, through disconnects, rotation and restarts (`sink`, `recover`).
+
+mod line;
+mod place;
+mod recover;
+mod registry;
+mod sink;
+pub mod termination;
+
+use std::{io, path::PathBuf};
+
+pub use self::{
+    place::validate_log_path,
+    registry::Registry,
+    sink::{LogSink, Stream},
+};
+
+/// Why a log cannot be written.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The path leaves the log directory.
+    #[error("log path `{0}` leaves the pod's log directory, or is not a plain relative path")]
+    Escapes(String),
+    /// A file or directory cannot be used.
+    #[error("log file {path} cannot be used")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Another reader has taken over this log.
+    #[error("another reader has taken over this log")]
+    Superseded,
+    /// The container has no log here.
+    #[error("the container has no open log")]
+    NotOpen,
+    /// What was fetched ends before what was read before.
+    #[error("the remote log is shorter than before; it is read again later")]
+    Short,
+    /// What was fetched is another text than before.
+    #[error("the remote log is another text than before; it is written from its beginning again")]
+    Unrecognised,
+}

@@ -74,6 +74,7 @@ fn gathering_job<'a>(pod: &'a mut Pod, name: &str, now: Nanos) -> &'a mut Job {
             submission: Submission::Gathering { last_start: now },
             server_errors: 0,
             remote_id: None,
+            grace_seconds: 0,
             cancel: None,
         });
         pod.jobs.len() - 1

@@ -15,7 +15,8 @@ pub const NOT_STARTED: i32 = 128;
 /// that shares its job with others goes on over there until the last of them ends.
 ///
 /// A container that was never started stays as it is, as the kubelet does not stop those.
-pub fn stop_container(pod: &mut Pod, id: &ContainerId, now: Nanos) {
+/// `grace_seconds` is how long it may take to end over there.
+pub fn stop_container(pod: &mut Pod, id: &ContainerId, grace_seconds: u32, now: Nanos) {
     let Some(entry) = pod.containers.iter_mut().find(|entry| entry.id() == id) else {
         return;
     };
@@ -23,6 +24,9 @@ pub fn stop_container(pod: &mut Pod, id: &ContainerId, now: Nanos) {
         return;
     }
     end_now(&entry.container, &mut entry.status, now);
+    if let Some(job) = pod.jobs.iter_mut().find(|job| job.containers.contains(id)) {
+        job.grace_seconds = job.grace_seconds.max(grace_seconds);
+    }
     cancel_idle_jobs(pod, now);
 }
 
@@ -45,7 +49,7 @@ pub fn stop_sandbox(pod: &mut Pod, now: Nanos) {
 /// Removes a container's record; a running one is killed first. The job goes with its last
 /// container.
 pub fn remove_container(pod: &mut Pod, id: &ContainerId, now: Nanos) {
-    stop_container(pod, id, now);
+    stop_container(pod, id, 0, now);
     pod.containers.retain(|entry| entry.id() != id);
     let left: Vec<ContainerId> = pod
         .containers
@@ -212,13 +216,13 @@ mod tests {
     #[test]
     fn a_shared_job_is_cancelled_with_its_last_container() {
         let (mut pod, ids) = running(&["a", "b"]);
-        stop_container(&mut pod, &ids[0], Nanos(300));
+        stop_container(&mut pod, &ids[0], 5, Nanos(300));
         assert_eq!(
             (code(&pod, &ids[0]), code(&pod, &ids[1])),
             (Some(KILLED), None)
         );
         assert_eq!(pod.jobs[0].cancel, None);
-        stop_container(&mut pod, &ids[1], Nanos(400));
+        stop_container(&mut pod, &ids[1], 5, Nanos(400));
         assert!(matches!(pod.jobs[0].cancel, Some(Cancel::Requested { .. })));
     }
 
@@ -233,10 +237,10 @@ mod tests {
             finished_at: Nanos(250),
             termination_message: None,
         });
-        stop_container(&mut pod, &ids[0], Nanos(300));
+        stop_container(&mut pod, &ids[0], 5, Nanos(300));
         assert_eq!(code(&pod, &ids[0]), Some(3));
         let before = pod.clone();
-        stop_container(&mut pod, &ids[0], Nanos(999));
+        stop_container(&mut pod, &ids[0], 5, Nanos(999));
         assert_eq!(pod, before, "a second stop changes nothing");
     }
 
@@ -246,7 +250,7 @@ mod tests {
         pod.jobs[0].submission = Submission::Gathering {
             last_start: Nanos(100),
         };
-        stop_container(&mut pod, &ids[0], Nanos(300));
+        stop_container(&mut pod, &ids[0], 5, Nanos(300));
         assert_eq!(pod.jobs[0].submission, Submission::Dropped);
         assert!(pod.containers[0].status.log_complete);
     }

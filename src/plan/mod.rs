@@ -12,6 +12,7 @@ pub mod batch;
 pub mod lifecycle;
 pub mod observe;
 pub mod owed;
+pub mod resync;
 mod rules;
 pub mod submission;
 #[cfg(test)]

@@ -312,6 +312,7 @@ mod tests {
             submission,
             server_errors: 0,
             remote_id: None,
+            grace_seconds: 0,
             cancel: None,
         }
     }

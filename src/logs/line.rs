@@ -1,0 +1,123 @@
+//! The lines of a CRI log file: `TIME STREAM TAG CONTENT`.
+
+use crate::model::Nanos;
+
+/// Longest content of one line; a longer remote line is split into parts.
+pub const MAX_CONTENT: usize = 16 << 10;
+
+/// One line for the file. interLink sends stdout and stderr as one stream.
+pub fn encode(now: Nanos, content: &[u8], is_last_part: bool) -> Vec<u8> {
+    let tag = if is_last_part {
+        " stdout F "
+    } else {
+        " stdout P "
+    };
+    let mut line = Vec::with_capacity(64 + content.len());
+    line.extend_from_slice(now.rfc3339().as_bytes());
+    line.extend_from_slice(tag.as_bytes());
+    line.extend_from_slice(content);
+    line.push(b'\n');
+    line
+}
+
+/// The content of a line of the file, and whether it is the last part of a remote line. Nothing
+/// for a line that is not one of ours.
+pub fn decode(line: &[u8]) -> Option<(&[u8], bool)> {
+    let mut fields = line.splitn(4, |byte| *byte == b' ');
+    let (tag, content) = (fields.nth(2)?, fields.next()?);
+    match tag {
+        b"F" => Some((content, true)),
+        b"P" => Some((content, false)),
+        _ => None,
+    }
+}
+
+/// Cuts a text into remote lines and parts of them.
+///
+/// ```text
+///  "ab\ncd"  ->  ("ab", 3 bytes, last part)       and "cd" is left over
+/// ```
+pub struct Cutter<'a>(pub &'a [u8]);
+
+/// A piece of a remote log that becomes one line of the file.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Cut<'a> {
+    /// What the line says.
+    pub content: &'a [u8],
+    /// The bytes of the remote log that it stands for.
+    pub source: &'a [u8],
+    /// Whether it ends a remote line.
+    pub is_last_part: bool,
+}
+
+impl<'a> Iterator for Cutter<'a> {
+    type Item = Cut<'a>;
+
+    fn next(&mut self) -> Option<Cut<'a>> {
+        let window = &self.0[..self.0.len().min(MAX_CONTENT + 1)];
+        let (content, source, is_last_part) = match window.iter().position(|b| *b == b'\n') {
+            Some(end) => (&self.0[..end], &self.0[..=end], true),
+            None if self.0.len() > MAX_CONTENT => {
+                (&self.0[..MAX_CONTENT], &self.0[..MAX_CONTENT], false)
+            }
+            None => return None,
+        };
+        self.0 = &self.0[source.len()..];
+        Some(Cut {
+            content,
+            source,
+            is_last_part,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_read_back() {
+        for content in [
+            &b""[..],
+            b"text with spaces",
+            b"\xff\x00binary",
+            b" leading",
+        ] {
+            for is_last in [true, false] {
+                let line = encode(Nanos(1), content, is_last);
+                let body = line.strip_suffix(b"\n").expect("ends with a newline");
+                assert_eq!(decode(body), Some((content, is_last)));
+            }
+        }
+        assert_eq!(decode(b"no log line"), None);
+    }
+
+    #[test]
+    fn long_lines_come_in_parts() {
+        let text = [vec![b'x'; MAX_CONTENT * 2 + 5], b"\ny\nrest".to_vec()].concat();
+        let mut cutter = Cutter(&text);
+        let cuts: Vec<_> = cutter
+            .by_ref()
+            .map(|cut| (cut.content.len(), cut.is_last_part))
+            .collect();
+        assert_eq!(
+            cuts,
+            [
+                (MAX_CONTENT, false),
+                (MAX_CONTENT, false),
+                (5, true),
+                (1, true)
+            ]
+        );
+        assert_eq!(cutter.0, b"rest");
+    }
+
+    #[test]
+    fn a_line_of_exactly_the_limit_is_one_part() {
+        let text = [vec![b'x'; MAX_CONTENT], b"\n".to_vec()].concat();
+        let cuts: Vec<_> = Cutter(&text)
+            .map(|cut| (cut.source.len(), cut.is_last_part))
+            .collect();
+        assert_eq!(cuts, [(MAX_CONTENT + 1, true)]);
+    }
+}

@@ -1,0 +1,535 @@
+//! A container's log file with all that is needed to write each remote line into it once.
+//!
+//! Only what is in the file counts as read: an incomplete last line is held back, and fetched again
+//! after a reconnect. The position is kept in memory; on disk there is a checkpoint of it now and
+//! then, and the file itself, from which the rest is worked out (see `recover`).
+
+use std::{
+    fs::File,
+    io::{self, Write as _},
+    os::unix::fs::MetadataExt as _,
+    sync::Arc,
+};
+
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    line::{self, Cutter},
+    place::Place,
+    recover, Error,
+};
+use crate::{
+    model::{Clock, SystemClock},
+    plan::resync::{End, Piece, Position, Resync},
+};
+
+/// Bytes after which a checkpoint saves work at the next start.
+const CHECKPOINT_BYTES: u64 = 1 << 20;
+
+/// What is kept of a sink across a restart.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// How much of the remote log was written.
+    pub position: Position,
+    /// The file that it was written to.
+    pub device: u64,
+    /// Its inode: the path leads to another file once the log was rotated.
+    pub inode: u64,
+    /// How long the file was.
+    pub length: u64,
+}
+
+/// A container's log file.
+#[derive(Debug)]
+pub struct LogSink {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    /// None: the container asked for no log.
+    target: Option<Target>,
+    position: Position,
+    /// The beginning of a line whose end has not come yet.
+    partial: Vec<u8>,
+    /// Counts the fetches; only the latest may write.
+    epoch: u64,
+    resync: Resync,
+    written: u64,
+    at_checkpoint: u64,
+    /// Text was inserted: the file does not tell the position any more.
+    wants_checkpoint: bool,
+}
+
+/// The file is open only while a fetch writes to it: thousands of containers may have a log, and
+/// few of them write at a time.
+#[derive(Debug)]
+struct Target {
+    place: Place,
+    open: Option<File>,
+    device: u64,
+    inode: u64,
+    /// The file's length, as far as whole lines go.
+    length: u64,
+}
+
+impl LogSink {
+    /// A sink for a container that asked for no log: everything is taken and forgotten.
+    pub fn discard() -> Self {
+        Self::new(None, Position::default())
+    }
+
+    /// Makes the log file of a container that starts.
+    ///
+    /// # Errors
+    /// A file that cannot be made.
+    pub fn create(place: Place) -> Result<Self, Error> {
+        let target = Target::new(place)?;
+        Ok(Self::new(Some(target), Position::default()))
+    }
+
+    /// Opens the log file of a container again after a restart, and works out how much of the
+    /// remote log is in it.
+    ///
+    /// # Errors
+    /// A file that cannot be opened or read.
+    pub fn recover(place: Place, checkpoint: Option<&[u8]>) -> Result<Self, Error> {
+        // A checkpoint that cannot be read is no worse than none.
+        let checkpoint = checkpoint.and_then(|bytes| serde_json::from_slice(bytes).ok());
+        let position = recover::position(&place, checkpoint.unwrap_or_default())?;
+        let target = Target::new(place)?;
+        Ok(Self::new(Some(target), position))
+    }
+
+    fn new(target: Option<Target>, position: Position) -> Self {
+        let resync = Resync::new(&position);
+        let inner = Inner {
+            target,
+            position,
+            partial: Vec::new(),
+            epoch: 0,
+            resync,
+            written: 0,
+            at_checkpoint: 0,
+            wants_checkpoint: false,
+        };
+        Self {
+            inner: Mutex::new(inner),
+        }
+    }
+
+    /// Begins a fetch from the log's beginning. Those before it can write no more.
+    pub fn begin(self: &Arc<Self>) -> Stream {
+        let mut inner = self.inner.lock();
+        inner.epoch += 1;
+        inner.partial.clear();
+        inner.resync = Resync::new(&inner.position);
+        Stream {
+            sink: self.clone(),
+            epoch: inner.epoch,
+            begun_at: inner.written,
+        }
+    }
+
+    /// Opens the file at the path anew, after the old one was renamed. When it returns, nothing
+    /// more goes to the old one. Returns a checkpoint to be kept: the old file will be gone.
+    ///
+    /// # Errors
+    /// A file that cannot be made; then the old one stays in use.
+    pub fn reopen(&self) -> Result<Option<Vec<u8>>, Error> {
+        let mut inner = self.inner.lock();
+        if let Some(target) = &mut inner.target {
+            let was_open = target.open.is_some();
+            target.reopen()?;
+            if !was_open {
+                target.open = None;
+            }
+        }
+        Ok(inner.checkpoint())
+    }
+
+    /// A checkpoint, when one is worth keeping.
+    pub fn take_checkpoint(&self) -> Option<Vec<u8>> {
+        let mut inner = self.inner.lock();
+        let due = inner.wants_checkpoint || inner.written - inner.at_checkpoint >= CHECKPOINT_BYTES;
+        due.then(|| inner.checkpoint()).flatten()
+    }
+}
+
+/// One fetch of a log.
+#[derive(Debug)]
+pub struct Stream {
+    sink: Arc<LogSink>,
+    epoch: u64,
+    begun_at: u64,
+}
+
+impl Stream {
+    /// Takes the next bytes of the fetch, and writes what in them is new.
+    ///
+    /// # Errors
+    /// [`Error::Superseded`]; [`Error::Unrecognised`]; a file that cannot be written. What was not
+    /// written is fetched again by the next fetch.
+    pub fn push(&self, bytes: &[u8]) -> Result<(), Error> {
+        let mut inner = self.sink.inner.lock();
+        inner.check(self.epoch)?;
+        let mut resync = std::mem::replace(&mut inner.resync, Resync::new(&Position::default()));
+        let pieces = resync.feed(bytes);
+        let taken = pieces.into_iter().try_for_each(|piece| match piece {
+            Piece::New(bytes) => inner.append(bytes),
+            Piece::Inserted(text, position) => inner.insert(&text, position),
+        });
+        let end = resync.end();
+        inner.resync = resync;
+        if taken.is_err() {
+            // Half of the bytes were taken: this fetch cannot go on.
+            inner.epoch += 1;
+        }
+        taken?;
+        if end == End::Unrecognised && inner.resync.is_hopeless() {
+            inner.start_over();
+            return Err(Error::Unrecognised);
+        }
+        Ok(())
+    }
+
+    /// Ends the fetch; `is_end_of_log` when the container has ended, so that an incomplete last
+    /// line will not be completed any more. Returns how many bytes this fetch has written.
+    ///
+    /// # Errors
+    /// [`Error::Superseded`]; [`Error::Short`]; [`Error::Unrecognised`], after which the next
+    /// fetch writes the log from its beginning; a file that cannot be written.
+    pub fn finish(self, is_end_of_log: bool) -> Result<u64, Error> {
+        let mut inner = self.sink.inner.lock();
+        inner.check(self.epoch)?;
+        match inner.resync.end() {
+            End::Recognised => {}
+            // At the end of a log that was cut off over there nothing more can come.
+            End::Short if is_end_of_log => {}
+            End::Short => return Err(Error::Short),
+            End::Unrecognised => {
+                inner.start_over();
+                return Err(Error::Unrecognised);
+            }
+        }
+        if is_end_of_log {
+            inner.flush_partial()?;
+        }
+        Ok(inner.written - self.begun_at)
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        let mut inner = self.sink.inner.lock();
+        if inner.epoch == self.epoch {
+            if let Some(target) = &mut inner.target {
+                target.open = None;
+            }
+        }
+    }
+}
+
+impl Inner {
+    fn check(&self, epoch: u64) -> Result<(), Error> {
+        if self.epoch == epoch {
+            Ok(())
+        } else {
+            Err(Error::Superseded)
+        }
+    }
+
+    /// The remote log is another one: nothing of it counts as read.
+    fn start_over(&mut self) {
+        self.position = Position::default();
+        self.epoch += 1;
+        self.partial.clear();
+        self.wants_checkpoint = true;
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.partial.extend_from_slice(bytes);
+        let text = std::mem::take(&mut self.partial);
+        let mut cutter = Cutter(&text);
+        for cut in cutter.by_ref() {
+            self.write(cut.content, cut.is_last_part)?;
+            self.position.advance(cut.source);
+        }
+        self.partial = cutter.0.to_vec();
+        Ok(())
+    }
+
+    /// Writes text that has grown before what was read; the lines come late, but they come.
+    fn insert(&mut self, text: &[u8], position: Position) -> Result<(), Error> {
+        let mut cutter = Cutter(text);
+        for cut in cutter.by_ref() {
+            self.write(cut.content, cut.is_last_part)?;
+        }
+        if !cutter.0.is_empty() {
+            self.write(cutter.0, true)?;
+        }
+        self.position = position;
+        self.wants_checkpoint = true;
+        Ok(())
+    }
+
+    fn flush_partial(&mut self) -> Result<(), Error> {
+        let text = std::mem::take(&mut self.partial);
+        if !text.is_empty() {
+            self.write(&text, true)?;
+            self.position.advance(&text);
+        }
+        Ok(())
+    }
+
+    /// One line, one write, so that neither a reader nor a rotation ever splits it.
+    fn write(&mut self, content: &[u8], is_last_part: bool) -> Result<(), Error> {
+        self.written += content.len() as u64;
+        match &mut self.target {
+            Some(target) => target.append(&line::encode(SystemClock.now(), content, is_last_part)),
+            None => Ok(()),
+        }
+    }
+
+    fn checkpoint(&mut self) -> Option<Vec<u8>> {
+        self.at_checkpoint = self.written;
+        self.wants_checkpoint = false;
+        let target = self.target.as_ref()?;
+        let checkpoint = Checkpoint {
+            position: self.position.clone(),
+            device: target.device,
+            inode: target.inode,
+            length: target.length,
+        };
+        serde_json::to_vec(&checkpoint).ok()
+    }
+}
+
+impl Target {
+    fn new(place: Place) -> Result<Self, Error> {
+        let mut target = Self {
+            place,
+            open: None,
+            device: 0,
+            inode: 0,
+            length: 0,
+        };
+        target.reopen()?;
+        target.open = None;
+        Ok(target)
+    }
+
+    /// Opens what is at the path now, made if it is not there.
+    fn reopen(&mut self) -> Result<(), Error> {
+        let file = self.place.open()?;
+        let metadata = file.metadata().map_err(|error| self.failed(error))?;
+        (self.device, self.inode) = (metadata.dev(), metadata.ino());
+        self.length = metadata.len();
+        self.open = Some(file);
+        Ok(())
+    }
+
+    fn append(&mut self, line: &[u8]) -> Result<(), Error> {
+        if self.open.is_none() {
+            self.reopen()?;
+        }
+        let Some(file) = &mut self.open else {
+            return Ok(());
+        };
+        if let Err(source) = file.write_all(line) {
+            // A full disk can take half a line: that half is taken back.
+            let _ = file.set_len(self.length);
+            return Err(self.failed(source));
+        }
+        self.length += line.len() as u64;
+        Ok(())
+    }
+
+    fn failed(&self, source: io::Error) -> Error {
+        Error::File {
+            path: self.place.path(),
+            source,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn place(directory: &Path) -> Place {
+        Place::new(&directory.display().to_string(), "main/0.log").expect("good")
+    }
+
+    fn sink(directory: &Path) -> Arc<LogSink> {
+        Arc::new(LogSink::create(place(directory)).expect("created"))
+    }
+
+    /// The contents of a log file's lines, parts joined.
+    fn text(path: &Path) -> String {
+        let bytes = std::fs::read(path).expect("reads");
+        let mut text = String::new();
+        for line in bytes
+            .split(|byte| *byte == b'\n')
+            .filter(|line| !line.is_empty())
+        {
+            let (content, is_last) = line::decode(line).expect("a CRI line");
+            text.push_str(&String::from_utf8_lossy(content));
+            if is_last {
+                text.push('\n');
+            }
+        }
+        text
+    }
+
+    fn fetch(sink: &Arc<LogSink>, log: &str, is_end: bool) -> Result<u64, Error> {
+        let stream = sink.begin();
+        for bytes in log.as_bytes().chunks(7) {
+            stream.push(bytes)?;
+        }
+        stream.finish(is_end)
+    }
+
+    #[test]
+    fn each_line_comes_once_through_reconnects() {
+        let dir = tempfile::tempdir().expect("dir");
+        let (sink, file) = (sink(dir.path()), dir.path().join("main/0.log"));
+        fetch(&sink, "one\ntw", false).expect("fetched");
+        assert_eq!(text(&file), "one\n", "an incomplete line is held back");
+        fetch(&sink, "one\ntwo\nthree\n", false).expect("fetched");
+        fetch(&sink, "one\ntwo\nthree\n", false).expect("fetched");
+        fetch(&sink, "one\ntwo\nthree\nend", true).expect("fetched");
+        assert_eq!(text(&file), "one\ntwo\nthree\nend\n");
+    }
+
+    #[test]
+    fn a_prefix_that_grows_repeats_nothing() {
+        let dir = tempfile::tempdir().expect("dir");
+        let (sink, file) = (sink(dir.path()), dir.path().join("main/0.log"));
+        fetch(&sink, "job 1\nout 1\n", false).expect("fetched");
+        fetch(&sink, "job 1\njob 2\nout 1\nout 2\n", false).expect("fetched");
+        fetch(&sink, "job 1\njob 2\njob 3\nout 1\nout 2\n", true).expect("fetched");
+        assert_eq!(text(&file), "job 1\nout 1\njob 2\nout 2\njob 3\n");
+    }
+
+    #[test]
+    fn a_later_fetch_takes_over() {
+        let dir = tempfile::tempdir().expect("dir");
+        let sink = sink(dir.path());
+        let follower = sink.begin();
+        follower.push(b"one\n").expect("pushed");
+        fetch(&sink, "one\ntwo\n", false).expect("fetched");
+        assert!(matches!(follower.push(b"two\n"), Err(Error::Superseded)));
+        assert_eq!(text(&dir.path().join("main/0.log")), "one\ntwo\n");
+    }
+
+    #[test]
+    fn a_shrunk_log_loses_nothing_and_another_one_is_written_whole() {
+        let dir = tempfile::tempdir().expect("dir");
+        let (sink, file) = (sink(dir.path()), dir.path().join("main/0.log"));
+        fetch(&sink, "one\ntwo\n", false).expect("fetched");
+        assert!(matches!(fetch(&sink, "one\n", false), Err(Error::Short)));
+        assert!(matches!(
+            fetch(&sink, "another\nlog\n", false),
+            Err(Error::Unrecognised)
+        ));
+        fetch(&sink, "another\nlog\n", false).expect("fetched");
+        assert_eq!(text(&file), "one\ntwo\nanother\nlog\n");
+    }
+
+    #[test]
+    fn after_a_rotation_all_goes_to_the_new_file() {
+        let dir = tempfile::tempdir().expect("dir");
+        let (sink, file) = (sink(dir.path()), dir.path().join("main/0.log"));
+        let old = dir.path().join("main/0.log.20260101-000000");
+        let stream = sink.begin();
+        stream.push(b"one\n").expect("pushed");
+        std::fs::rename(&file, &old).expect("renamed");
+        stream.push(b"two\n").expect("pushed");
+        let checkpoint = sink.reopen().expect("reopened");
+        assert!(file.exists());
+        stream.push(b"three\n").expect("pushed");
+        assert_eq!(
+            (text(&old), text(&file)),
+            ("one\ntwo\n".into(), "three\n".into())
+        );
+
+        drop(sink);
+        let again = LogSink::recover(place(dir.path()), checkpoint.as_deref()).expect("recovered");
+        fetch(&Arc::new(again), "one\ntwo\nthree\nfour\n", false).expect("fetched");
+        assert_eq!(text(&file), "three\nfour\n");
+    }
+
+    #[test]
+    fn no_log_asked_for_no_log_written() {
+        let sink = Arc::new(LogSink::discard());
+        assert!(fetch(&sink, "one\n", true).is_ok());
+        assert!(sink.reopen().expect("nothing to reopen").is_none());
+    }
+
+    #[test]
+    fn binary_bytes_pass_through() {
+        let dir = tempfile::tempdir().expect("dir");
+        let sink = sink(dir.path());
+        sink.begin().push(b"\xff\x00\x1b[m\r\n").expect("pushed");
+        let bytes = std::fs::read(dir.path().join("main/0.log")).expect("reads");
+        assert!(bytes.ends_with(b" stdout F \xff\x00\x1b[m\r\n"));
+    }
+
+    proptest! {
+        /// Fetches that break off anywhere, restarts with a checkpoint of any age, rotations,
+        /// and a last line that a crash has torn.
+        #[test]
+        fn nothing_is_lost_or_repeated(
+            lines in proptest::collection::vec("[ab]{0,4}", 1..20),
+            steps in proptest::collection::vec((0_usize..90, 0_u8..5), 1..12),
+        ) {
+            let dir = tempfile::tempdir().expect("dir");
+            let file = dir.path().join("main/0.log");
+            let log: String = lines.iter().map(|line| format!("{line}\n")).collect();
+            let mut checkpoint = None;
+            let mut sink = sink(dir.path());
+            for (number, (length, action)) in steps.into_iter().enumerate() {
+                let _ = fetch(&sink, &log[..length.min(log.len())], false);
+                match action {
+                    0 => checkpoint = sink.inner.lock().checkpoint(),
+                    1 => {
+                        std::fs::rename(&file, dir.path().join(format!("main/0.log.{number:03}"))).expect("renamed");
+                        checkpoint = sink.reopen().expect("reopened");
+                    }
+                    2 => {
+                        let again = LogSink::recover(place(dir.path()), checkpoint.as_deref());
+                        sink = Arc::new(again.expect("recovered"));
+                    }
+                    3 => {
+                        // A crash in the middle of a write, after a rename that nobody answered.
+                        std::fs::rename(&file, dir.path().join(format!("main/0.log.{number:03}"))).expect("renamed");
+                        let _ = sink.begin().push(&log.as_bytes()[..0]);
+                        let again = LogSink::recover(place(dir.path()), checkpoint.as_deref());
+                        sink = Arc::new(again.expect("recovered"));
+                    }
+                    _ => {
+                        use std::io::Write as _;
+                        let mut torn = std::fs::OpenOptions::new().append(true).open(&file).expect("opens");
+                        torn.write_all(b"2026-01-01T00:00:00Z stdout F tor").expect("writes");
+                        let again = LogSink::recover(place(dir.path()), checkpoint.as_deref());
+                        sink = Arc::new(again.expect("recovered"));
+                    }
+                }
+            }
+            fetch(&sink, &log, true).expect("fetched");
+            let mut files: Vec<_> = std::fs::read_dir(dir.path().join("main")).expect("lists")
+                .map(|entry| entry.expect("entry").path()).collect();
+            // The current file is the youngest; the rotated ones sort by their suffix.
+            files.sort();
+            files.rotate_left(1);
+            let whole: String = files.iter().map(|path| text(path)).collect();
+            prop_assert_eq!(whole, log);
+        }
+    }
+}
