@@ -312,8 +312,10 @@ impl Store {
 
     fn announce(&self, before: Option<&Pod>, after: &Arc<Pod>) {
         index::follow(&mut self.owners.write(), before, after);
-        self.subscribers
-            .publish(&events::between(before, after, self.clock.now()));
+        if self.subscribers.count() > 0 {
+            self.subscribers
+                .publish(&events::between(before, after, self.clock.now()));
+        }
         // Nobody listens any more when the daemon is about to end; what is owed is on disk.
         let _ = self.wake.send(after.sandbox.id.clone());
     }

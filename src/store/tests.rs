@@ -136,7 +136,7 @@ fn many_pods_change_with_one_write_and_the_same_one_twice() {
         .collect();
     let mut changes: Vec<(SandboxId, Change<'_>)> = Vec::new();
     for (id, container) in &pods {
-        let stop = |pod: &mut Pod| lifecycle::stop_container(pod, container, Nanos(5_000));
+        let stop = |pod: &mut Pod| lifecycle::stop_container(pod, container, 0, Nanos(5_000));
         changes.push((id.clone(), Box::new(stop)));
         changes.push((
             id.clone(),
