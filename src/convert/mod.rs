@@ -1,1 +1,51 @@
-//! (room under construction: convert)
+//! From CRI messages to Kubernetes pods, and image references. Pure functions: no file is read,
+//! no clock asked, so that each rule stands in a table of its test.
+//!
+//! ```text
+//! pod         a job as the pod that interLink takes     handle      the same, once handed over
+//! container   one container of it, checked and made     names       what the other side accepts
+//! volumes     which mounts travel                       mounts      what stands behind a mount
+//! resources   CPU, memory, huge pages                   quantity    amounts, printed and read
+//! security    security contexts, namespaces             image_ref   references, and their identity
+//! ```
+//!
+//! What cannot become part of a job is refused when a container is created
+//! ([`check_sandbox`], [`check_container`]), while the user still looks; what passed there does not
+//! fail later, when its job is made ([`job_pod`]).
+
+mod container;
+mod error;
+mod handle;
+mod image_ref;
+mod mounts;
+mod names;
+mod pod;
+pub mod quantity;
+pub mod resources;
+mod security;
+mod settings;
+mod termination;
+#[cfg(test)]
+mod testing;
+mod volumes;
+
+pub use container::check_container;
+pub use error::Error;
+pub use handle::{delete_pod, log_target, status_pod, LogTarget};
+pub use image_ref::{image_id, user_image, ImageRef};
+pub use names::{
+    remote_container_name, remote_namespace, remote_pod_name, restore_container_names,
+};
+pub use pod::{decode_container_config, decode_sandbox_config, job_pod, JobPod};
+pub use settings::{Settings, Warning};
+pub use termination::termination_log;
+
+use crate::proto::PodSandboxConfig;
+
+/// Checks that a new sandbox's containers can become jobs.
+///
+/// # Errors
+/// What is wrong with the configuration, or cannot be had in a remote job.
+pub fn check_sandbox(config: &PodSandboxConfig) -> Result<(), Error> {
+    security::check_sandbox(&config.linux.security_context)
+}

@@ -1,0 +1,203 @@
+//! One container: what is checked when it is created, and what its job says of it.
+
+use k8s_openapi::api::core::v1::{Container as PodContainer, EnvVar};
+
+use super::{
+    names::remote_container_name, resources, security, volumes, volumes::JobVolumes, Error,
+    Settings, Warning,
+};
+use crate::{
+    model::Container,
+    proto::{ContainerConfig, KeyValue, LinuxSandboxSecurityContext},
+};
+
+/// Where the kubelet notes `terminationMessagePath`.
+const MESSAGE_PATH: &str = "io.kubernetes.container.terminationMessagePath";
+/// Where the kubelet notes `terminationMessagePolicy`.
+const MESSAGE_POLICY: &str = "io.kubernetes.container.terminationMessagePolicy";
+
+/// Checks that a new container can become part of a job, and tells what it will run without.
+/// What passes here fails no conversion later.
+///
+/// # Errors
+/// What is wrong with the configuration, or cannot be had in a remote job.
+pub fn check_container(
+    config: &ContainerConfig,
+    pod_uid: &str,
+    settings: &Settings,
+) -> Result<Vec<Warning>, Error> {
+    check_texts(config)?;
+    env(&config.envs)?;
+    let linux = config.linux.get_or_default();
+    resources::requirements(&linux.resources, settings.default_memory)?;
+    let mut warnings = security::check_container(&linux.security_context)?;
+    warnings.extend(volumes::check(config, pod_uid, settings)?);
+    Ok(warnings)
+}
+
+fn check_texts(config: &ContainerConfig) -> Result<(), Error> {
+    let has_nul = |texts: &[String]| texts.iter().any(|text| text.contains('\0'));
+    for (field, is_bad) in [
+        ("command", has_nul(&config.command)),
+        ("args", has_nul(&config.args)),
+        ("working_dir", config.working_dir.contains('\0')),
+    ] {
+        if is_bad {
+            return Err(Error::Field {
+                field,
+                fault: "contains a NUL byte".to_owned(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The environment in its own order. The kubelet resolved every reference, so all are plain values.
+fn env(variables: &[KeyValue]) -> Result<Vec<EnvVar>, Error> {
+    variables
+        .iter()
+        .map(|KeyValue { key, value, .. }| {
+            let fault = |fault| Error::Env {
+                name: key.clone(),
+                fault,
+            };
+            if key.is_empty() || key.contains(['=', '\0']) {
+                return Err(fault(
+                    "a name is not empty and contains neither `=` nor NUL",
+                ));
+            }
+            let value = std::str::from_utf8(value).map_err(|_| {
+                fault("the value is not UTF-8, which is all that interLink carries; encode it")
+            })?;
+            if value.contains('\0') {
+                return Err(fault("the value contains a NUL byte"));
+            }
+            Ok(EnvVar {
+                name: key.clone(),
+                value: Some(value.to_owned()),
+                value_from: None,
+            })
+        })
+        .collect()
+}
+
+/// A container as its job's pod has it.
+pub(super) fn pod_container(
+    container: &Container,
+    config: &ContainerConfig,
+    sandbox: &LinuxSandboxSecurityContext,
+    volumes: &mut JobVolumes<'_>,
+    settings: &Settings,
+) -> Result<PodContainer, Error> {
+    let linux = config.linux.get_or_default();
+    let list = |list: &[String]| (!list.is_empty()).then(|| list.to_vec());
+    let env = env(&config.envs)?;
+    let mounts = volumes.mounts(&config.mounts);
+    let noted = |key| container.annotations.get(key).cloned();
+    Ok(PodContainer {
+        name: remote_container_name(&container.name),
+        image: Some(container.image.clone()),
+        command: list(&config.command),
+        args: list(&config.args),
+        working_dir: (!config.working_dir.is_empty()).then(|| config.working_dir.clone()),
+        env: (!env.is_empty()).then_some(env),
+        resources: resources::requirements(&linux.resources, settings.default_memory)?,
+        security_context: security::of_container(&linux.security_context, sandbox, settings),
+        volume_mounts: (!mounts.is_empty()).then_some(mounts),
+        stdin: config.stdin.then_some(true),
+        stdin_once: config.stdin_once.then_some(true),
+        tty: config.tty.then_some(true),
+        termination_message_path: noted(MESSAGE_PATH),
+        termination_message_policy: noted(MESSAGE_POLICY),
+        ..PodContainer::default()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{config::Config, proto::Mount};
+
+    fn variable(key: &str, value: &[u8]) -> KeyValue {
+        KeyValue {
+            key: key.to_owned(),
+            value: value.to_vec(),
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn the_environment_keeps_its_order() {
+        let given = [("B", "2"), ("A", ""), ("C", "a=b $(X) \"\n")];
+        let got = env(&given.map(|(key, value)| variable(key, value.as_bytes()))).unwrap();
+        let got: Vec<_> = got
+            .iter()
+            .map(|v| (v.name.as_str(), v.value.as_deref().unwrap()))
+            .collect();
+        assert_eq!(got, given);
+    }
+
+    #[test]
+    fn what_is_no_environment() {
+        for (name, bad) in [
+            ("no name", variable("", b"x")),
+            ("equals sign", variable("a=b", b"x")),
+            ("NUL in the name", variable("a\0", b"x")),
+            ("NUL in the value", variable("a", b"x\0")),
+            ("not UTF-8", variable("a", &[0xff, 0xfe])),
+        ] {
+            let error = env(&[bad]).unwrap_err();
+            assert!(
+                matches!(error, Error::Env { .. }) && !error.is_precondition(),
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn creation_refuses_what_conversion_could_not_do() {
+        let settings = Settings::new(&Config::default()).unwrap();
+        let text = |text: &str| vec![text.to_owned()];
+        for (name, bad) in [
+            (
+                "command",
+                ContainerConfig {
+                    command: text("a\0b"),
+                    ..Default::default()
+                },
+            ),
+            (
+                "args",
+                ContainerConfig {
+                    args: text("a\0b"),
+                    ..Default::default()
+                },
+            ),
+            (
+                "working dir",
+                ContainerConfig {
+                    working_dir: "\0".into(),
+                    ..Default::default()
+                },
+            ),
+            (
+                "env",
+                ContainerConfig {
+                    envs: vec![variable("", b"")],
+                    ..Default::default()
+                },
+            ),
+            (
+                "mount",
+                ContainerConfig {
+                    mounts: vec![Mount::default()],
+                    ..Default::default()
+                },
+            ),
+        ] {
+            assert!(check_container(&bad, "", &settings).is_err(), "{name}");
+        }
+        let plain = check_container(&ContainerConfig::default(), "", &settings);
+        assert!(plain.is_ok_and(|warnings| warnings.is_empty()));
+    }
+}

@@ -1,0 +1,103 @@
+//! Why a CRI message cannot become a remote pod.
+
+/// What is wrong with a request, or what a remote job cannot give.
+///
+/// A text names the field, volume or variable and tells what to do; the caller says which call,
+/// container and pod it was about. Texts are stable: the kubelet deduplicates events by them.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A text that is no image reference.
+    #[error("image reference `{text}`: {fault}")]
+    ImageRef {
+        /// The reference, cut when it is very long.
+        text: String,
+        /// What is wrong with it.
+        fault: &'static str,
+    },
+    /// A text that is no amount of memory.
+    #[error("`{text}` is not an amount of memory; write for example `512Mi` or `4G`")]
+    Quantity {
+        /// The text.
+        text: String,
+    },
+    /// An environment variable that cannot be passed on.
+    #[error("environment variable `{name}`: {fault}")]
+    Env {
+        /// Its name, as far as that is text.
+        name: String,
+        /// What is wrong with it.
+        fault: &'static str,
+    },
+    /// A mount that contradicts itself or points nowhere.
+    #[error("mount at `{container_path}`: {fault}")]
+    Mount {
+        /// Where it was to appear in the container.
+        container_path: String,
+        /// What is wrong with it.
+        fault: String,
+    },
+    /// Any other field with a value that it cannot have.
+    #[error("{field}: {fault}")]
+    Field {
+        /// The field, as the CRI spells it.
+        field: &'static str,
+        /// What is wrong with its value.
+        fault: String,
+    },
+    /// A volume that a remote job cannot have, where the settings say to refuse such ones.
+    #[error(
+        "{volume} {reason}; take it out of the pod, or set `pods.unsupported_volumes = \"skip\"` \
+         to run the container without it"
+    )]
+    UnsupportedVolume {
+        /// The volume as people know it: "volume `data`".
+        volume: String,
+        /// What it is, and why it cannot travel.
+        reason: String,
+    },
+    /// Something else that a remote job cannot have.
+    #[error("{field}: {reason}")]
+    Unsupported {
+        /// The field, as the CRI spells it.
+        field: &'static str,
+        /// Why not, and what to do.
+        reason: &'static str,
+    },
+    /// Two containers of one job would have one name over there.
+    #[error("the job carries two containers with the name `{name}`")]
+    DuplicateContainer {
+        /// The name.
+        name: String,
+    },
+    /// A job none of whose containers is still to run.
+    #[error("none of the job's containers is left to run")]
+    NoContainers,
+    /// A stored configuration that cannot be read back.
+    #[error("the stored configuration of {what} is damaged; remove it and let it be made anew")]
+    Decode {
+        /// Which one.
+        what: String,
+        /// What the decoder said.
+        #[source]
+        source: protobuf::Error,
+    },
+}
+
+impl Error {
+    /// Whether the request is sound, but asks for what cannot be given here
+    /// (FAILED_PRECONDITION); every other one is wrong in itself (INVALID_ARGUMENT).
+    pub fn is_precondition(&self) -> bool {
+        match self {
+            Self::UnsupportedVolume { .. }
+            | Self::Unsupported { .. }
+            | Self::DuplicateContainer { .. }
+            | Self::NoContainers
+            | Self::Decode { .. } => true,
+            Self::ImageRef { .. }
+            | Self::Quantity { .. }
+            | Self::Env { .. }
+            | Self::Mount { .. }
+            | Self::Field { .. } => false,
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! A job as it is referred to once it was handed over: by a short pod for its state and its end,
+//! by names for its logs.
+
+use std::time::Duration;
+
+use k8s_openapi::{
+    api::core::v1::{Container as PodContainer, Pod as JobsPod, PodSpec},
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+};
+
+use super::{
+    names::{remote_container_name, remote_namespace, remote_pod_name},
+    pod::{metadata, phase, to_run},
+};
+use crate::model::{ContainerId, Job, JobUid, Pod, Remote};
+
+/// Where interLink's own virtual kubelet notes the plugin's id of a job; plugins look for it.
+const JOB_ID: &str = "JobID";
+
+/// The pod to ask /status about: who it is, and the containers that have not ended. A plugin that
+/// is asked about a container which never came with the job may fail the whole call.
+pub fn status_pod(pod: &Pod, job: &Job) -> JobsPod {
+    let containers = to_run(pod, job)
+        .map(|entry| PodContainer {
+            name: remote_container_name(&entry.container.name),
+            image: Some(entry.container.image.clone()),
+            ..PodContainer::default()
+        })
+        .collect();
+    short_pod(pod, job, containers)
+}
+
+/// The pod to hand to /delete: who it is, and every container that may ever have come with it,
+/// with the time that they have to end.
+pub fn delete_pod(pod: &Pod, job: &Job, grace: Duration) -> JobsPod {
+    let containers = job
+        .containers
+        .iter()
+        .zip(&job.names)
+        .map(|(id, name)| PodContainer {
+            name: remote_container_name(name),
+            image: pod.container(id).map(|entry| entry.container.image.clone()),
+            ..PodContainer::default()
+        })
+        .collect();
+    let mut short = short_pod(pod, job, containers);
+    let seconds = i64::try_from(grace.as_secs()).unwrap_or(i64::MAX);
+    short.metadata.deletion_grace_period_seconds = Some(seconds);
+    short
+}
+
+/// The phase is always one of a pod that lives: the server answers for others from its memory,
+/// without asking the plugin.
+fn short_pod(pod: &Pod, job: &Job, containers: Vec<PodContainer>) -> JobsPod {
+    let runs = to_run(pod, job).any(|entry| entry.status.remote == Remote::Running);
+    JobsPod {
+        metadata: with_job_id(metadata(&pod.sandbox, job), job),
+        spec: Some(PodSpec {
+            containers,
+            ..PodSpec::default()
+        }),
+        status: Some(phase(if runs { "Running" } else { "Pending" })),
+    }
+}
+
+fn with_job_id(mut metadata: ObjectMeta, job: &Job) -> ObjectMeta {
+    if let Some(id) = &job.remote_id {
+        let annotations = metadata.annotations.get_or_insert_default();
+        annotations.insert(JOB_ID.to_owned(), id.clone());
+    }
+    metadata
+}
+
+/// Whose log to ask for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogTarget {
+    /// The namespace over there.
+    pub namespace: String,
+    /// The job's UID.
+    pub pod_uid: JobUid,
+    /// The name of the job's pod.
+    pub pod_name: String,
+    /// The container's name in the job.
+    pub container_name: String,
+}
+
+/// Whose log a container's is; none if the job does not carry it.
+pub fn log_target(pod: &Pod, job: &Job, container: &ContainerId) -> Option<LogTarget> {
+    let index = job.containers.iter().position(|id| id == container)?;
+    Some(LogTarget {
+        namespace: remote_namespace(&pod.sandbox),
+        pod_uid: job.uid,
+        pod_name: remote_pod_name(&pod.sandbox, job),
+        container_name: remote_container_name(job.names.get(index)?),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        convert::testing::{self, fixture},
+        model::{Exit, Nanos},
+    };
+
+    fn ended() -> Option<Exit> {
+        Some(Exit {
+            code: 0,
+            reason: "Completed".to_owned(),
+            message: String::new(),
+            finished_at: Nanos(9),
+            termination_message: None,
+        })
+    }
+
+    #[test]
+    fn the_state_is_asked_for_what_has_not_ended() {
+        let (mut pod, mut job) = fixture(&["main", "side"]);
+        pod.containers[0].status.exit = ended();
+        job.remote_id = Some("4711".to_owned());
+        let got = serde_json::to_value(status_pod(&pod, &job)).unwrap();
+        assert_eq!(got["metadata"]["uid"], testing::UID);
+        assert_eq!(got["metadata"]["annotations"]["JobID"], "4711");
+        assert_eq!(
+            got["metadata"]["annotations"]["slurm-job.vk.io/flags"],
+            "--partition=gpu"
+        );
+        assert_eq!(got["metadata"].get("deletionGracePeriodSeconds"), None);
+        let containers = json!([{"name": "side", "image": "busybox"}]);
+        assert_eq!(got["spec"], json!({"containers": containers}));
+        assert_eq!(got["status"]["phase"], "Pending");
+        pod.containers[1].status.remote = Remote::Running;
+        let got = status_pod(&pod, &job).status.unwrap();
+        assert_eq!(got.phase.as_deref(), Some("Running"));
+    }
+
+    #[test]
+    fn the_end_names_everything_that_came_with_the_job() {
+        let (mut pod, job) = fixture(&["main", "side"]);
+        pod.containers[0].status.exit = ended();
+        pod.containers.remove(1);
+        let got =
+            serde_json::to_value(delete_pod(&pod, &job, Duration::from_millis(2500))).unwrap();
+        let containers = json!([{"name": "main", "image": "busybox"}, {"name": "side"}]);
+        assert_eq!(got["spec"], json!({"containers": containers}));
+        assert_eq!(got["metadata"]["deletionGracePeriodSeconds"], 2);
+        assert_eq!(got["metadata"]["annotations"].get("JobID"), None);
+        assert_eq!(got["status"]["phase"], "Pending");
+    }
+
+    #[test]
+    fn logs_are_asked_for_by_names_that_the_server_takes() {
+        let (mut pod, job) = fixture(&["main", "Side_Car"]);
+        testing::sandbox_mut(&mut pod).namespace = "Lab".to_owned();
+        let target = log_target(&pod, &job, &job.containers[1]).unwrap();
+        assert!(target.namespace.starts_with("lab-"));
+        assert!(target.container_name.starts_with("side-car-"));
+        assert_eq!(target.pod_uid, job.uid);
+        assert_eq!(log_target(&pod, &job, &ContainerId::from("other")), None);
+    }
+}

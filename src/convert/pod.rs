@@ -1,0 +1,421 @@
+//! A job as the Kubernetes pod that interLink takes.
+
+use std::collections::{BTreeMap, HashSet};
+
+use k8s_openapi::{
+    api::core::v1::{
+        ConfigMap, Pod as JobsPod, PodDNSConfig, PodDNSConfigOption, PodSpec, PodStatus, Secret,
+    },
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+};
+use protobuf::Message;
+
+use super::{
+    container::pod_container,
+    names::{is_dns_label, label_value, remote_namespace, remote_pod_name},
+    security,
+    volumes::JobVolumes,
+    Error, Settings,
+};
+use crate::{
+    model::{Container, ContainerEntry, Job, Pod, Sandbox},
+    proto::{ContainerConfig, DNSConfig, PodSandboxConfig},
+};
+
+/// What the labels and annotations that we add begin with.
+const PREFIX: &str = "cri.interlink.eu/";
+/// The kubelet's labels and annotations, which mean something on this node only.
+const KUBELET_PREFIX: &str = "io.kubernetes.";
+/// Where a pod came from and when, as the kubelet notes it.
+const KUBELET_CONFIG_PREFIX: &str = "kubernetes.io/config.";
+/// kubectl's copy of the whole pod.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+/// Where the kubelet notes `terminationGracePeriodSeconds`.
+const GRACE_PERIOD: &str = "io.kubernetes.pod.terminationGracePeriod";
+/// The longest id that fits a label value with room to spare; as much as people read.
+const SHORT_ID: usize = 12;
+
+/// A job's pod with the contents that it mounts.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct JobPod {
+    /// The pod.
+    pub pod: JobsPod,
+    /// ConfigMaps that it mounts, by their own names.
+    pub configmaps: Vec<ConfigMap>,
+    /// Secrets that it mounts, by their own names.
+    pub secrets: Vec<Secret>,
+    /// Projected and downward API volumes that it mounts, by the names of the volumes.
+    pub projected: Vec<ConfigMap>,
+}
+
+/// Makes the pod of a job: its containers in the order of their starts, as main containers all,
+/// and never restarted over there, because restarts are the kubelet's to decide. Containers that
+/// ended before the job was sent off are left out.
+///
+/// # Errors
+/// A job without containers to run, or a stored configuration that cannot be used.
+pub fn job_pod(pod: &Pod, job: &Job, settings: &Settings) -> Result<JobPod, Error> {
+    let sandbox = decode_sandbox_config(&pod.sandbox)?;
+    let context = &sandbox.linux.security_context;
+    let mut volumes = JobVolumes::new(&pod.sandbox.uid, settings);
+    let mut containers = Vec::new();
+    let mut names = HashSet::new();
+    for entry in to_run(pod, job) {
+        let config = decode_container_config(&entry.container)?;
+        let container = pod_container(&entry.container, &config, context, &mut volumes, settings)?;
+        if !names.insert(container.name.clone()) {
+            return Err(Error::DuplicateContainer {
+                name: container.name,
+            });
+        }
+        containers.push(container);
+    }
+    if containers.is_empty() {
+        return Err(Error::NoContainers);
+    }
+    let volumes = volumes.into_volumes();
+    let namespaces = security::namespaces(context);
+    let spec = PodSpec {
+        containers,
+        volumes: (!volumes.is_empty()).then_some(volumes),
+        restart_policy: Some("Never".to_owned()),
+        termination_grace_period_seconds: grace_period(pod, job),
+        hostname: hostname(&sandbox.hostname),
+        dns_config: sandbox.dns_config.as_ref().and_then(dns_config),
+        host_network: namespaces.host_network.then_some(true),
+        host_pid: namespaces.host_pid.then_some(true),
+        host_ipc: namespaces.host_ipc.then_some(true),
+        share_process_namespace: namespaces.shared_pid.then_some(true),
+        security_context: security::of_pod(sandbox.linux.get_or_default()),
+        ..PodSpec::default()
+    };
+    Ok(JobPod {
+        pod: JobsPod {
+            metadata: ObjectMeta {
+                labels: Some(labels(&pod.sandbox, job)),
+                ..metadata(&pod.sandbox, job)
+            },
+            spec: Some(spec),
+            status: Some(phase("Pending")),
+        },
+        ..JobPod::default()
+    })
+}
+
+/// The containers of a job that have not ended.
+pub(super) fn to_run<'a>(
+    pod: &'a Pod,
+    job: &'a Job,
+) -> impl Iterator<Item = &'a ContainerEntry> + 'a {
+    job.containers
+        .iter()
+        .filter_map(|id| pod.container(id))
+        .filter(|entry| entry.status.exit.is_none())
+}
+
+/// A job's identity over there: name, namespace, UID and annotations.
+pub(super) fn metadata(sandbox: &Sandbox, job: &Job) -> ObjectMeta {
+    ObjectMeta {
+        name: Some(remote_pod_name(sandbox, job)),
+        namespace: Some(remote_namespace(sandbox)),
+        uid: Some(job.uid.to_string()),
+        annotations: Some(annotations(sandbox, job)),
+        ..ObjectMeta::default()
+    }
+}
+
+pub(super) fn phase(phase: &str) -> PodStatus {
+    PodStatus {
+        phase: Some(phase.to_owned()),
+        ..PodStatus::default()
+    }
+}
+
+/// What the job's pod is on this side, in full.
+fn origin(sandbox: &Sandbox, job: &Job) -> [(&'static str, String); 5] {
+    [
+        ("pod-name", sandbox.name.clone()),
+        ("pod-namespace", sandbox.namespace.clone()),
+        ("pod-uid", sandbox.uid.clone()),
+        ("sandbox-id", sandbox.id.to_string()),
+        ("job-number", job.number.to_string()),
+    ]
+}
+
+/// The pod's own labels and its origin, shortened to what a label value holds.
+fn labels(sandbox: &Sandbox, job: &Job) -> BTreeMap<String, String> {
+    let mut labels: BTreeMap<_, _> = sandbox
+        .labels
+        .iter()
+        .filter(|(key, _)| !key.starts_with(KUBELET_PREFIX))
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect();
+    for (key, value) in origin(sandbox, job) {
+        let value = match key {
+            "sandbox-id" => value.chars().take(SHORT_ID).collect(),
+            _ => label_value(&value),
+        };
+        labels.insert(format!("{PREFIX}{key}"), value);
+    }
+    labels
+}
+
+/// The pod's own annotations but the kubelet's, so that those for plugins reach them, and its
+/// origin.
+fn annotations(sandbox: &Sandbox, job: &Job) -> BTreeMap<String, String> {
+    let is_internal = |key: &str| {
+        key.starts_with(KUBELET_PREFIX)
+            || key.starts_with(KUBELET_CONFIG_PREFIX)
+            || key == LAST_APPLIED
+    };
+    let mut annotations: BTreeMap<_, _> = sandbox
+        .annotations
+        .iter()
+        .filter(|(key, _)| !is_internal(key))
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect();
+    for (key, value) in origin(sandbox, job) {
+        annotations.insert(format!("{PREFIX}{key}"), value);
+    }
+    annotations
+}
+
+/// The kubelet notes it on each container; it is the pod's, so the first one will do.
+fn grace_period(pod: &Pod, job: &Job) -> Option<i64> {
+    to_run(pod, job)
+        .find_map(|entry| entry.container.annotations.get(GRACE_PERIOD))
+        .and_then(|seconds| seconds.parse().ok())
+        .filter(|seconds| *seconds >= 0)
+}
+
+/// A pod says its host name without the domain.
+fn hostname(hostname: &str) -> Option<String> {
+    let label = hostname.split('.').next().unwrap_or_default();
+    is_dns_label(label).then(|| label.to_owned())
+}
+
+/// Additions to what the other side resolves by itself. No `dnsPolicy: None` goes with it: the
+/// servers are often this cluster's own and cannot be reached from there.
+fn dns_config(config: &DNSConfig) -> Option<PodDNSConfig> {
+    let list = |list: &[String]| (!list.is_empty()).then(|| list.to_vec());
+    let option = |text: &String| {
+        let (name, value) = match text.split_once(':') {
+            Some((name, value)) => (name, Some(value.to_owned())),
+            None => (text.as_str(), None),
+        };
+        PodDNSConfigOption {
+            name: Some(name.to_owned()),
+            value,
+        }
+    };
+    let options: Vec<_> = config.options.iter().map(option).collect();
+    let config = PodDNSConfig {
+        nameservers: list(&config.servers),
+        searches: list(&config.searches),
+        options: (!options.is_empty()).then_some(options),
+    };
+    (config != PodDNSConfig::default()).then_some(config)
+}
+
+/// Reads a sandbox's configuration back.
+///
+/// # Errors
+/// [`Error::Decode`]: the record is damaged.
+pub fn decode_sandbox_config(sandbox: &Sandbox) -> Result<PodSandboxConfig, Error> {
+    PodSandboxConfig::parse_from_bytes(&sandbox.config).map_err(|source| Error::Decode {
+        what: format!("pod sandbox {}", sandbox.id.short()),
+        source,
+    })
+}
+
+/// Reads a container's configuration back.
+///
+/// # Errors
+/// [`Error::Decode`]: the record is damaged.
+pub fn decode_container_config(container: &Container) -> Result<ContainerConfig, Error> {
+    ContainerConfig::parse_from_bytes(&container.config).map_err(|source| Error::Decode {
+        what: format!("container {}", container.id.short()),
+        source,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        convert::testing::{self, fixture},
+        model::{ContainerId, Exit, Nanos},
+    };
+
+    fn settings() -> Settings {
+        Settings::new(&crate::config::Config::default()).unwrap()
+    }
+
+    #[test]
+    fn a_kubelet_s_pod_becomes_a_job() {
+        let (pod, job) = fixture(&["main", "side"]);
+        let got = job_pod(&pod, &job, &settings()).unwrap();
+        assert!(got.configmaps.is_empty() && got.secrets.is_empty() && got.projected.is_empty());
+        let origin = json!({
+            "cri.interlink.eu/pod-name": "train-7",
+            "cri.interlink.eu/pod-namespace": "lab",
+            "cri.interlink.eu/pod-uid": testing::UID,
+            "cri.interlink.eu/job-number": "0",
+        });
+        let with = |more: serde_json::Value| {
+            let mut all = origin.as_object().unwrap().clone();
+            all.extend(more.as_object().unwrap().clone());
+            all
+        };
+        let container = |name: &str| {
+            json!({
+                "name": name,
+                "image": "busybox",
+                "command": ["sh", "-c"],
+                "args": ["echo $A"],
+                "workingDir": "/work",
+                "env": [{"name": "A", "value": "1"}, {"name": "B", "value": ""}],
+                "resources": {
+                    "limits": {"cpu": "500m", "memory": "64Mi"},
+                    "requests": {"cpu": "250m"},
+                },
+                "securityContext": {"allowPrivilegeEscalation": false},
+                "volumeMounts": [{"name": "scratch", "mountPath": "/scratch"}],
+                "terminationMessagePath": "/dev/termination-log",
+                "terminationMessagePolicy": "File",
+            })
+        };
+        let want = json!({
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {
+                "name": "train-7",
+                "namespace": "lab",
+                "uid": testing::UID,
+                "labels": with(json!({
+                    "app": "train",
+                    "cri.interlink.eu/sandbox-id": "5a5a5a5a5a5a",
+                })),
+                "annotations": with(json!({
+                    "slurm-job.vk.io/flags": "--partition=gpu",
+                    "cri.interlink.eu/sandbox-id": testing::SANDBOX,
+                })),
+            },
+            "spec": {
+                "containers": [container("main"), container("side")],
+                "volumes": [{"name": "scratch", "emptyDir": {}}],
+                "restartPolicy": "Never",
+                "terminationGracePeriodSeconds": 30,
+                "hostname": "train-7",
+                "dnsConfig": {
+                    "nameservers": ["10.96.0.10"],
+                    "searches": ["lab.svc.cluster.local"],
+                    "options": [{"name": "ndots", "value": "5"}, {"name": "edns0"}],
+                },
+                "securityContext": {"supplementalGroups": [2000]},
+            },
+            "status": {"phase": "Pending"},
+        });
+        assert_eq!(serde_json::to_value(&got.pod).unwrap(), want);
+    }
+
+    #[test]
+    fn an_empty_configuration_makes_the_least_pod() {
+        let (mut pod, job) = fixture(&["main"]);
+        testing::sandbox_mut(&mut pod).config = [].into();
+        let container = std::sync::Arc::make_mut(&mut pod.containers[0].container);
+        container.config = [].into();
+        container.annotations.clear();
+        let got = job_pod(&pod, &job, &settings()).unwrap().pod;
+        let want = json!({
+            "containers": [{"name": "main", "image": "busybox"}],
+            "restartPolicy": "Never",
+        });
+        assert_eq!(serde_json::to_value(got.spec).unwrap(), want);
+    }
+
+    #[test]
+    fn other_jobs_and_attempts_have_other_names() {
+        let (mut pod, mut job) = fixture(&["main"]);
+        let name = |pod: &Pod, job: &Job| metadata(&pod.sandbox, job).name.unwrap();
+        assert_eq!(name(&pod, &job), "train-7");
+        job.number = 3;
+        assert_eq!(name(&pod, &job), "train-7-3-0f6e1c1a");
+        job.number = 0;
+        testing::sandbox_mut(&mut pod).attempt = 1;
+        assert_eq!(name(&pod, &job), "train-7-0-0f6e1c1a");
+        testing::sandbox_mut(&mut pod).name = "a".repeat(60) + ".b";
+        assert_eq!(name(&pod, &job), "a".repeat(52) + "-0-0f6e1c1a");
+        testing::sandbox_mut(&mut pod).attempt = 0;
+        assert_eq!(name(&pod, &job), "a".repeat(60) + ".b");
+        testing::sandbox_mut(&mut pod).name = "PodSandbox_1".to_owned();
+        assert!(name(&pod, &job).starts_with("podsandbox-1-"));
+    }
+
+    #[test]
+    fn labels_hold_what_fits_and_annotations_all() {
+        let (mut pod, job) = fixture(&["main"]);
+        let long = "n".repeat(200);
+        testing::sandbox_mut(&mut pod).name.clone_from(&long);
+        let got = job_pod(&pod, &job, &settings()).unwrap().pod.metadata;
+        let key = "cri.interlink.eu/pod-name";
+        assert_eq!(got.labels.unwrap()[key].len(), 63);
+        assert_eq!(got.annotations.unwrap()[key], long);
+    }
+
+    #[test]
+    fn what_has_ended_before_is_not_run() {
+        let (mut pod, mut job) = fixture(&["main", "side"]);
+        pod.containers[0].status.exit = Some(Exit {
+            code: 137,
+            reason: "Error".to_owned(),
+            message: String::new(),
+            finished_at: Nanos(9),
+            termination_message: None,
+        });
+        // A record that was removed meanwhile.
+        job.containers.push(ContainerId::from("gone"));
+        let spec = job_pod(&pod, &job, &settings()).unwrap().pod.spec.unwrap();
+        let names: Vec<_> = spec.containers.iter().map(|c| c.name.as_str()).collect();
+        assert_eq!(names, ["side"]);
+        pod.containers[1].status = pod.containers[0].status.clone();
+        let nothing = job_pod(&pod, &job, &settings());
+        assert!(matches!(nothing, Err(Error::NoContainers)), "{nothing:?}");
+    }
+
+    #[test]
+    fn two_containers_of_one_name_and_damaged_records_are_errors() {
+        let (pod, job) = fixture(&["main", "main"]);
+        let got = job_pod(&pod, &job, &settings());
+        assert!(
+            matches!(got, Err(Error::DuplicateContainer { .. })),
+            "{got:?}"
+        );
+        let (mut pod, job) = fixture(&["main"]);
+        testing::sandbox_mut(&mut pod).config = [0xff, 0xff].into();
+        let got = job_pod(&pod, &job, &settings());
+        assert!(matches!(got, Err(Error::Decode { .. })), "{got:?}");
+    }
+
+    #[test]
+    fn host_names_and_grace_periods_that_are_none_are_left_out() {
+        for (given, want) in [
+            ("", None),
+            ("node.lab.svc", Some("node")),
+            ("Node_1", None),
+            (".x", None),
+        ] {
+            assert_eq!(hostname(given).as_deref(), want, "{given}");
+        }
+        let (mut pod, job) = fixture(&["main"]);
+        for (given, want) in [("0", Some(0)), ("-1", None), ("soon", None), ("", None)] {
+            let container = std::sync::Arc::make_mut(&mut pod.containers[0].container);
+            container
+                .annotations
+                .insert(GRACE_PERIOD.to_owned(), given.to_owned());
+            assert_eq!(grace_period(&pod, &job), want, "{given}");
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! What the configuration says about conversion, checked.
+
+use std::{fmt, path::PathBuf};
+
+use super::{quantity, Error};
+use crate::config::{schema::Unsupported, Config};
+
+/// What conversion depends on beside the messages themselves.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// The kubelet's root directory.
+    pub kubelet_root: PathBuf,
+    /// What becomes of volumes that cannot travel.
+    pub unsupported_volumes: Unsupported,
+    /// The user that images are reported to have; 0 when none is reported, as the kubelet has it.
+    pub image_uid: i64,
+    /// Memory limit in bytes of containers that bring none.
+    pub default_memory: Option<u64>,
+}
+
+impl Settings {
+    /// Takes the settings out of a configuration.
+    ///
+    /// # Errors
+    /// [`Error::Quantity`] for a `jobs.default_memory` that is none.
+    pub fn new(config: &Config) -> Result<Self, Error> {
+        let default_memory = config.jobs.default_memory.as_deref();
+        Ok(Self {
+            kubelet_root: config.pods.kubelet_root.clone(),
+            unsupported_volumes: config.pods.unsupported_volumes,
+            image_uid: config.images.uid.into(),
+            default_memory: default_memory.map(quantity::parse_memory).transpose()?,
+        })
+    }
+}
+
+/// What a job goes without although it was asked for. Said once, when the container is created.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Warning {
+    /// A volume that cannot travel, and that the settings say to leave out.
+    Volume {
+        /// The volume as people know it: "volume `data`".
+        volume: String,
+        /// What it is, and why it cannot travel.
+        reason: String,
+    },
+    /// A device of this node, by its path or its CDI name.
+    Device(String),
+    /// A user by name, which a Kubernetes pod cannot ask for.
+    UserName(String),
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Volume { volume, reason } => {
+                write!(f, "{volume} {reason}; the container runs without it")
+            }
+            Self::Device(device) => write!(
+                f,
+                "device `{device}` belongs to this node; the container runs without it"
+            ),
+            Self::UserName(name) => write!(
+                f,
+                "user `{name}` is asked for by name, which no Kubernetes pod can; the container \
+                 runs as the user that the plugin chooses"
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_memory_must_be_an_amount() {
+        let mut config = Config::default();
+        assert_eq!(Settings::new(&config).unwrap().default_memory, None);
+        config.jobs.default_memory = Some("2Gi".to_owned());
+        assert_eq!(
+            Settings::new(&config).unwrap().default_memory,
+            Some(2 << 30)
+        );
+        config.jobs.default_memory = Some("a lot".to_owned());
+        assert!(matches!(
+            Settings::new(&config),
+            Err(Error::Quantity { .. })
+        ));
+    }
+}

@@ -1,0 +1,168 @@
+//! A pod as a kubelet 1.36 sends it, for the unit tests of this room.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use protobuf::{Message, MessageField};
+
+use crate::{
+    model::{Container, ContainerId, Job, JobUid, Nanos, Pod, Sandbox, SandboxId, Submission},
+    proto::{
+        ContainerConfig, DNSConfig, KeyValue, LinuxContainerConfig, LinuxContainerResources,
+        LinuxContainerSecurityContext, LinuxPodSandboxConfig, LinuxSandboxSecurityContext, Mount,
+        NamespaceMode, NamespaceOption, PodSandboxConfig,
+    },
+};
+
+/// The pod's UID.
+pub const UID: &str = "0f6e1c1a-9a3b-4a53-8c36-2f6f7b1d6a10";
+/// The sandbox's id.
+pub const SANDBOX: &str = "5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a";
+
+/// A pod whose first job carries containers with these names.
+pub fn fixture(names: &[&str]) -> (Pod, Job) {
+    let mut pod = Pod::new(sandbox());
+    for (number, name) in names.iter().enumerate() {
+        pod.add_container(container(name, number));
+    }
+    let job = Job {
+        number: 0,
+        uid: JobUid::derive(UID, &pod.sandbox.id, 0, 0),
+        containers: pod.containers.iter().map(|c| c.id().clone()).collect(),
+        names: names.iter().map(|name| (*name).to_owned()).collect(),
+        created_at: Nanos(0),
+        submission: Submission::Submitted { at: Nanos(0) },
+        server_errors: 0,
+        remote_id: None,
+        grace_seconds: 0,
+        cancel: None,
+    };
+    (pod, job)
+}
+
+/// The sandbox, to be changed.
+pub fn sandbox_mut(pod: &mut Pod) -> &mut Sandbox {
+    Arc::make_mut(&mut pod.sandbox)
+}
+
+fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs
+        .iter()
+        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+        .collect()
+}
+
+fn texts(texts: &[&str]) -> Vec<String> {
+    texts.iter().map(|text| (*text).to_owned()).collect()
+}
+
+fn sandbox() -> Sandbox {
+    let config = PodSandboxConfig {
+        hostname: "train-7".to_owned(),
+        dns_config: MessageField::some(DNSConfig {
+            servers: texts(&["10.96.0.10"]),
+            searches: texts(&["lab.svc.cluster.local"]),
+            options: texts(&["ndots:5", "edns0"]),
+            ..Default::default()
+        }),
+        linux: MessageField::some(LinuxPodSandboxConfig {
+            security_context: MessageField::some(LinuxSandboxSecurityContext {
+                namespace_options: MessageField::some(NamespaceOption {
+                    pid: NamespaceMode::CONTAINER.into(),
+                    ..Default::default()
+                }),
+                supplemental_groups: vec![2000],
+                ..Default::default()
+            }),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    Sandbox {
+        id: SandboxId::from(SANDBOX),
+        name: "train-7".to_owned(),
+        namespace: "lab".to_owned(),
+        uid: UID.to_owned(),
+        attempt: 0,
+        labels: map(&[
+            ("app", "train"),
+            ("io.kubernetes.pod.name", "train-7"),
+            ("io.kubernetes.pod.namespace", "lab"),
+            ("io.kubernetes.pod.uid", UID),
+        ]),
+        annotations: map(&[
+            ("slurm-job.vk.io/flags", "--partition=gpu"),
+            ("kubernetes.io/config.seen", "2026-08-01T10:00:00Z"),
+            ("kubernetes.io/config.source", "api"),
+            ("kubectl.kubernetes.io/last-applied-configuration", "{}"),
+            ("io.kubernetes.cri.odd", "x"),
+        ]),
+        runtime_handler: String::new(),
+        log_directory: String::new(),
+        created_at: Nanos(0),
+        ip: None,
+        config: config.write_to_bytes().unwrap().into(),
+    }
+}
+
+fn container(name: &str, number: usize) -> Container {
+    let variable = |(key, value): (&str, &str)| KeyValue {
+        key: key.to_owned(),
+        value: value.as_bytes().to_vec(),
+        ..Default::default()
+    };
+    let mount = |container_path: &str, below: &str| Mount {
+        container_path: container_path.to_owned(),
+        host_path: format!("/var/lib/kubelet/pods/{UID}/{below}"),
+        ..Default::default()
+    };
+    let config = ContainerConfig {
+        command: texts(&["sh", "-c"]),
+        args: texts(&["echo $A"]),
+        working_dir: "/work".to_owned(),
+        envs: [("A", "1"), ("B", "")].map(variable).into(),
+        mounts: vec![
+            mount("/scratch", "volumes/kubernetes.io~empty-dir/scratch"),
+            mount("/etc/hosts", "etc-hosts"),
+            mount("/dev/termination-log", "containers/main/5ad1c3f0"),
+        ],
+        linux: MessageField::some(LinuxContainerConfig {
+            resources: MessageField::some(LinuxContainerResources {
+                cpu_shares: 256,
+                cpu_quota: 50_000,
+                cpu_period: 100_000,
+                memory_limit_in_bytes: 64 << 20,
+                ..Default::default()
+            }),
+            security_context: MessageField::some(LinuxContainerSecurityContext {
+                run_as_user: MessageField::some(crate::proto::Int64Value {
+                    value: 65532,
+                    ..Default::default()
+                }),
+                no_new_privs: true,
+                ..Default::default()
+            }),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    Container {
+        id: ContainerId::from(format!("{name}-{number}").as_str()),
+        sandbox_id: SandboxId::from(SANDBOX),
+        name: name.to_owned(),
+        attempt: 0,
+        image: "busybox".to_owned(),
+        image_id: "sha256:0".to_owned(),
+        labels: BTreeMap::new(),
+        annotations: map(&[
+            (
+                "io.kubernetes.container.terminationMessagePath",
+                "/dev/termination-log",
+            ),
+            ("io.kubernetes.container.terminationMessagePolicy", "File"),
+            ("io.kubernetes.pod.terminationGracePeriod", "30"),
+        ]),
+        log_path: String::new(),
+        created_at: Nanos(0),
+        config: config.write_to_bytes().unwrap().into(),
+    }
+}
