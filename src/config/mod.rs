@@ -1,7 +1,15 @@
-//! The configuration: keys and defaults (`schema`), where values come from (`load`), and what is
-//! wrong with them (`check`).
+//! The configuration: keys and defaults (`schema`), where values come from (`load`), what is wrong
+//! with them (`check`), and the commented sample (`sample`).
 
-mod duration;
+mod check;
+pub mod duration;
+mod load;
+mod sample;
 pub mod schema;
 
-pub use schema::Config;
+pub use self::{
+    check::{check_machine, Fault, Findings},
+    load::{load, print, Error, Sources, DEFAULT_FILE},
+    sample::sample,
+    schema::Config,
+};

@@ -1,0 +1,357 @@
+//! What is wrong with a configuration: all of it at once, each with key, value and what is
+//! allowed. What depends on the machine is apart, so that `check-config` runs anywhere.
+
+use std::{
+    fmt, fs,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use super::Config;
+
+/// Longest path of a unix socket.
+const MAX_SOCKET_PATH: usize = 107;
+/// The most that a kubelet accepts in one message.
+const MAX_MESSAGE: usize = 16 << 20;
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The key, with its section.
+    pub key: &'static str,
+    /// Its value.
+    pub value: String,
+    /// What is wrong with it, or what is allowed.
+    pub why: String,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} = {}: {}", self.key, self.value, self.why)
+    }
+}
+
+/// Collects faults.
+#[derive(Default)]
+struct Check(Vec<Fault>);
+
+impl Check {
+    fn require(&mut self, good: bool, key: &'static str, value: impl fmt::Debug, why: &str) {
+        if !good {
+            self.0.push(Fault {
+                key,
+                value: format!("{value:?}"),
+                why: why.to_owned(),
+            });
+        }
+    }
+
+    fn absolute(&mut self, key: &'static str, path: &Path) {
+        self.require(path.is_absolute(), key, path, "must be an absolute path");
+    }
+}
+
+/// What is wrong on any machine.
+pub fn faults(config: &Config) -> Vec<Fault> {
+    let mut check = Check::default();
+    daemon(config, &mut check);
+    interlink(config, &mut check);
+    let (cri, jobs, logs) = (&config.cri, &config.jobs, &config.logs);
+    let threads = |count| (1..=256).contains(&count);
+    check.require(
+        threads(cri.handler_threads),
+        "cri.handler_threads",
+        cri.handler_threads,
+        "1 to 256",
+    );
+    check.require(
+        cri.queue_length >= 1,
+        "cri.queue_length",
+        cri.queue_length,
+        "at least 1",
+    );
+    check.require(
+        (1 << 20..=MAX_MESSAGE).contains(&cri.max_message_bytes),
+        "cri.max_message_bytes",
+        cri.max_message_bytes,
+        "1048576 to 16777216, the most that a kubelet accepts",
+    );
+    check.require(
+        cri.runtime_handlers
+            .iter()
+            .all(|name| !name.trim().is_empty()),
+        "cri.runtime_handlers",
+        &cri.runtime_handlers,
+        "names must not be empty; the default handler needs no name",
+    );
+    check.require(
+        cri.event_backlog >= 1,
+        "cri.event_backlog",
+        cri.event_backlog,
+        "at least 1",
+    );
+    check.require(
+        !jobs.poll_min.is_zero(),
+        "jobs.poll_min",
+        jobs.poll_min,
+        "must not be zero",
+    );
+    check.require(
+        jobs.poll_min <= jobs.poll_max,
+        "jobs.poll_max",
+        jobs.poll_max,
+        "must not be less than jobs.poll_min",
+    );
+    check.require(
+        jobs.poll_batch >= 1,
+        "jobs.poll_batch",
+        jobs.poll_batch,
+        "at least 1",
+    );
+    check.require(
+        jobs.lost_polls >= 1,
+        "jobs.lost_polls",
+        jobs.lost_polls,
+        "at least 1",
+    );
+    check.require(
+        logs.followers <= 1024,
+        "logs.followers",
+        logs.followers,
+        "at most 1024",
+    );
+    check.require(
+        !logs.poll_interval.is_zero(),
+        "logs.poll_interval",
+        logs.poll_interval,
+        "must not be zero",
+    );
+    check.absolute("pods.kubelet_root", &config.pods.kubelet_root);
+    let uid = config.images.uid;
+    check.require(
+        i32::try_from(uid).is_ok(),
+        "images.uid",
+        uid,
+        "0 to 2147483647, what a kubelet accepts",
+    );
+    check.0
+}
+
+fn daemon(config: &Config, check: &mut Check) {
+    let daemon = &config.daemon;
+    check.absolute("daemon.socket", &daemon.socket);
+    check.absolute("daemon.state_dir", &daemon.state_dir);
+    check.require(
+        daemon.socket.as_os_str().len() <= MAX_SOCKET_PATH,
+        "daemon.socket",
+        &daemon.socket,
+        "a unix socket's path has at most 107 bytes",
+    );
+    check.require(
+        !daemon.socket.ends_with("run/crio/crio.sock"),
+        "daemon.socket",
+        &daemon.socket,
+        "the kubelet takes this name for CRI-O and asks for other statistics; choose another",
+    );
+}
+
+fn interlink(config: &Config, check: &mut Check) {
+    let interlink = &config.interlink;
+    if let Some(url) = &interlink.url {
+        let rest = ["http://", "https://"]
+            .iter()
+            .find_map(|scheme| url.strip_prefix(scheme));
+        let host = rest.map(|rest| rest.split(['/', '?']).next().unwrap_or_default());
+        if host.is_some_and(|host| host.contains('@')) {
+            let why = "must not carry a password; use interlink.token_file";
+            check.require(false, "interlink.url", "(hidden)", why);
+        } else {
+            let socket = url
+                .strip_prefix("unix://")
+                .is_some_and(|path| path.starts_with('/'));
+            let good = socket || host.is_some_and(|host| !host.is_empty());
+            check.require(
+                good,
+                "interlink.url",
+                url,
+                "http://HOST:PORT, https://HOST:PORT or unix:///PATH",
+            );
+        }
+        let tls = [
+            &interlink.ca_file,
+            &interlink.client_cert_file,
+            &interlink.client_key_file,
+        ];
+        let unused = !url.starts_with("https://") && tls.iter().any(|file| file.is_some());
+        check.require(
+            !unused,
+            "interlink.url",
+            url,
+            "ca_file, client_cert_file and client_key_file need https://",
+        );
+    }
+    let pair = interlink.client_cert_file.is_some() == interlink.client_key_file.is_some();
+    check.require(
+        pair,
+        "interlink.client_key_file",
+        &interlink.client_key_file,
+        "goes together with interlink.client_cert_file",
+    );
+    check.require(
+        (1..=64).contains(&interlink.workers),
+        "interlink.workers",
+        interlink.workers,
+        "1 to 64",
+    );
+    for (key, span) in [
+        ("interlink.connect_timeout", interlink.connect_timeout),
+        ("interlink.request_timeout", interlink.request_timeout),
+        ("interlink.create_timeout", interlink.create_timeout),
+        ("interlink.retry_min", interlink.retry_min),
+        ("interlink.ping_interval", interlink.ping_interval),
+    ] {
+        check.require(!span.is_zero(), key, span, "must not be zero");
+    }
+    check.require(
+        interlink.retry_min <= interlink.retry_max,
+        "interlink.retry_max",
+        interlink.retry_max,
+        "must not be less than interlink.retry_min",
+    );
+    check.require(
+        interlink.max_reply_bytes >= 1 << 16,
+        "interlink.max_reply_bytes",
+        interlink.max_reply_bytes,
+        "at least 65536",
+    );
+}
+
+/// What was found on this machine.
+#[derive(Debug, Default)]
+pub struct Findings {
+    /// What keeps the daemon from starting.
+    pub faults: Vec<Fault>,
+    /// What it can live with.
+    pub warnings: Vec<Fault>,
+}
+
+/// What is wrong on this machine: files that are not there, or that everybody may read.
+pub fn check_machine(config: &Config) -> Findings {
+    let mut findings = Findings::default();
+    let interlink = &config.interlink;
+    for (key, file, is_secret) in [
+        ("interlink.token_file", &interlink.token_file, true),
+        ("interlink.ca_file", &interlink.ca_file, false),
+        (
+            "interlink.client_cert_file",
+            &interlink.client_cert_file,
+            false,
+        ),
+        (
+            "interlink.client_key_file",
+            &interlink.client_key_file,
+            true,
+        ),
+    ] {
+        let Some(file) = file else { continue };
+        match fs::File::open(file).and_then(|file| file.metadata()) {
+            Err(error) => findings.faults.push(fault(key, file, error.to_string())),
+            Ok(meta) if is_secret && meta.permissions().mode() & 0o077 != 0 => {
+                let why = "others may read this secret; chmod 600 it".to_owned();
+                findings.warnings.push(fault(key, file, why));
+            }
+            Ok(_) => {}
+        }
+    }
+    let state = &config.daemon.state_dir;
+    if state.exists() && !state.is_dir() {
+        findings.faults.push(fault(
+            "daemon.state_dir",
+            state,
+            "is not a directory".to_owned(),
+        ));
+    }
+    findings
+}
+
+fn fault(key: &'static str, path: &PathBuf, why: String) -> Fault {
+    Fault {
+        key,
+        value: format!("{path:?}"),
+        why,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_good() {
+        assert_eq!(faults(&Config::default()), []);
+    }
+
+    #[test]
+    fn each_fault_is_found_and_all_at_once() {
+        let mut config = Config::default();
+        config.daemon.socket = "/run/crio/crio.sock".into();
+        config.daemon.state_dir = "relative".into();
+        config.cri.handler_threads = 0;
+        config.cri.max_message_bytes = 1 << 30;
+        config.jobs.poll_max = Duration::from_millis(1);
+        config.interlink.url = Some("ftp://host".into());
+        config.interlink.client_cert_file = Some("/cert".into());
+        config.images.uid = u32::MAX;
+        let faults = faults(&config);
+        let keys: Vec<_> = faults.iter().map(|fault| fault.key).collect();
+        for key in [
+            "daemon.socket",
+            "daemon.state_dir",
+            "cri.handler_threads",
+            "cri.max_message_bytes",
+            "jobs.poll_max",
+            "interlink.url",
+            "interlink.client_key_file",
+            "images.uid",
+        ] {
+            assert!(keys.contains(&key), "{key}: {faults:?}");
+        }
+    }
+
+    #[test]
+    fn urls() {
+        for (url, good) in [
+            ("http://host:3000", true),
+            ("https://host/path", true),
+            ("unix:///run/interlink.sock", true),
+            ("unix://relative", false),
+            ("http://", false),
+            ("host:3000", false),
+            ("http://user:secret@host", false),
+        ] {
+            let mut config = Config::default();
+            config.interlink.url = Some(url.into());
+            let faults = faults(&config);
+            assert_eq!(faults.is_empty(), good, "{url}");
+            assert!(
+                !format!("{faults:?}").contains("secret"),
+                "passwords are hidden"
+            );
+        }
+    }
+
+    #[test]
+    fn files_are_looked_at_apart() {
+        let dir = tempfile::tempdir().expect("dir");
+        let token = dir.path().join("token");
+        let mut config = Config::default();
+        config.interlink.token_file = Some(token.clone());
+        assert_eq!(check_machine(&config).faults.len(), 1);
+        fs::write(&token, "t").expect("writes");
+        fs::set_permissions(&token, fs::Permissions::from_mode(0o644)).expect("mode");
+        let findings = check_machine(&config);
+        assert_eq!((findings.faults.len(), findings.warnings.len()), (0, 1));
+    }
+}

@@ -1,0 +1,132 @@
+//! The commented sample: every key with its text and its default, made from `schema.rs` itself, so
+//! that the two cannot drift apart.
+
+use super::{print, Config};
+
+const SCHEMA: &str = include_str!("schema.rs");
+
+/// Keys without a default, with a value to show.
+const EXAMPLES: [(&str, &str); 8] = [
+    ("socket_group", "\"interlink\""),
+    ("url", "\"https://interlink.example.org:3000\""),
+    ("token_file", "\"/etc/interlink-cri/token\""),
+    ("ca_file", "\"/etc/interlink-cri/ca.pem\""),
+    ("client_cert_file", "\"/etc/interlink-cri/client.pem\""),
+    ("client_key_file", "\"/etc/interlink-cri/client.key\""),
+    ("not_ready_after", "\"5m\""),
+    ("default_memory", "\"2Gi\""),
+];
+
+/// The sample file.
+pub fn sample() -> String {
+    let mut text = String::from(
+        "# interlink-cri, /etc/interlink-cri/config.toml\n\
+         #\n\
+         # Every key with its default; without one, with an example. Each can be set by the\n\
+         # environment too: INTERLINK_CRI_<SECTION>_<KEY>. `interlink-cri check-config` shows\n\
+         # what is in force.\n",
+    );
+    let defaults = print(&Config::default());
+    for (section, keys) in sections() {
+        text.push_str(&format!("\n[{section}]\n"));
+        for (key, doc) in keys {
+            text.push('\n');
+            doc.iter()
+                .for_each(|line| text.push_str(&format!("# {line}\n")));
+            let default = value_of(&defaults, section, key);
+            let example = EXAMPLES
+                .iter()
+                .find(|(name, _)| *name == key)
+                .map(|(_, value)| *value);
+            let value = default.or(example).unwrap_or("\"\"");
+            text.push_str(&format!("#{key} = {value}\n"));
+        }
+    }
+    text
+}
+
+type Keys<'a> = Vec<(&'a str, Vec<&'a str>)>;
+
+/// The sections of the schema, each with its keys and their docs.
+fn sections() -> Vec<(&'static str, Keys<'static>)> {
+    let mut sections: Vec<(&str, Keys<'static>)> = Vec::new();
+    let mut doc: Vec<&str> = Vec::new();
+    let mut inside = false;
+    for line in SCHEMA.lines() {
+        let trimmed = line.trim();
+        if let Some(text) = trimmed.strip_prefix("///") {
+            doc.push(text.strip_prefix(' ').unwrap_or(text));
+        } else if trimmed.starts_with("pub struct") {
+            let section = doc
+                .first()
+                .and_then(|text| text.strip_prefix("`[")?.strip_suffix("]`"));
+            inside = section.is_some();
+            sections.extend(section.map(|section| (section, Keys::new())));
+            doc.clear();
+        } else if let Some(field) = trimmed.strip_prefix("pub ").filter(|_| inside) {
+            let key = field.split(':').next().unwrap_or_default();
+            if let Some((_, keys)) = sections.last_mut() {
+                keys.push((key, std::mem::take(&mut doc)));
+            }
+        } else if !trimmed.starts_with("#[") {
+            doc.clear();
+            inside &= !trimmed.starts_with('}');
+        }
+    }
+    sections
+}
+
+fn value_of<'a>(toml: &'a str, section: &str, key: &str) -> Option<&'a str> {
+    let start = toml.find(&format!("[{section}]\n"))?;
+    let body = toml[start..].split("\n\n").next()?;
+    body.lines()
+        .find_map(|line| line.strip_prefix(key)?.strip_prefix(" = "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TREE: &str = include_str!("../../packaging/config.toml.sample");
+
+    #[test]
+    fn the_tree_has_the_sample() {
+        assert!(
+            TREE == sample(),
+            "packaging/config.toml.sample is out of date; write it anew with:\n  \
+             interlink-cri check-config --sample >packaging/config.toml.sample"
+        );
+    }
+
+    #[test]
+    fn every_key_is_there_and_reads_as_its_default() {
+        let uncommented: String = sample()
+            .lines()
+            .map(|line| match line.strip_prefix('#') {
+                Some(key) if !key.starts_with(' ') && !key.is_empty() => key,
+                _ => line,
+            })
+            .map(|line| format!("{line}\n"))
+            .collect();
+        let mut config: Config = toml::from_str(&uncommented).expect("the sample is good TOML");
+        let keys = print(&config)
+            .lines()
+            .filter(|line| line.contains(" = "))
+            .count();
+        assert_eq!(
+            keys,
+            sections().iter().map(|(_, keys)| keys.len()).sum::<usize>()
+        );
+        // Those without a default are examples.
+        let defaults = Config::default();
+        config.daemon.socket_group = None;
+        config.interlink.url = None;
+        config.interlink.token_file = None;
+        config.interlink.ca_file = None;
+        config.interlink.client_cert_file = None;
+        config.interlink.client_key_file = None;
+        config.interlink.not_ready_after = None;
+        config.jobs.default_memory = None;
+        assert_eq!(config, defaults);
+    }
+}
