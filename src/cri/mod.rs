@@ -1,1 +1,130 @@
-//! (room under construction: cri)
+//! The gRPC face: translate, validate, change the store, answer.
+//!
+//! Every answer comes from local state. This room cannot see `interlink`, so none can wait for a
+//! plugin. One file holds one RPC, a list together with its streaming twin; files are named noun
+//! first.
+
+mod address;
+mod call;
+mod container_create;
+mod container_list;
+mod container_log;
+mod container_remove;
+mod container_start;
+mod container_stats;
+mod container_status;
+mod container_stop;
+mod container_update;
+mod error;
+mod events;
+mod filter;
+mod image_fs;
+mod image_list;
+mod image_pull;
+mod image_remove;
+mod image_status;
+mod metrics;
+mod not_supported;
+mod pool;
+mod runtime_config;
+mod runtime_status;
+mod sandbox_list;
+mod sandbox_remove;
+mod sandbox_run;
+mod sandbox_stats;
+mod sandbox_status;
+mod sandbox_stop;
+mod sandbox_update;
+mod server;
+mod services;
+mod validate;
+mod version;
+
+use std::{sync::Arc, time::Instant};
+
+use parking_lot::Mutex;
+
+pub use self::{
+    error::Error,
+    server::{Server, StartError},
+};
+use crate::{
+    config::Config,
+    convert::Settings,
+    logs::Registry,
+    model::{ContainerId, Nanos, Pod, SandboxId},
+    store::Store,
+    telemetry::{Counters, Health},
+};
+
+/// What the handlers answer from.
+pub struct Face {
+    store: Arc<Store>,
+    config: Arc<Config>,
+    logs: Arc<Registry>,
+    health: Arc<Health>,
+    counters: Arc<Counters>,
+    settings: Settings,
+    /// Held while a pod's address is chosen and until it is kept, so that no other pod gets it.
+    address_turn: Mutex<()>,
+    started: Instant,
+}
+
+impl Face {
+    /// Puts together what the handlers answer from.
+    pub fn new(
+        store: Arc<Store>,
+        config: Arc<Config>,
+        logs: Arc<Registry>,
+        health: Arc<Health>,
+        counters: Arc<Counters>,
+        settings: Settings,
+    ) -> Self {
+        let (address_turn, started) = (Mutex::default(), Instant::now());
+        Self {
+            store,
+            config,
+            logs,
+            health,
+            counters,
+            settings,
+            address_turn,
+            started,
+        }
+    }
+
+    fn now(&self) -> Nanos {
+        self.store.clock().now()
+    }
+
+    /// The sandbox that a request names.
+    fn sandbox(&self, id: &str) -> Result<Arc<Pod>, Error> {
+        let found = self.find_sandbox(id)?.and_then(|id| self.store.pod(&id));
+        found.ok_or_else(|| Error::NotFound {
+            kind: "pod sandbox",
+            id: id.to_owned(),
+        })
+    }
+
+    /// The sandbox that a request names, if there is one: for calls that the CRI wants idempotent.
+    fn find_sandbox(&self, id: &str) -> Result<Option<SandboxId>, Error> {
+        Ok(self.store.resolve_sandbox(id)?)
+    }
+
+    /// The container that a request names, with its pod.
+    fn container(&self, id: &str) -> Result<(Arc<Pod>, ContainerId), Error> {
+        let found = self.find_container(id)?;
+        found.ok_or_else(|| Error::NotFound {
+            kind: "container",
+            id: id.to_owned(),
+        })
+    }
+
+    /// The container that a request names, if there is one.
+    fn find_container(&self, id: &str) -> Result<Option<(Arc<Pod>, ContainerId)>, Error> {
+        let Some(id) = self.store.resolve_container(id)? else {
+            return Ok(None);
+        };
+        Ok(self.store.pod_of(&id).map(|pod| (pod, id)))
+    }
+}

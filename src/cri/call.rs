@@ -1,0 +1,164 @@
+//! The one wrapper round every RPC: pool, timing, log line, panic guard.
+
+use std::{
+    panic::{catch_unwind, AssertUnwindSafe},
+    sync::Arc,
+    time::Instant,
+};
+
+use futures_channel::oneshot;
+use futures_util::{SinkExt as _, StreamExt as _};
+use grpcio::{RpcContext, RpcStatus, ServerStreamingSink, UnarySink, WriteFlags};
+use parking_lot::Mutex;
+
+use super::{pool::Pool, Error};
+use crate::{
+    proto::{Dispatch, Replies},
+    telemetry::{chain, Counter, Counters},
+};
+
+/// Carries out calls on the pool.
+#[derive(Clone)]
+pub struct Caller {
+    pool: Arc<Pool>,
+    counters: Arc<Counters>,
+}
+
+impl Caller {
+    /// A caller on a pool.
+    pub fn new(pool: Arc<Pool>, counters: Arc<Counters>) -> Self {
+        Self { pool, counters }
+    }
+
+    /// Runs a handler, and turns what comes of it into a status.
+    fn run<P>(
+        &self,
+        method: &'static str,
+        handler: impl FnOnce() -> Result<P, Error>,
+    ) -> Result<P, RpcStatus> {
+        let begun = Instant::now();
+        let answer = catch_unwind(AssertUnwindSafe(handler)).unwrap_or_else(|_| {
+            Err(Error::Internal(format!(
+                "{method} failed by a fault of interlink-cri; see its log"
+            )))
+        });
+        self.counters.count(Counter::CriCalls);
+        let took = begun.elapsed();
+        answer
+            .inspect(|_| log::debug!("{method}: ok in {took:.1?}"))
+            .map_err(|error| {
+                self.counters.count(Counter::CriErrors);
+                if error.is_ours() {
+                    log::error!("{method}: {}", chain(&error));
+                } else {
+                    log::info!("{method} refused: {}", chain(&error));
+                }
+                RpcStatus::from(&error)
+            })
+    }
+
+    fn refusal(&self, method: &str) -> RpcStatus {
+        self.counters.count(Counter::CriRefused);
+        let text = format!("{method}: too many calls are waiting; try again in a moment");
+        RpcStatus::from(&Error::Exhausted(text))
+    }
+}
+
+impl Dispatch for Caller {
+    type Error = Error;
+
+    fn unary<Q: Send + 'static, P: Send + 'static>(
+        &self,
+        context: RpcContext<'_>,
+        method: &'static str,
+        request: Q,
+        sink: UnarySink<P>,
+        handler: impl FnOnce(Q) -> Result<P, Error> + Send + 'static,
+    ) {
+        // The sink waits in a slot: whoever gets to answer takes it.
+        let slot = Arc::new(Mutex::new(Some(sink)));
+        let (answered, sent) = oneshot::channel();
+        let answered = Arc::new(Mutex::new(Some(answered)));
+        let answer = {
+            let (slot, answered) = (slot, answered);
+            move |answer: Result<P, RpcStatus>| {
+                let (sink, answered) = (slot.lock().take(), answered.lock().take());
+                let (Some(sink), Some(answered)) = (sink, answered) else {
+                    return;
+                };
+                // The client may have gone; there is nobody to tell.
+                let _ = answered.send(match answer {
+                    Ok(answer) => sink.success(answer),
+                    Err(status) => sink.fail(status),
+                });
+            }
+        };
+        let (caller, reply) = (self.clone(), answer.clone());
+        let work = move || reply(caller.run(method, || handler(request)));
+        if self.pool.hand_over(work).is_err() {
+            answer(Err(self.refusal(method)));
+        }
+        // The call is cancelled if its last handle goes before the answer has left, so somebody
+        // has to wait for that; a client that is slow to read must not hold up a handler.
+        context.spawn(async move {
+            if let Ok(result) = sent.await {
+                if let Err(gone) = result.await {
+                    log::debug!("{method}: the client is gone: {gone}");
+                }
+            }
+        });
+    }
+
+    fn streaming<Q: Send + 'static, P: Send + 'static>(
+        &self,
+        context: RpcContext<'_>,
+        method: &'static str,
+        request: Q,
+        mut sink: ServerStreamingSink<P>,
+        handler: impl FnOnce(Q) -> Result<Replies<P>, Error> + Send + 'static,
+    ) {
+        let (caller, (send, answer)) = (self.clone(), oneshot::channel());
+        let work = move || {
+            // The client may have gone in the meantime.
+            let _ = send.send(caller.run(method, || handler(request)));
+        };
+        let refusal = self
+            .pool
+            .hand_over(work)
+            .is_err()
+            .then(|| self.refusal(method));
+        // A reader that is slow holds up this future and nothing else: no thread waits for it.
+        context.spawn(async move {
+            let stopped = || Err(RpcStatus::new(grpcio::RpcStatusCode::UNAVAILABLE));
+            let answer = match refusal {
+                Some(status) => Err(status),
+                None => answer.await.unwrap_or_else(|_| stopped()),
+            };
+            let ended = match answer {
+                Ok(replies) => {
+                    let mut replies = replies.map(|reply| Ok((reply, WriteFlags::default())));
+                    match sink.send_all(&mut replies).await {
+                        Ok(()) => sink.close().await,
+                        Err(gone) => Err(gone),
+                    }
+                }
+                Err(status) => sink.fail(status).await,
+            };
+            if let Err(gone) = ended {
+                log::debug!("{method}: the client is gone: {gone}");
+            }
+        });
+    }
+}
+
+/// The stream of a list: the items in messages of a bounded size each.
+pub fn in_parts<T: Send + 'static, P: Send + 'static>(
+    items: Vec<T>,
+    message: impl Fn(Vec<T>) -> P + Send + 'static,
+) -> Replies<P> {
+    const PART: usize = 256;
+    futures_util::stream::iter(items)
+        .chunks(PART)
+        .map(message)
+        .boxed()
+}

@@ -1,0 +1,30 @@
+//! `ReopenContainerLog`: when the call returns the new file is there, and nothing more goes to the
+//! old one.
+
+use super::{container_start::about, Error, Face};
+use crate::{
+    model::ContainerPhase,
+    proto::{ReopenContainerLogRequest, ReopenContainerLogResponse},
+};
+
+impl Face {
+    pub(super) fn reopen_container_log(
+        &self,
+        request: &ReopenContainerLogRequest,
+    ) -> Result<ReopenContainerLogResponse, Error> {
+        let (pod, id) = self.container(&request.container_id)?;
+        let about = about(&pod, &id);
+        let phase = pod.container(&id).map(|entry| entry.status.phase());
+        if phase != Some(ContainerPhase::Running) {
+            return Err(Error::Precondition(format!("{about} is not running")));
+        }
+        let position = self
+            .logs
+            .reopen(&id)
+            .map_err(|error| Error::log(&about, &error))?;
+        if let Some(position) = position {
+            self.store.put_log_position(&id, position)?;
+        }
+        Ok(ReopenContainerLogResponse::default())
+    }
+}

@@ -1,0 +1,120 @@
+//! `ContainerStatus`.
+
+use std::{collections::HashMap, path::Path};
+
+use protobuf::{EnumOrUnknown, Message as _, MessageField};
+use serde_json::json;
+
+use super::{filter::container_state, sandbox_status::job_info, Error, Face};
+use crate::{
+    model::{Container, ContainerEntry, Nanos, Pod},
+    proto::{
+        ContainerConfig, ContainerMetadata, ContainerResources, ContainerStatus,
+        ContainerStatusRequest, ContainerStatusResponse, ImageSpec,
+    },
+};
+
+impl Face {
+    pub(super) fn container_status(
+        &self,
+        request: &ContainerStatusRequest,
+    ) -> Result<ContainerStatusResponse, Error> {
+        let (pod, id) = self.container(&request.container_id)?;
+        let gone = || Error::NotFound {
+            kind: "container",
+            id: request.container_id.clone(),
+        };
+        let entry = pod.container(&id).ok_or_else(gone)?;
+        let info = if request.verbose {
+            info(&pod, entry)
+        } else {
+            HashMap::new()
+        };
+        let status = MessageField::some(status(&pod, entry));
+        Ok(ContainerStatusResponse {
+            status,
+            info,
+            ..Default::default()
+        })
+    }
+}
+
+/// A container's metadata.
+pub fn metadata(container: &Container) -> ContainerMetadata {
+    let (name, attempt) = (container.name.clone(), container.attempt);
+    ContainerMetadata {
+        name,
+        attempt,
+        ..Default::default()
+    }
+}
+
+/// The image as the user wrote it.
+pub fn image_spec(container: &Container) -> ImageSpec {
+    let image = container.image.clone();
+    ImageSpec {
+        user_specified_image: image.clone(),
+        image,
+        ..Default::default()
+    }
+}
+
+/// The absolute path of a container's log; empty where none was asked for.
+pub fn log_path(pod: &Pod, container: &Container) -> String {
+    if container.log_path.is_empty() || pod.sandbox.log_directory.is_empty() {
+        return String::new();
+    }
+    Path::new(&pod.sandbox.log_directory)
+        .join(&container.log_path)
+        .display()
+        .to_string()
+}
+
+/// A container's status. Mounts come back as they were given: the kubelet finds the
+/// termination-log file through them.
+pub fn status(pod: &Pod, entry: &ContainerEntry) -> ContainerStatus {
+    let (container, state) = (&entry.container, &entry.status);
+    // Our own encoding of a message that was decoded from the wire.
+    let config = ContainerConfig::parse_from_bytes(&container.config).unwrap_or_default();
+    let linux = config.linux.resources.clone();
+    let resources = linux.is_some().then(|| ContainerResources {
+        linux,
+        ..Default::default()
+    });
+    let exit = state.exit.as_ref();
+    let nanos = |time: Option<Nanos>| time.map_or(0, |time| time.0);
+    ContainerStatus {
+        id: container.id.to_string(),
+        metadata: MessageField::some(metadata(container)),
+        state: EnumOrUnknown::new(container_state(state.phase())),
+        created_at: container.created_at.0,
+        started_at: nanos(state.started_at.or(exit.map(|_| container.created_at))),
+        finished_at: nanos(exit.map(|exit| exit.finished_at)),
+        exit_code: exit.map_or(0, |exit| exit.code),
+        image: MessageField::some(image_spec(container)),
+        image_ref: container.image_id.clone(),
+        image_id: container.image_id.clone(),
+        reason: exit.map(|exit| exit.reason.clone()).unwrap_or_default(),
+        message: exit.map(|exit| exit.message.clone()).unwrap_or_default(),
+        labels: container.labels.clone().into_iter().collect(),
+        annotations: container.annotations.clone().into_iter().collect(),
+        mounts: config.mounts,
+        log_path: log_path(pod, container),
+        resources: MessageField::from_option(resources),
+        ..Default::default()
+    }
+}
+
+fn info(pod: &Pod, entry: &ContainerEntry) -> HashMap<String, String> {
+    let job = pod.job_of(entry.id()).map(job_info);
+    let remote = json!({
+        "state": entry.status.remote,
+        "logComplete": entry.status.log_complete,
+        "job": job,
+    });
+    let sandbox = json!(entry.container.sandbox_id);
+    HashMap::from([
+        ("remote".to_owned(), remote.to_string()),
+        ("sandboxID".to_owned(), sandbox.to_string()),
+    ])
+}

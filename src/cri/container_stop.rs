@@ -1,0 +1,26 @@
+//! `StopContainer`: EXITED when the call returns, whatever the plugin does. The remote side is told
+//! by the workers, with the grace period that the pod carries. Success for a container that does
+//! not exist, as the CRI demands of this call.
+
+use super::{sandbox_stop::accept_gone, Error, Face};
+use crate::{
+    plan::lifecycle,
+    proto::{StopContainerRequest, StopContainerResponse},
+};
+
+impl Face {
+    pub(super) fn stop_container(
+        &self,
+        request: &StopContainerRequest,
+    ) -> Result<StopContainerResponse, Error> {
+        if let Some((pod, id)) = self.find_container(&request.container_id)? {
+            let grace = u32::try_from(request.timeout).unwrap_or(0);
+            let stopped = self.store.update(&pod.sandbox.id, |pod| {
+                lifecycle::stop_container(pod, &id, grace, self.now());
+                Ok(())
+            });
+            accept_gone(stopped)?;
+        }
+        Ok(StopContainerResponse::default())
+    }
+}

@@ -1,0 +1,159 @@
+//! The one table from errors to gRPC codes.
+//!
+//! The kubelet shows users the message and, but for NOT_FOUND, ignores the code. Events with the
+//! same text are counted together, so messages are stable: nothing in them changes between two
+//! attempts at the same thing.
+
+use grpcio::{RpcStatus, RpcStatusCode};
+
+use crate::{convert, logs, plan::batch, store, telemetry::chain};
+
+/// Why a CRI call is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The object that the call is about does not exist.
+    #[error("{kind} `{id}` does not exist")]
+    NotFound {
+        /// What it would be.
+        kind: &'static str,
+        /// What the call named it.
+        id: String,
+    },
+    /// The call makes no sense.
+    #[error("{0}")]
+    Invalid(String),
+    /// The call makes sense, but not now or not here.
+    #[error("{0}")]
+    Precondition(String),
+    /// What the call would create is there.
+    #[error("{0}")]
+    Exists(String),
+    /// This runtime does not do that.
+    #[error("{0}")]
+    Unimplemented(String),
+    /// More calls than can wait.
+    #[error("{0}")]
+    Exhausted(String),
+    /// The beginning of an id fits several objects.
+    #[error(transparent)]
+    Ambiguous(#[from] store::Ambiguous),
+    /// The state could not be changed.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// The log file cannot be used.
+    #[error("{0}")]
+    Log(String),
+    /// Something that must not happen did.
+    #[error("{0}")]
+    Internal(String),
+}
+
+impl Error {
+    /// A refusal by the conversion, about a container of a pod.
+    pub fn convert(about: &str, error: &convert::Error) -> Self {
+        let text = format!("{about}: {error}");
+        if error.is_precondition() {
+            Self::Precondition(text)
+        } else {
+            Self::Invalid(text)
+        }
+    }
+
+    /// A container that cannot be started.
+    pub fn not_started(about: &str, refusal: batch::Refusal) -> Self {
+        Self::Precondition(format!("{about}: {refusal}"))
+    }
+
+    /// A log file that cannot be used.
+    pub fn log(about: &str, error: &logs::Error) -> Self {
+        Self::Log(format!("{about}: {}", chain(error)))
+    }
+
+    fn code(&self) -> RpcStatusCode {
+        match self {
+            Self::NotFound { .. } | Self::Store(store::Error::NoSandbox(_)) => {
+                RpcStatusCode::NOT_FOUND
+            }
+            Self::Invalid(_) | Self::Ambiguous(_) => RpcStatusCode::INVALID_ARGUMENT,
+            Self::Precondition(_) => RpcStatusCode::FAILED_PRECONDITION,
+            Self::Exists(_) | Self::Store(store::Error::Exists { .. }) => {
+                RpcStatusCode::ALREADY_EXISTS
+            }
+            Self::Unimplemented(_) => RpcStatusCode::UNIMPLEMENTED,
+            Self::Exhausted(_) => RpcStatusCode::RESOURCE_EXHAUSTED,
+            Self::Store(store::Error::Disk(store::DiskError::Commit { .. })) => {
+                RpcStatusCode::RESOURCE_EXHAUSTED
+            }
+            Self::Store(store::Error::Disk(_)) | Self::Log(_) => RpcStatusCode::UNAVAILABLE,
+            Self::Store(store::Error::Record { .. }) | Self::Internal(_) => RpcStatusCode::INTERNAL,
+        }
+    }
+
+    /// Whether it is our fault or our machine's, and so worth a line in the daemon's log.
+    pub fn is_ours(&self) -> bool {
+        matches!(
+            self.code(),
+            RpcStatusCode::INTERNAL
+                | RpcStatusCode::UNAVAILABLE
+                | RpcStatusCode::RESOURCE_EXHAUSTED
+        )
+    }
+}
+
+impl From<&Error> for RpcStatus {
+    fn from(error: &Error) -> Self {
+        RpcStatus::with_message(error.code(), chain(error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::SandboxId;
+
+    #[test]
+    fn the_table() {
+        let exists = store::Error::Exists {
+            pod: "a/b".into(),
+            attempt: 0,
+            id: SandboxId::from("x"),
+        };
+        let rows = [
+            (
+                Error::NotFound {
+                    kind: "container",
+                    id: "x".into(),
+                },
+                RpcStatusCode::NOT_FOUND,
+            ),
+            (
+                Error::Invalid(String::new()),
+                RpcStatusCode::INVALID_ARGUMENT,
+            ),
+            (
+                Error::Ambiguous(store::Ambiguous("a".into())),
+                RpcStatusCode::INVALID_ARGUMENT,
+            ),
+            (
+                Error::Precondition(String::new()),
+                RpcStatusCode::FAILED_PRECONDITION,
+            ),
+            (Error::Store(exists), RpcStatusCode::ALREADY_EXISTS),
+            (
+                Error::Exhausted(String::new()),
+                RpcStatusCode::RESOURCE_EXHAUSTED,
+            ),
+            (
+                Error::Store(store::DiskError::Closed.into()),
+                RpcStatusCode::UNAVAILABLE,
+            ),
+            (
+                Error::Unimplemented(String::new()),
+                RpcStatusCode::UNIMPLEMENTED,
+            ),
+        ];
+        for (error, code) in rows {
+            assert_eq!(error.code(), code, "{error:?}");
+        }
+    }
+}

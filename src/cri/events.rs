@@ -1,0 +1,55 @@
+//! `GetContainerEvents`: everything that happens from the call on, to any number of subscribers.
+
+use std::sync::Arc;
+
+use futures_channel::mpsc;
+use futures_util::StreamExt as _;
+use parking_lot::Mutex;
+use protobuf::{EnumOrUnknown, MessageField};
+
+use super::{container_status, sandbox_status, Error, Face};
+use crate::{
+    proto::{ContainerEventResponse, ContainerEventType, GetEventsRequest, Replies},
+    store::{Delivery, Event, EventKind},
+};
+
+impl Face {
+    pub(super) fn get_container_events(
+        &self,
+        _: &GetEventsRequest,
+    ) -> Result<Replies<ContainerEventResponse>, Error> {
+        let (sender, receiver) = mpsc::channel::<Arc<Event>>(self.config.cri.event_backlog);
+        // One sender for all events: every clone of it would add a place to the channel.
+        let sender = Mutex::new(sender);
+        self.store.subscribe(Box::new(move |event| {
+            match sender.lock().try_send(Arc::new(event.clone())) {
+                Ok(()) => Delivery::Taken,
+                Err(error) if error.is_full() => Delivery::Behind,
+                Err(_) => Delivery::Gone,
+            }
+        }));
+        Ok(receiver.map(|event| response(&event)).boxed())
+    }
+}
+
+fn response(event: &Event) -> ContainerEventResponse {
+    let kind = match event.kind {
+        EventKind::Created => ContainerEventType::CONTAINER_CREATED_EVENT,
+        EventKind::Started => ContainerEventType::CONTAINER_STARTED_EVENT,
+        EventKind::Stopped => ContainerEventType::CONTAINER_STOPPED_EVENT,
+        EventKind::Deleted => ContainerEventType::CONTAINER_DELETED_EVENT,
+    };
+    let pod = &event.pod;
+    let statuses = pod
+        .containers
+        .iter()
+        .map(|entry| container_status::status(pod, entry));
+    ContainerEventResponse {
+        container_id: event.id.clone(),
+        container_event_type: EnumOrUnknown::new(kind),
+        created_at: event.at.0,
+        pod_sandbox_status: MessageField::some(sandbox_status::status(pod)),
+        containers_statuses: statuses.collect(),
+        ..Default::default()
+    }
+}

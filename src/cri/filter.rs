@@ -1,0 +1,121 @@
+//! The filters of the list calls: everything given must fit; nothing given fits all.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::{Error, Face};
+use crate::{
+    model::{ContainerEntry, ContainerPhase, Pod, SandboxPhase},
+    proto::{ContainerState, PodSandboxState},
+};
+
+/// Whether labels carry every term of a selector, exactly.
+pub fn labels_fit(labels: &BTreeMap<String, String>, selector: &HashMap<String, String>) -> bool {
+    selector
+        .iter()
+        .all(|(key, value)| labels.get(key) == Some(value))
+}
+
+/// A sandbox's state in the CRI; none for one that is removed.
+pub fn sandbox_state(phase: SandboxPhase) -> Option<PodSandboxState> {
+    match phase {
+        SandboxPhase::Ready => Some(PodSandboxState::SANDBOX_READY),
+        SandboxPhase::NotReady => Some(PodSandboxState::SANDBOX_NOTREADY),
+        SandboxPhase::Removed => None,
+    }
+}
+
+/// A container's state in the CRI.
+pub fn container_state(phase: ContainerPhase) -> ContainerState {
+    match phase {
+        ContainerPhase::Created => ContainerState::CONTAINER_CREATED,
+        ContainerPhase::Running => ContainerState::CONTAINER_RUNNING,
+        ContainerPhase::Exited => ContainerState::CONTAINER_EXITED,
+    }
+}
+
+/// What a filter says of ids: nothing, one id, or one that does not exist, which fits nothing.
+pub enum Wanted<T> {
+    /// No id was given.
+    Any,
+    /// This one.
+    One(T),
+    /// None can fit.
+    Nothing,
+}
+
+impl<T: PartialEq> Wanted<T> {
+    /// Whether an id fits.
+    pub fn fits(&self, id: &T) -> bool {
+        match self {
+            Self::Any => true,
+            Self::One(one) => one == id,
+            Self::Nothing => false,
+        }
+    }
+
+    fn of(given: &str, found: Option<T>) -> Self {
+        match (given.is_empty(), found) {
+            (true, _) => Self::Any,
+            (false, Some(one)) => Self::One(one),
+            (false, None) => Self::Nothing,
+        }
+    }
+}
+
+impl Face {
+    /// What a filter's sandbox id means.
+    pub(super) fn wanted_sandbox(
+        &self,
+        id: &str,
+    ) -> Result<Wanted<crate::model::SandboxId>, Error> {
+        Ok(Wanted::of(id, self.find_sandbox(id)?))
+    }
+
+    /// What a filter's container id means.
+    pub(super) fn wanted_container(
+        &self,
+        id: &str,
+    ) -> Result<Wanted<crate::model::ContainerId>, Error> {
+        Ok(Wanted::of(id, self.store.resolve_container(id)?))
+    }
+
+    /// Containers in the order of their creation, those of removed sandboxes left out, each with
+    /// its pod; as far as they fit.
+    pub(super) fn containers_where(
+        &self,
+        fits: impl Fn(&Pod, &ContainerEntry) -> bool,
+    ) -> Vec<(std::sync::Arc<Pod>, ContainerEntry)> {
+        let mut fitting = Vec::new();
+        for pod in self.store.pods() {
+            for entry in &pod.containers {
+                if fits(&pod, entry) {
+                    fitting.push((pod.clone(), entry.clone()));
+                }
+            }
+        }
+        fitting.sort_by_key(|(_, entry)| std::cmp::Reverse(entry.container.created_at));
+        fitting
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_term_must_fit() {
+        let labels: BTreeMap<_, _> = [("a", "1"), ("b", "2")]
+            .map(|(k, v)| (k.to_owned(), v.to_owned()))
+            .into();
+        let selector = |terms: &[(&str, &str)]| {
+            terms
+                .iter()
+                .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+                .collect()
+        };
+        assert!(labels_fit(&labels, &selector(&[])));
+        assert!(labels_fit(&labels, &selector(&[("a", "1"), ("b", "2")])));
+        assert!(!labels_fit(&labels, &selector(&[("a", "1"), ("b", "3")])));
+        assert!(!labels_fit(&labels, &selector(&[("c", "")])));
+    }
+}

@@ -1,0 +1,179 @@
+//! `Status`.
+
+use std::{collections::HashMap, time::Duration};
+
+use protobuf::MessageField;
+use serde_json::json;
+
+use super::{sandbox_status::job_info, Error, Face};
+use crate::{
+    model::{Cancel, SandboxPhase},
+    proto::{
+        RuntimeCondition, RuntimeFeatures, RuntimeHandler, RuntimeHandlerFeatures, RuntimeStatus,
+        StatusRequest, StatusResponse,
+    },
+    telemetry::{Counter, Reach},
+};
+
+impl Face {
+    pub(super) fn status(&self, request: &StatusRequest) -> Result<StatusResponse, Error> {
+        let (reach, since) = self.health.now();
+        let status = RuntimeStatus {
+            conditions: conditions(&reach, since, self.config.interlink.not_ready_after),
+            ..Default::default()
+        };
+        let configured = self.config.cri.runtime_handlers.iter().map(String::as_str);
+        let handlers = std::iter::once("").chain(configured);
+        Ok(StatusResponse {
+            status: MessageField::some(status),
+            info: if request.verbose {
+                self.info(&reach, since)
+            } else {
+                HashMap::new()
+            },
+            runtime_handlers: handlers.map(handler).collect(),
+            features: MessageField::some(RuntimeFeatures::default()),
+            ..Default::default()
+        })
+    }
+
+    fn info(&self, reach: &Reach, since: Duration) -> HashMap<String, String> {
+        let pods = self.store.pods();
+        let counters = Counter::ALL
+            .iter()
+            .map(|(counter, name)| ((*name).to_owned(), json!(self.counters.get(*counter))));
+        let counters: serde_json::Map<_, _> = counters.collect();
+        let owed: Vec<_> = pods
+            .iter()
+            .flat_map(|pod| pod.jobs.iter().map(move |job| (pod, job)))
+            .filter(|(_, job)| matches!(job.cancel, Some(Cancel::Requested { .. })))
+            .map(|(pod, job)| json!({ "pod": pod.full_name(), "job": job_info(job) }))
+            .collect();
+        let (state, message) = words(reach);
+        let daemon = json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "uptimeSeconds": self.started.elapsed().as_secs(),
+            "sandboxes": pods.iter().filter(|pod| pod.phase() != SandboxPhase::Removed).count(),
+            "containers": pods.iter().map(|pod| pod.containers.len()).sum::<usize>(),
+            "jobs": pods.iter().map(|pod| pod.jobs.len()).sum::<usize>(),
+            "images": self.store.images().len(),
+            "eventSubscribers": self.store.subscriber_count(),
+            "podCIDR": self.store.pod_cidr(),
+            "counters": counters,
+        });
+        let interlink = json!({
+            "state": state,
+            "message": message,
+            "sinceSeconds": since.as_secs(),
+            "owedCancellations": owed,
+        });
+        HashMap::from([
+            ("daemon".to_owned(), daemon.to_string()),
+            ("interlink".to_owned(), interlink.to_string()),
+        ])
+    }
+}
+
+/// RuntimeReady is never cleared: that would stop the kubelet's whole sync loop, deletions
+/// included. NetworkReady is, where the administrator wants an unreachable interLink to keep new
+/// pods away.
+fn conditions(reach: &Reach, since: Duration, limit: Option<Duration>) -> Vec<RuntimeCondition> {
+    let (state, message) = words(reach);
+    let ready = matches!(reach, Reach::Ready(_));
+    let keeps_pods_away = !ready && limit.is_some_and(|limit| since >= limit);
+    let condition = |name: &str, status, reason: &str, message: &str| RuntimeCondition {
+        type_: name.to_owned(),
+        status,
+        reason: if status {
+            String::new()
+        } else {
+            reason.to_owned()
+        },
+        message: if status {
+            String::new()
+        } else {
+            message.to_owned()
+        },
+        ..Default::default()
+    };
+    vec![
+        condition("RuntimeReady", true, "", ""),
+        condition("NetworkReady", !keeps_pods_away, state, message),
+        condition("InterLinkReady", ready, state, message),
+    ]
+}
+
+fn words(reach: &Reach) -> (&'static str, &str) {
+    match reach {
+        Reach::NotConfigured => (
+            "NotConfigured",
+            "no interLink is configured (interlink.url); jobs wait",
+        ),
+        Reach::Unknown => ("NotAskedYet", "interLink has not been asked yet"),
+        Reach::Ready(answer) => ("Ready", answer),
+        Reach::Away(reason) => ("Unreachable", reason),
+    }
+}
+
+fn handler(name: &str) -> RuntimeHandler {
+    RuntimeHandler {
+        name: name.to_owned(),
+        features: MessageField::some(RuntimeHandlerFeatures::default()),
+        ..Default::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_setting_lets_interlink_clear_network_ready() {
+        let (second, minute) = (Duration::from_secs(1), Duration::from_secs(60));
+        let away = Reach::Away("connection refused".into());
+        let rows = [
+            (
+                "ready",
+                Reach::Ready("ok".into()),
+                minute,
+                Some(second),
+                [true, true, true],
+            ),
+            (
+                "away, no setting",
+                away.clone(),
+                minute,
+                None,
+                [true, true, false],
+            ),
+            (
+                "away, within grace",
+                away.clone(),
+                second,
+                Some(minute),
+                [true, true, false],
+            ),
+            (
+                "away, beyond grace",
+                away,
+                minute,
+                Some(second),
+                [true, false, false],
+            ),
+            (
+                "not configured",
+                Reach::NotConfigured,
+                minute,
+                None,
+                [true, true, false],
+            ),
+        ];
+        for (name, reach, since, limit, want) in rows {
+            let got: Vec<_> = conditions(&reach, since, limit)
+                .iter()
+                .map(|c| c.status)
+                .collect();
+            assert_eq!(got, want, "{name}");
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! `RunPodSandbox`: nothing starts over there yet; a sandbox is a place for containers.
+
+use std::{net::IpAddr, sync::Arc};
+
+use protobuf::Message as _;
+
+use super::{address, validate, Error, Face};
+use crate::{
+    convert,
+    model::{Nanos, Sandbox, SandboxId, SandboxPhase},
+    proto::{NamespaceMode, PodSandboxConfig, RunPodSandboxRequest, RunPodSandboxResponse},
+};
+
+impl Face {
+    pub(super) fn run_pod_sandbox(
+        &self,
+        request: &RunPodSandboxRequest,
+    ) -> Result<RunPodSandboxResponse, Error> {
+        let missing = || Error::Invalid("the request has no pod sandbox config".to_owned());
+        let config = request.config.as_ref().ok_or_else(missing)?;
+        let metadata = validate::sandbox_metadata(config)?;
+        let about = format!("pod `{}/{}`", metadata.namespace, metadata.name);
+        if !config.log_directory.is_empty() {
+            validate::directory("the log directory", &config.log_directory)?;
+        }
+        convert::check_sandbox(config).map_err(|error| Error::convert(&about, &error))?;
+        self.check_handler(&about, &request.runtime_handler)?;
+
+        let id = SandboxId::random();
+        let encoded = config.write_to_bytes();
+        let encoded = encoded.map_err(|error| Error::Invalid(format!("{about}: {error}")))?;
+        // The address is chosen and kept as one.
+        let _turn = self.address_turn.lock();
+        self.store.add_sandbox(Sandbox {
+            id: id.clone(),
+            name: metadata.name.clone(),
+            namespace: metadata.namespace.clone(),
+            uid: metadata.uid.clone(),
+            attempt: metadata.attempt,
+            labels: config.labels.clone().into_iter().collect(),
+            annotations: config.annotations.clone().into_iter().collect(),
+            runtime_handler: request.runtime_handler.clone(),
+            log_directory: config.log_directory.clone(),
+            created_at: self.next_sandbox_time(&metadata.uid),
+            ip: self.address_for(config),
+            config: Arc::from(encoded),
+        })?;
+        log::info!("{about}: pod sandbox {} is ready", id.short());
+        let pod_sandbox_id = id.to_string();
+        Ok(RunPodSandboxResponse {
+            pod_sandbox_id,
+            ..Default::default()
+        })
+    }
+
+    fn check_handler(&self, about: &str, handler: &str) -> Result<(), Error> {
+        let known = &self.config.cri.runtime_handlers;
+        if handler.is_empty() || known.iter().any(|name| name == handler) {
+            return Ok(());
+        }
+        Err(Error::Precondition(format!(
+            "{about}: runtime handler `{handler}` is not configured; add it to \
+             `cri.runtime_handlers`, or use a RuntimeClass with one of: {known:?}"
+        )))
+    }
+
+    /// Later than every sandbox of the same pod, whatever the wall clock does: the kubelet takes
+    /// the latest for the current one.
+    fn next_sandbox_time(&self, uid: &str) -> Nanos {
+        let pods = self.store.pods();
+        let same = pods.iter().filter(|pod| pod.sandbox.uid == uid);
+        let last = same.map(|pod| pod.next_created_at(Nanos(0))).max();
+        last.map_or(self.now(), |last| self.now().max(last))
+    }
+
+    fn address_for(&self, config: &PodSandboxConfig) -> Option<IpAddr> {
+        let network = config.linux.security_context.namespace_options.network;
+        if network.enum_value_or_default() == NamespaceMode::NODE {
+            return None;
+        }
+        let own = config
+            .annotations
+            .get(address::ANNOTATION)
+            .and_then(|text| text.parse().ok());
+        own.or_else(|| {
+            let in_use = self.store.pods();
+            let in_use = in_use
+                .iter()
+                .filter(|pod| pod.phase() != SandboxPhase::Removed);
+            let in_use = in_use.filter_map(|pod| pod.sandbox.ip).collect();
+            address::pick(&self.store.pod_cidr()?, &in_use)
+        })
+    }
+}

@@ -1,0 +1,104 @@
+//! `PodSandboxStatus`.
+
+use std::collections::HashMap;
+
+use protobuf::{EnumOrUnknown, Message as _, MessageField};
+use serde_json::json;
+
+use super::{filter::sandbox_state, Error, Face};
+use crate::{
+    model::{Job, Pod},
+    proto::{
+        LinuxPodSandboxStatus, Namespace, PodIP, PodSandboxConfig, PodSandboxMetadata,
+        PodSandboxNetworkStatus, PodSandboxState, PodSandboxStatus, PodSandboxStatusRequest,
+        PodSandboxStatusResponse,
+    },
+};
+
+impl Face {
+    pub(super) fn pod_sandbox_status(
+        &self,
+        request: &PodSandboxStatusRequest,
+    ) -> Result<PodSandboxStatusResponse, Error> {
+        let pod = self.sandbox(&request.pod_sandbox_id)?;
+        let info = if request.verbose {
+            info(&pod)
+        } else {
+            HashMap::new()
+        };
+        let status = MessageField::some(status(&pod));
+        // `containers_statuses` and `timestamp` stay unset: with them the kubelet would stop
+        // asking ContainerStatus.
+        Ok(PodSandboxStatusResponse {
+            status,
+            info,
+            ..Default::default()
+        })
+    }
+}
+
+/// A sandbox's metadata.
+pub fn metadata(pod: &Pod) -> PodSandboxMetadata {
+    let sandbox = &pod.sandbox;
+    PodSandboxMetadata {
+        name: sandbox.name.clone(),
+        uid: sandbox.uid.clone(),
+        namespace: sandbox.namespace.clone(),
+        attempt: sandbox.attempt,
+        ..Default::default()
+    }
+}
+
+/// A sandbox's status.
+pub fn status(pod: &Pod) -> PodSandboxStatus {
+    let sandbox = &pod.sandbox;
+    // Our own encoding of a message that was decoded from the wire.
+    let config = PodSandboxConfig::parse_from_bytes(&sandbox.config).unwrap_or_default();
+    let state = sandbox_state(pod.phase()).unwrap_or(PodSandboxState::SANDBOX_NOTREADY);
+    let options = config.linux.security_context.namespace_options.clone();
+    // Left out where there is no address: an empty one would make the kubelet run the sandbox
+    // again.
+    let network = sandbox.ip.map(|ip| PodSandboxNetworkStatus {
+        ip: ip.to_string(),
+        additional_ips: Vec::<PodIP>::new(),
+        ..Default::default()
+    });
+    let namespaces = Namespace {
+        options,
+        ..Default::default()
+    };
+    let linux = LinuxPodSandboxStatus {
+        namespaces: MessageField::some(namespaces),
+        ..Default::default()
+    };
+    PodSandboxStatus {
+        id: sandbox.id.to_string(),
+        metadata: MessageField::some(metadata(pod)),
+        state: EnumOrUnknown::new(state),
+        created_at: sandbox.created_at.0,
+        network: MessageField::from_option(network),
+        linux: MessageField::some(linux),
+        labels: sandbox.labels.clone().into_iter().collect(),
+        annotations: sandbox.annotations.clone().into_iter().collect(),
+        runtime_handler: sandbox.runtime_handler.clone(),
+        ..Default::default()
+    }
+}
+
+fn info(pod: &Pod) -> HashMap<String, String> {
+    let jobs: Vec<_> = pod.jobs.iter().map(job_info).collect();
+    HashMap::from([("jobs".to_owned(), json!(jobs).to_string())])
+}
+
+/// A job as people and the `jobs` command see it.
+pub fn job_info(job: &Job) -> serde_json::Value {
+    json!({
+        "number": job.number,
+        "uid": job.uid.to_string(),
+        "remoteId": job.remote_id,
+        "containers": job.names,
+        "createdAt": job.created_at.rfc3339(),
+        "submission": job.submission,
+        "cancel": job.cancel,
+    })
+}

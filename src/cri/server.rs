@@ -1,0 +1,235 @@
+//! The socket and the gRPC server behind it.
+
+use std::{
+    fs, io,
+    os::unix::{fs::FileTypeExt as _, net::UnixStream},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Instant,
+};
+
+use grpcio::{ChannelBuilder, EnvBuilder, Environment, ServerBuilder, ServerCredentials};
+use rustix::fs::{chmod, chown, Mode};
+
+use super::{
+    call::Caller,
+    pool::Pool,
+    services::{Images, Runtime},
+    Face,
+};
+use crate::{
+    config::Config,
+    proto::{image_service, runtime_service},
+};
+
+/// Completion queue threads: they only move messages; the handlers have threads of their own.
+const QUEUE_THREADS: usize = 1;
+
+/// Why the CRI cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Somebody listens on the socket.
+    #[error(
+        "socket {0} is in use by another process; stop it, or give this daemon a socket of its own"
+    )]
+    InUse(PathBuf),
+    /// What is at the socket's path is not a socket.
+    #[error("{0} exists and is not a socket; remove it, or choose another path")]
+    NotASocket(PathBuf),
+    /// The path cannot be used.
+    #[error("socket {path} cannot be used")]
+    Path {
+        /// The socket.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The group does not exist.
+    #[error("group `{0}` of the socket does not exist on this machine")]
+    NoGroup(String),
+    /// A thread cannot be started.
+    #[error("the handler threads cannot be started")]
+    Threads(#[source] io::Error),
+    /// gRPC refused.
+    #[error("gRPC cannot serve on {path}")]
+    Grpc {
+        /// The socket.
+        path: PathBuf,
+        /// What it said.
+        source: grpcio::Error,
+    },
+}
+
+/// The running server.
+pub struct Server {
+    server: grpcio::Server,
+    pool: Arc<Pool>,
+    socket: PathBuf,
+    /// Its threads end when the last handle is gone.
+    _environment: Arc<Environment>,
+}
+
+impl Server {
+    /// Binds the socket (0660, the configured group) and serves.
+    ///
+    /// # Errors
+    /// A socket that is in use or cannot be made.
+    pub fn start(face: Arc<Face>, config: &Config) -> Result<Self, StartError> {
+        let socket = config.daemon.socket.clone();
+        clear_stale(&socket)?;
+        let group = config
+            .daemon
+            .socket_group
+            .as_deref()
+            .map(group_id)
+            .transpose()?;
+        let pool = Pool::start(config.cri.handler_threads, config.cri.queue_length);
+        let pool = Arc::new(pool.map_err(StartError::Threads)?);
+        let caller = Caller::new(pool.clone(), face.counters.clone());
+        let environment = Arc::new(
+            EnvBuilder::new()
+                .cq_count(QUEUE_THREADS)
+                .name_prefix("grpc-")
+                .build(),
+        );
+        let limit = i32::try_from(config.cri.max_message_bytes).unwrap_or(i32::MAX);
+        let arguments = ChannelBuilder::new(environment.clone())
+            .max_receive_message_len(limit)
+            .max_send_message_len(limit)
+            .reuse_port(false)
+            .build_args();
+        let failed = |source| StartError::Grpc {
+            path: socket.clone(),
+            source,
+        };
+        let mut server = ServerBuilder::new(environment.clone())
+            .register_service(runtime_service(
+                Arc::new(Runtime(face.clone())),
+                caller.clone(),
+            ))
+            .register_service(image_service(Arc::new(Images(face)), caller))
+            .channel_args(arguments)
+            .build()
+            .map_err(failed)?;
+        // Nobody but the daemon's user may connect before owner and mode are right.
+        let before = rustix::process::umask(Mode::from_raw_mode(0o177));
+        let bound = server.add_listening_port(
+            format!("unix:{}", socket.display()),
+            ServerCredentials::insecure(),
+        );
+        rustix::process::umask(before);
+        bound.map_err(failed)?;
+        open_to_group(&socket, group).map_err(|source| StartError::Path {
+            path: socket.clone(),
+            source,
+        })?;
+        server.start();
+        Ok(Self {
+            server,
+            pool,
+            socket,
+            _environment: environment,
+        })
+    }
+
+    /// Stops accepting, lets calls in flight end, and removes the socket. False when some were cut
+    /// off at the deadline.
+    pub fn stop(mut self, deadline: Instant) -> bool {
+        let ended = self.pool.stop(deadline);
+        // Ends what never ends by itself: event streams.
+        self.server.cancel_all_calls();
+        let (done, waited) = crossbeam_channel::bounded(1);
+        let shutdown = self.server.shutdown();
+        let waiter = std::thread::Builder::new()
+            .name("grpc-stop".to_owned())
+            .spawn(move || {
+                // The other end may have given up.
+                let _ = done.send(futures_executor::block_on(shutdown).is_ok());
+            });
+        let closed = waiter.is_ok() && waited.recv_deadline(deadline).unwrap_or(false);
+        // gRPC removes it as well, in most versions.
+        let _ = fs::remove_file(&self.socket);
+        ended && closed
+    }
+}
+
+/// Removes a socket that nobody listens on any more: a killed daemon leaves its own behind.
+fn clear_stale(socket: &Path) -> Result<(), StartError> {
+    let failed = |source| StartError::Path {
+        path: socket.into(),
+        source,
+    };
+    if let Some(directory) = socket.parent() {
+        fs::create_dir_all(directory).map_err(failed)?;
+    }
+    match fs::symlink_metadata(socket) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(failed(error)),
+        Ok(metadata) if !metadata.file_type().is_socket() => {
+            return Err(StartError::NotASocket(socket.into()));
+        }
+        Ok(_) => {}
+    }
+    match UnixStream::connect(socket) {
+        Ok(_) => Err(StartError::InUse(socket.into())),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            log::info!(
+                "removing socket {}, which nobody listens on",
+                socket.display()
+            );
+            fs::remove_file(socket).map_err(failed)
+        }
+        Err(error) => Err(failed(error)),
+    }
+}
+
+fn open_to_group(socket: &Path, group: Option<rustix::fs::Gid>) -> io::Result<()> {
+    if group.is_some() {
+        chown(socket, None, group)?;
+    }
+    chmod(socket, Mode::from_raw_mode(0o660))?;
+    Ok(())
+}
+
+/// The id of a group, by its name or as a number, from the group file.
+fn group_id(name: &str) -> Result<rustix::fs::Gid, StartError> {
+    let groups = fs::read_to_string("/etc/group").unwrap_or_default();
+    let listed = groups.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        (fields.next() == Some(name))
+            .then(|| fields.nth(1)?.parse::<u32>().ok())
+            .flatten()
+    });
+    let id = listed.or_else(|| name.parse().ok());
+    id.map(rustix::fs::Gid::from_raw)
+        .ok_or_else(|| StartError::NoGroup(name.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_dead_socket_is_cleared() {
+        let dir = tempfile::tempdir().expect("dir");
+        let path = dir.path().join("deeper/cri.sock");
+        clear_stale(&path).expect("nothing there");
+        let listener = std::os::unix::net::UnixListener::bind(&path).expect("binds");
+        assert!(matches!(clear_stale(&path), Err(StartError::InUse(_))));
+        drop(listener);
+        clear_stale(&path).expect("stale");
+        assert!(!path.exists());
+        fs::write(&path, "text").expect("writes");
+        assert!(matches!(clear_stale(&path), Err(StartError::NotASocket(_))));
+    }
+
+    #[test]
+    fn groups_by_name_or_number() {
+        assert_eq!(group_id("root").expect("root").as_raw(), 0);
+        assert_eq!(group_id("1234").expect("a number").as_raw(), 1234);
+        assert!(matches!(
+            group_id("no-such-group"),
+            Err(StartError::NoGroup(_))
+        ));
+    }
+}
