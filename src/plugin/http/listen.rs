@@ -1,0 +1,271 @@
+//! Addresses, listeners and connections: unix sockets and TCP behind one face.
+
+use std::{
+    fmt, fs,
+    io::{self, IoSlice, Read, Write},
+    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
+    os::{
+        fd::{AsFd, BorrowedFd},
+        unix::{
+            fs::{FileTypeExt as _, PermissionsExt as _},
+            net::{UnixListener, UnixStream},
+        },
+    },
+    path::{Path, PathBuf},
+    str::FromStr,
+    time::Duration,
+};
+
+use rustix::net::RecvFlags;
+
+use super::Error;
+
+/// Where a server listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// `unix:///PATH`
+    Unix(PathBuf),
+    /// `http://IP:PORT`; port 0 takes a free one.
+    Tcp(SocketAddr),
+}
+
+impl FromStr for Address {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let wrong = |why: &str| Error::Address {
+            text: text.to_owned(),
+            why: why.to_owned(),
+        };
+        if let Some(path) = text.strip_prefix("unix://") {
+            if !path.starts_with('/') {
+                return Err(wrong("the path must be absolute: `unix:///PATH`"));
+            }
+            return Ok(Self::Unix(path.into()));
+        }
+        let Some(host) = text.strip_prefix("http://") else {
+            return Err(wrong("it must be `unix:///PATH` or `http://IP:PORT`"));
+        };
+        let host = host.trim_end_matches('/');
+        let host = match host.strip_prefix("localhost:") {
+            Some(port) => format!("127.0.0.1:{port}"),
+            None => host.to_owned(),
+        };
+        host.parse()
+            .map(Self::Tcp)
+            .map_err(|_| wrong("after `http://` belong an IP address and a port"))
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unix(path) => write!(f, "unix://{}", path.display()),
+            Self::Tcp(address) => write!(f, "http://{address}"),
+        }
+    }
+}
+
+/// A bound socket. A unix socket's file goes with it.
+#[derive(Debug)]
+pub(super) enum Listener {
+    Unix(UnixListener, PathBuf),
+    Tcp(TcpListener),
+}
+
+impl Listener {
+    pub(super) fn bind(address: &Address) -> Result<Self, Error> {
+        let failed = |source| Error::Bind {
+            address: address.to_string(),
+            source,
+        };
+        match address {
+            Address::Tcp(address) => TcpListener::bind(address).map(Self::Tcp).map_err(failed),
+            Address::Unix(path) => {
+                remove_stale(path)?;
+                let listener = UnixListener::bind(path).map_err(failed)?;
+                fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(failed)?;
+                Ok(Self::Unix(listener, path.clone()))
+            }
+        }
+    }
+
+    pub(super) fn address(&self) -> io::Result<Address> {
+        match self {
+            Self::Unix(_, path) => Ok(Address::Unix(path.clone())),
+            Self::Tcp(listener) => listener.local_addr().map(Address::Tcp),
+        }
+    }
+
+    pub(super) fn accept(&self) -> io::Result<Stream> {
+        match self {
+            Self::Unix(listener, _) => listener.accept().map(|(stream, _)| Stream::Unix(stream)),
+            Self::Tcp(listener) => {
+                let (stream, _) = listener.accept()?;
+                // Log lines are sent as they come, and answers in one write.
+                stream.set_nodelay(true)?;
+                Ok(Stream::Tcp(stream))
+            }
+        }
+    }
+
+    /// Lets a blocked `accept` return, and every later one.
+    pub(super) fn close(&self) -> io::Result<()> {
+        let fd = match self {
+            Self::Unix(listener, _) => listener.as_fd(),
+            Self::Tcp(listener) => listener.as_fd(),
+        };
+        Ok(rustix::net::shutdown(fd, rustix::net::Shutdown::Both)?)
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        if let Self::Unix(_, path) = self {
+            // Gone already, or in a directory that is: either way nothing is left to do.
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+/// Removes the socket of a server that died; refuses when one still answers there.
+fn remove_stale(path: &Path) -> Result<(), Error> {
+    match fs::symlink_metadata(path) {
+        Ok(meta) if meta.file_type().is_socket() => {}
+        // Whatever else is in the way, `bind` says it best.
+        _ => return Ok(()),
+    }
+    match UnixStream::connect(path) {
+        Ok(_) => Err(Error::InUse { path: path.into() }),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path)
+            .map_err(|source| Error::Bind {
+                address: path.display().to_string(),
+                source,
+            }),
+        Err(_) => Ok(()),
+    }
+}
+
+/// One connection. Reads and writes go through a shared reference: the server keeps another
+/// one, to cut the connection when it stops.
+#[derive(Debug)]
+pub(super) enum Stream {
+    Unix(UnixStream),
+    Tcp(TcpStream),
+}
+
+impl Stream {
+    /// Limits the next reads; the shortest limit that sockets know is taken for nothing left.
+    pub(super) fn limit_reads(&self, span: Duration) -> io::Result<()> {
+        let span = Some(span.max(Duration::from_millis(1)));
+        match self {
+            Self::Unix(stream) => stream.set_read_timeout(span),
+            Self::Tcp(stream) => stream.set_read_timeout(span),
+        }
+    }
+
+    pub(super) fn limit_writes(&self, span: Duration) -> io::Result<()> {
+        match self {
+            Self::Unix(stream) => stream.set_write_timeout(Some(span)),
+            Self::Tcp(stream) => stream.set_write_timeout(Some(span)),
+        }
+    }
+
+    /// Ends one or both directions. Whoever is blocked on the stream returns.
+    pub(super) fn shutdown(&self, how: Shutdown) {
+        let done = match self {
+            Self::Unix(stream) => stream.shutdown(how),
+            Self::Tcp(stream) => stream.shutdown(how),
+        };
+        // Fails only when the other side has ended it before.
+        drop(done);
+    }
+
+    /// Whether the other side has hung up. Bytes that wait to be read mean that it has not.
+    pub(super) fn is_gone(&self) -> bool {
+        let mut byte = [0_u8; 1];
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        match rustix::net::recv(self, &mut byte[..], flags) {
+            Ok((_, length)) => length == 0,
+            Err(error) => error != rustix::io::Errno::AGAIN && error != rustix::io::Errno::INTR,
+        }
+    }
+}
+
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Unix(stream) => stream.as_fd(),
+            Self::Tcp(stream) => stream.as_fd(),
+        }
+    }
+}
+
+impl Read for &Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Stream::Unix(stream) => (&*stream).read(buffer),
+            Stream::Tcp(stream) => (&*stream).read(buffer),
+        }
+    }
+}
+
+impl Write for &Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Stream::Unix(stream) => (&*stream).write(bytes),
+            Stream::Tcp(stream) => (&*stream).write(bytes),
+        }
+    }
+
+    fn write_vectored(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            Stream::Unix(stream) => (&*stream).write_vectored(parts),
+            Stream::Tcp(stream) => (&*stream).write_vectored(parts),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses() {
+        let unix = Address::Unix("/run/a.sock".into());
+        let tcp = |text: &str| Address::Tcp(text.parse().unwrap());
+        for (text, want) in [
+            ("unix:///run/a.sock", Some(unix)),
+            ("http://127.0.0.1:0", Some(tcp("127.0.0.1:0"))),
+            ("http://localhost:80/", Some(tcp("127.0.0.1:80"))),
+            ("http://[::1]:80", Some(tcp("[::1]:80"))),
+            ("unix://a.sock", None),
+            ("https://127.0.0.1:1", None),
+            ("http://somewhere:1", None),
+            ("http://127.0.0.1", None),
+            ("", None),
+        ] {
+            assert_eq!(text.parse::<Address>().ok(), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_stale_socket_is_replaced_and_a_live_one_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s");
+        let address = Address::Unix(path.clone());
+        drop(UnixListener::bind(&path).unwrap());
+        assert!(path.exists(), "the file outlives a server that dies");
+        let first = Listener::bind(&address).unwrap();
+        assert!(matches!(Listener::bind(&address), Err(Error::InUse { .. })));
+        drop(first);
+        assert!(!path.exists());
+        fs::write(&path, "precious").unwrap();
+        assert!(matches!(Listener::bind(&address), Err(Error::Bind { .. })));
+        assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
+    }
+}

@@ -1,0 +1,240 @@
+//! The shim: the process that stands between the plugin and one container, and outlives the
+//! plugin. It starts the container, reaps what the container leaves behind, records the end,
+//! and goes.
+//!
+//! What it promises:
+//! - A container is started once, however often a shim is started for it: the shim holds the
+//!   container's lock for as long as it lives, and records the start before it starts.
+//! - When the exit record exists, no process of the container does, so its log is complete. The
+//!   shim is the subreaper of all that the container spawns; like the end of a PID namespace's
+//!   first process, the end of the container's first process ends the others.
+//! - A shim that dies without an exit record leaves its lock free: the plugin then knows that
+//!   the container is lost.
+
+use std::{
+    ffi::OsString,
+    fs::{File, OpenOptions},
+    io::{self, Write as _},
+    os::unix::{fs::OpenOptionsExt as _, process::CommandExt as _},
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitCode, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use jiff::Timestamp;
+use rustix::{
+    fs::FlockOperation,
+    process::{Pid, WaitOptions, WaitStatus},
+};
+
+use super::{
+    doorbell,
+    pod_dir::{read_record, write_record, ContainerDir, Exit, Orders, Start},
+    processes::{self, ProcessId},
+    program::{self, StartFailure},
+};
+
+/// The hidden subcommand under which the plugin starts its own executable as a shim.
+pub const SUBCOMMAND: &str = "plugin-shim";
+
+/// How long processes that were killed may take to go, before the end is recorded without them.
+const LEFTOVER_PATIENCE: Duration = Duration::from_secs(10);
+
+/// The shim as a program; `args` is what follows the subcommand. To be called before anything
+/// else is set up: the shim is one thread, and should stay small.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let mut args = args.into_iter();
+    let (Some(dir), None) = (args.next(), args.next()) else {
+        complain("this is for interlink-cri's own use: it takes a container's directory");
+        return ExitCode::from(2);
+    };
+    match run(&ContainerDir(PathBuf::from(dir))) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&error.to_string());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(dir: &ContainerDir) -> io::Result<()> {
+    // Away from the plugin's terminal, and parent to all orphans among the descendants.
+    let session = rustix::process::setsid();
+    if session.is_err_and(|error| error != rustix::io::Errno::PERM) {
+        return Err(io::Error::other("cannot begin a session"));
+    }
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
+
+    let Some(_lock) = take_lock(&dir.lock())? else {
+        return Ok(());
+    };
+    if read_record::<Start>(&dir.start())?.is_some() {
+        return Ok(());
+    }
+    let orders: Orders = read_record(&dir.orders())?
+        .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "there are no orders"))?;
+    let mut start = Start {
+        shim: ProcessId::of(std::process::id())?,
+        container: None,
+        at: Timestamp::now(),
+    };
+    write_record(&dir.start(), &start)?;
+
+    let exit = match launch(&orders, dir) {
+        Ok(container) => {
+            let watched = watch(&container, &mut start, &orders, dir);
+            // Also when the watch cannot go on: nobody would learn of their end.
+            end_leftovers();
+            exit_of(watched?, start.at)
+        }
+        Err(failure) => start_error(failure, start.at),
+    };
+    write_record(&dir.exit(), &exit)?;
+    doorbell::ring(&orders.root, &orders.uid);
+    Ok(())
+}
+
+/// Records that the container runs, and waits for its end.
+fn watch(
+    container: &Child,
+    start: &mut Start,
+    orders: &Orders,
+    dir: &ContainerDir,
+) -> io::Result<WaitStatus> {
+    start.container = Some(ProcessId::of(container.id())?);
+    write_record(&dir.start(), start)?;
+    doorbell::ring(&orders.root, &orders.uid);
+    wait_for(container)
+}
+
+/// Takes the container's lock, unless another shim has it. Not inherited by the container:
+/// record locks never are.
+fn take_lock(path: &Path) -> io::Result<Option<File>> {
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)?;
+    match rustix::fs::fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(Some(file)),
+        Err(rustix::io::Errno::AGAIN | rustix::io::Errno::ACCESS) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn launch(orders: &Orders, dir: &ContainerDir) -> Result<Child, StartFailure> {
+    let Some((command, args)) = orders.command.split_first() else {
+        return Err(StartFailure::new(128, "there is no command"));
+    };
+    let path = orders.env.iter().find(|(name, _)| name == "PATH");
+    let path = path.map_or("", |(_, value)| value);
+    let cwd = program::working_dir(&orders.working_dir, &dir.work())?;
+    let program = program::find(command, path, &cwd)?;
+    let (stdout, stderr) = open_output(&dir.output()).map_err(|error| {
+        let text = format!("cannot open the log: {error}");
+        StartFailure::new(128, text)
+    })?;
+    Command::new(&program)
+        .arg0(command)
+        .args(args)
+        .env_clear()
+        .envs(orders.env.iter().map(|(name, value)| (name, value)))
+        .current_dir(cwd)
+        .stdin(Stdio::null())
+        .stdout(stdout)
+        .stderr(stderr)
+        .process_group(0)
+        .spawn()
+        .map_err(|error| StartFailure::from_exec(&program, &error))
+}
+
+/// One file, opened once: what is written to both streams stays in its order.
+pub(super) fn open_output(path: &Path) -> io::Result<(File, File)> {
+    let stdout = OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o640)
+        .open(path)?;
+    let stderr = stdout.try_clone()?;
+    Ok((stdout, stderr))
+}
+
+/// Reaps whoever ends until it is the container.
+fn wait_for(container: &Child) -> io::Result<WaitStatus> {
+    loop {
+        match rustix::process::wait(WaitOptions::empty()) {
+            Ok(Some((pid, status))) if is(pid, container) => return Ok(status),
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+fn is(pid: Pid, child: &Child) -> bool {
+    u32::try_from(pid.as_raw_nonzero().get()).is_ok_and(|pid| pid == child.id())
+}
+
+/// Kills and reaps what the container left behind; whoever is orphaned by that becomes a child
+/// of this process, and its turn comes next.
+fn end_leftovers() {
+    let end = Instant::now() + LEFTOVER_PATIENCE;
+    loop {
+        match rustix::process::wait(WaitOptions::NOHANG) {
+            Ok(Some(_)) | Err(rustix::io::Errno::INTR) => continue,
+            Ok(None) => {}
+            Err(_) => return,
+        }
+        if Instant::now() > end {
+            return complain("some processes of the container cannot be killed");
+        }
+        processes::kill_own_children();
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Says something to the shim's log. A log that cannot be written must not end the shim.
+fn complain(text: &str) {
+    let _ = writeln!(io::stderr(), "{SUBCOMMAND}: {text}");
+}
+
+fn exit_of(status: WaitStatus, started_at: Timestamp) -> Exit {
+    let signal = status.terminating_signal();
+    let code = match signal {
+        Some(signal) => 128 + signal,
+        None => status.exit_status().unwrap_or(255),
+    };
+    Exit {
+        code,
+        signal,
+        reason: if code == 0 { "Completed" } else { "Error" }.to_owned(),
+        message: signal.map_or_else(String::new, |signal| format!("ended by signal {signal}")),
+        started_at,
+        finished_at: Timestamp::now(),
+    }
+}
+
+fn start_error(failure: StartFailure, started_at: Timestamp) -> Exit {
+    Exit {
+        code: failure.code,
+        signal: None,
+        reason: "StartError".to_owned(),
+        message: failure.message,
+        started_at,
+        finished_at: Timestamp::now(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_call_is_told_so() {
+        for args in [vec![], vec!["a", "b"]] {
+            let code = main(args.into_iter().map(OsString::from));
+            assert_eq!(format!("{code:?}"), format!("{:?}", ExitCode::from(2)));
+        }
+    }
+}

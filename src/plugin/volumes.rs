@@ -1,0 +1,392 @@
+//! The volumes of a pod: which it has, and what is in them. Pure; `layout` writes them.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use k8s_openapi::{
+    api::core::v1::{ConfigMap, KeyToPath, PodSpec, Secret, Volume as VolumeSpec},
+    ByteString,
+};
+use serde_json::Value;
+
+use super::{
+    names::{is_label, relative_path},
+    Refusal,
+};
+use crate::interlink::wire::{PodCreateRequests, RetrievedPodData};
+
+/// The mode of a file for which the pod asks none. Kubernetes would say 0644; but here everybody
+/// who logs in to the machine could read that.
+const DEFAULT_MODE: i32 = 0o600;
+
+/// A volume.
+#[derive(Debug, PartialEq)]
+pub(super) struct Volume {
+    pub(super) name: String,
+    pub(super) source: Source,
+}
+
+#[derive(Debug, PartialEq)]
+pub(super) enum Source {
+    /// A fresh directory of the pod's own.
+    Scratch,
+    /// A path of this machine, and what has to be there (`hostPath.type`).
+    Host { path: PathBuf, kind: String },
+    /// Files that came along.
+    Files(Vec<ContentFile>),
+}
+
+#[derive(Debug, PartialEq)]
+pub(super) struct ContentFile {
+    /// Stays inside the volume.
+    pub(super) path: PathBuf,
+    pub(super) mode: u32,
+    pub(super) bytes: Vec<u8>,
+}
+
+/// The volume contents that came with a pod.
+#[derive(Debug, Default)]
+pub(super) struct Contents {
+    configmaps: Vec<ConfigMap>,
+    secrets: Vec<Secret>,
+    /// Named after the volume.
+    projected: Vec<ConfigMap>,
+}
+
+impl From<PodCreateRequests> for Contents {
+    fn from(data: PodCreateRequests) -> Self {
+        Self {
+            configmaps: data.configmaps,
+            secrets: data.secrets,
+            projected: data.projected_volumes,
+        }
+    }
+}
+
+impl From<RetrievedPodData> for Contents {
+    fn from(data: RetrievedPodData) -> Self {
+        let mut contents = Self::default();
+        for container in data.containers {
+            contents.configmaps.extend(container.configmaps);
+            contents.secrets.extend(container.secrets);
+            contents.projected.extend(container.projected_volumes);
+        }
+        contents
+    }
+}
+
+/// Finds every volume's contents.
+///
+/// # Errors
+/// A kind of volume that cannot be had here, contents that did not come, and names that lead
+/// out of the volume.
+pub(super) fn plan(spec: &PodSpec, contents: &Contents) -> Result<Vec<Volume>, Refusal> {
+    let mut volumes: Vec<Volume> = Vec::new();
+    for volume in spec.volumes.iter().flatten() {
+        let name = &volume.name;
+        if !is_label(name) {
+            let text = format!("`{name}` is not a DNS label, so no volume's name");
+            return Err(Refusal::invalid(text));
+        }
+        if volumes.iter().any(|other| other.name == *name) {
+            let text = format!("two volumes are called `{name}`");
+            return Err(Refusal::invalid(text));
+        }
+        let source = source(volume, contents)
+            .map_err(|text| Refusal::invalid(format!("volume `{name}`: {text}")))?;
+        let name = name.clone();
+        volumes.push(Volume { name, source });
+    }
+    Ok(volumes)
+}
+
+fn source(volume: &VolumeSpec, contents: &Contents) -> Result<Source, String> {
+    if volume.empty_dir.is_some() {
+        return Ok(Source::Scratch);
+    }
+    if let Some(host) = &volume.host_path {
+        if !host.path.starts_with('/') || host.path.contains('\0') {
+            return Err(format!("`{}` is not an absolute path", host.path));
+        }
+        return Ok(Source::Host {
+            path: host.path.clone().into(),
+            kind: host.type_.clone().unwrap_or_default(),
+        });
+    }
+    if let Some(map) = &volume.config_map {
+        let found = named(&contents.configmaps, &map.name);
+        let wanted = Wanted {
+            what: format!("ConfigMap `{}`", map.name),
+            items: map.items.as_deref(),
+            mode: map.default_mode,
+            optional: map.optional == Some(true),
+        };
+        return wanted.files(found.map(entries));
+    }
+    if let Some(secret) = &volume.secret {
+        let name = secret.secret_name.as_deref().unwrap_or_default();
+        let named = |secret: &&Secret| secret.metadata.name.as_deref() == Some(name);
+        let found = contents.secrets.iter().find(named);
+        let wanted = Wanted {
+            what: format!("Secret `{name}`"),
+            items: secret.items.as_deref(),
+            mode: secret.default_mode,
+            optional: secret.optional == Some(true),
+        };
+        return wanted.files(found.map(secret_entries));
+    }
+    let mode = match (&volume.projected, &volume.downward_api) {
+        (Some(projected), _) => projected.default_mode,
+        (None, Some(downward)) => downward.default_mode,
+        (None, None) => return unsupported(volume),
+    };
+    let wanted = Wanted {
+        what: "its projected contents".to_owned(),
+        items: None,
+        mode,
+        optional: false,
+    };
+    wanted.files(named(&contents.projected, &volume.name).map(entries))
+}
+
+/// A volume without any source is an emptyDir (the API server's default).
+fn unsupported(volume: &VolumeSpec) -> Result<Source, String> {
+    let Ok(Value::Object(fields)) = serde_json::to_value(volume) else {
+        return Err("it cannot be read".to_owned());
+    };
+    match fields.keys().find(|key| *key != "name") {
+        None => Ok(Source::Scratch),
+        Some(kind) => Err(format!(
+            "the local plugin has no `{kind}` volumes, only emptyDir, hostPath, configMap, \
+             secret, projected and downwardAPI"
+        )),
+    }
+}
+
+/// What a volume wants of a ConfigMap or the like.
+struct Wanted<'a> {
+    what: String,
+    items: Option<&'a [KeyToPath]>,
+    mode: Option<i32>,
+    optional: bool,
+}
+
+impl Wanted<'_> {
+    fn files(&self, found: Option<BTreeMap<String, Vec<u8>>>) -> Result<Source, String> {
+        let what = &self.what;
+        let mut entries = match found {
+            Some(entries) => entries,
+            None if self.optional => BTreeMap::new(),
+            None => return Err(format!("{what} did not come with the pod")),
+        };
+        let mode = self.mode.unwrap_or(DEFAULT_MODE);
+        let Some(items) = self.items else {
+            let files = entries
+                .into_iter()
+                .map(|(key, bytes)| file(&key, mode, bytes));
+            return Ok(Source::Files(files.collect::<Result<_, _>>()?));
+        };
+        let mut files = Vec::new();
+        for item in items {
+            match entries.remove(&item.key) {
+                Some(bytes) => files.push(file(&item.path, item.mode.unwrap_or(mode), bytes)?),
+                None if self.optional => {}
+                None => return Err(format!("{what} has no key `{}`", item.key)),
+            }
+        }
+        Ok(Source::Files(files))
+    }
+}
+
+fn file(path: &str, mode: i32, bytes: Vec<u8>) -> Result<ContentFile, String> {
+    let inside = relative_path(path).ok_or_else(|| format!("`{path}` leads out of it"))?;
+    let mode = u32::try_from(mode)
+        .ok()
+        .filter(|mode| *mode <= 0o777)
+        .ok_or_else(|| format!("{mode} is no mode for `{path}`"))?;
+    Ok(ContentFile {
+        path: inside,
+        mode,
+        bytes,
+    })
+}
+
+fn named<'a>(maps: &'a [ConfigMap], name: &str) -> Option<&'a ConfigMap> {
+    maps.iter()
+        .find(|map| map.metadata.name.as_deref() == Some(name))
+}
+
+fn entries(map: &ConfigMap) -> BTreeMap<String, Vec<u8>> {
+    let text = map.data.iter().flatten();
+    let binary = map.binary_data.iter().flatten();
+    text.map(|(key, value)| (key.clone(), value.clone().into_bytes()))
+        .chain(binary.map(|(key, ByteString(value))| (key.clone(), value.clone())))
+        .collect()
+}
+
+fn secret_entries(secret: &Secret) -> BTreeMap<String, Vec<u8>> {
+    let data = secret.data.iter().flatten();
+    let text = secret.string_data.iter().flatten();
+    // As the API server does: `stringData` wins.
+    data.map(|(key, ByteString(value))| (key.clone(), value.clone()))
+        .chain(text.map(|(key, value)| (key.clone(), value.clone().into_bytes())))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn contents() -> Contents {
+        let request = json!({
+            "pod": {"metadata": {}},
+            "configmaps": [{
+                "metadata": {"name": "settings"},
+                "data": {"a.conf": "A", "b.conf": "B"},
+                "binaryData": {"c.bin": "/wA="},
+            }],
+            "secrets": [{
+                "metadata": {"name": "keys"},
+                "data": {"user": "bWU=", "both": "b2xk"},
+                "stringData": {"both": "new"},
+            }],
+            "projectedvolumesmaps": [
+                {"metadata": {"name": "api"}, "data": {"token": "T"}},
+                {"metadata": {"name": "evil"}, "data": {"../../x": "X"}},
+            ],
+        });
+        let request: PodCreateRequests = serde_json::from_value(request).unwrap();
+        Contents::from(request)
+    }
+
+    fn planned(volume: Value) -> Result<Source, String> {
+        let spec = serde_json::from_value(json!({"containers": [], "volumes": [volume]})).unwrap();
+        plan(&spec, &contents())
+            .map(|mut volumes| volumes.remove(0).source)
+            .map_err(|refusal| refusal.text)
+    }
+
+    fn files(of: &[(&str, u32, &[u8])]) -> Source {
+        let file = |(path, mode, bytes): &(&str, u32, &[u8])| ContentFile {
+            path: path.into(),
+            mode: *mode,
+            bytes: bytes.to_vec(),
+        };
+        Source::Files(of.iter().map(file).collect())
+    }
+
+    #[test]
+    fn every_kind_of_volume() {
+        let host = Source::Host {
+            path: "/data".into(),
+            kind: "Directory".to_owned(),
+        };
+        for (name, volume, want) in [
+            ("nothing said", json!({"name": "v"}), Source::Scratch),
+            (
+                "emptyDir",
+                json!({"name": "v", "emptyDir": {}}),
+                Source::Scratch,
+            ),
+            (
+                "hostPath",
+                json!({"name": "v", "hostPath": {"path": "/data", "type": "Directory"}}),
+                host,
+            ),
+            (
+                "configMap",
+                json!({"name": "v", "configMap": {"name": "settings", "defaultMode": 420}}),
+                files(&[
+                    ("a.conf", 0o644, b"A"),
+                    ("b.conf", 0o644, b"B"),
+                    ("c.bin", 0o644, b"\xff\0"),
+                ]),
+            ),
+            (
+                "configMap items",
+                json!({"name": "v", "configMap": {"name": "settings", "items": [
+                    {"key": "b.conf", "path": "etc/b"},
+                    {"key": "a.conf", "path": "a", "mode": 0o400},
+                ]}}),
+                files(&[("etc/b", 0o600, b"B"), ("a", 0o400, b"A")]),
+            ),
+            (
+                "optional and absent",
+                json!({"name": "v", "configMap": {"name": "none", "optional": true}}),
+                files(&[]),
+            ),
+            (
+                "secret",
+                json!({"name": "v", "secret": {"secretName": "keys"}}),
+                files(&[("both", 0o600, b"new"), ("user", 0o600, b"me")]),
+            ),
+            (
+                "projected",
+                json!({"name": "api", "projected": {"sources": []}}),
+                files(&[("token", 0o600, b"T")]),
+            ),
+            (
+                "downwardAPI",
+                json!({"name": "api", "downwardAPI": {"defaultMode": 256}}),
+                files(&[("token", 0o400, b"T")]),
+            ),
+        ] {
+            assert_eq!(planned(volume), Ok(want), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_had_is_named() {
+        for (volume, want) in [
+            (json!({"name": "V"}), "`V` is not a DNS label"),
+            (
+                json!({"name": "v", "csi": {"driver": "d"}}),
+                "no `csi` volumes",
+            ),
+            (
+                json!({"name": "v", "nfs": {"path": "/", "server": "s"}}),
+                "no `nfs` volumes",
+            ),
+            (
+                json!({"name": "v", "hostPath": {"path": "data"}}),
+                "`data` is not an absolute path",
+            ),
+            (
+                json!({"name": "v", "configMap": {"name": "x"}}),
+                "ConfigMap `x` did not come",
+            ),
+            (
+                json!({"name": "v", "secret": {"secretName": "x"}}),
+                "Secret `x` did not come",
+            ),
+            (
+                json!({"name": "v", "projected": {}}),
+                "its projected contents did not come",
+            ),
+            (
+                json!({"name": "v", "secret": {"secretName": "keys", "items": [
+                    {"key": "x", "path": "x"},
+                ]}}),
+                "has no key `x`",
+            ),
+            (
+                json!({"name": "v", "secret": {"secretName": "keys", "items": [
+                    {"key": "user", "path": "../up"},
+                ]}}),
+                "`../up` leads out of it",
+            ),
+            (
+                json!({"name": "evil", "projected": {}}),
+                "`../../x` leads out of it",
+            ),
+            (
+                json!({"name": "v", "secret": {"secretName": "keys", "defaultMode": 4096}}),
+                "4096 is no mode",
+            ),
+        ] {
+            let text = planned(volume).unwrap_err();
+            assert!(text.contains(want), "{text} / {want}");
+        }
+    }
+}
