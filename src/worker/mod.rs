@@ -1,1 +1,174 @@
-//! x
+//! The work towards interLink: a fixed set of threads that carry out what pods are owed.
+//!
+//! | thread | way in | ends when |
+//! |---|---|---|
+//! | `lanes` | names of pods that changed | told to stop; what is undone is on disk |
+//! | `interlink-N` | duties from `lanes` | `lanes` has ended |
+//! | `poll` | a nudge when a job was submitted | told to stop |
+//! | `follow-N` | containers whose log is to be read | told to stop; positions are on disk |
+//!
+//! Nothing here is ever waited for by an answer to the kubelet.
+
+mod cancel;
+mod context;
+mod convert_job;
+mod follow;
+mod lanes;
+mod logs;
+mod poll;
+mod submit;
+
+use std::{
+    io,
+    sync::Arc,
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use crossbeam_channel::{bounded, unbounded, Receiver, Sender};
+
+pub use self::context::Context;
+use self::{
+    context::Hold,
+    lanes::{Channels, Done, Task},
+};
+use crate::{config::Config, interlink::Client, model::SandboxId, plan::owed::Duty};
+
+/// The threads of this room.
+pub struct Workers {
+    threads: Vec<JoinHandle<()>>,
+    /// Dropped to stop: every thread listens for that.
+    stop: Option<Sender<()>>,
+    context: Arc<Context>,
+    client: Option<Arc<Client>>,
+}
+
+impl Workers {
+    /// Starts the threads. Without a client (no interLink configured) only `lanes` and one worker
+    /// run, for what time alone brings; jobs wait.
+    ///
+    /// # Errors
+    /// A thread that cannot be started.
+    pub fn start(
+        context: Arc<Context>,
+        client: Option<Arc<Client>>,
+        config: &Config,
+        woken: Receiver<SandboxId>,
+    ) -> io::Result<Self> {
+        let (stop, stopped) = bounded(0);
+        let mut workers = Self {
+            threads: Vec::new(),
+            stop: Some(stop),
+            context,
+            client: client.clone(),
+        };
+        workers.spawn_lanes(client.clone(), config, woken, &stopped)?;
+        if let Some(client) = client {
+            workers.spawn_poll(client.clone(), config, &stopped)?;
+            let followers = follow::Followers::start(&workers.context, &client, config, &stopped)?;
+            workers.threads.extend(followers.into_threads());
+        }
+        Ok(workers)
+    }
+
+    fn spawn_lanes(
+        &mut self,
+        client: Option<Arc<Client>>,
+        config: &Config,
+        woken: Receiver<SandboxId>,
+        stopped: &Receiver<()>,
+    ) -> io::Result<()> {
+        let (tasks, work) = unbounded();
+        let (finished, done) = unbounded();
+        let channels = Channels {
+            woken,
+            tasks,
+            done,
+            stop: stopped.clone(),
+        };
+        let context = self.context.clone();
+        self.spawn("lanes", move || {
+            context.recover();
+            context.store.wake_all();
+            lanes::dispatch(&context.store, &context.rules, &channels);
+        })?;
+        for number in 0..config.interlink.workers.max(1) {
+            let (context, client) = (self.context.clone(), client.clone());
+            let (work, finished): (Receiver<Task>, Sender<Done>) = (work.clone(), finished.clone());
+            self.spawn(&format!("interlink-{number}"), move || {
+                for task in work {
+                    if context.is_stopping() {
+                        break;
+                    }
+                    let hold = carry_out(&context, client.as_deref(), &task).span();
+                    // The dispatcher has ended; so will this loop.
+                    let _ = finished.send(Done {
+                        sandbox: task.sandbox,
+                        hold,
+                    });
+                }
+            })?;
+        }
+        Ok(())
+    }
+
+    fn spawn_poll(
+        &mut self,
+        client: Arc<Client>,
+        config: &Config,
+        stopped: &Receiver<()>,
+    ) -> io::Result<()> {
+        let (context, config, stopped) = (self.context.clone(), config.clone(), stopped.clone());
+        let nudged = context.nudged();
+        self.spawn("poll", move || {
+            poll::run(&context, &client, &config, &nudged, &stopped)
+        })
+    }
+
+    fn spawn(&mut self, name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<()> {
+        self.threads.push(
+            std::thread::Builder::new()
+                .name(name.to_owned())
+                .spawn(body)?,
+        );
+        Ok(())
+    }
+
+    /// Stops the threads: none takes up anything new, and calls under way are cut off, which the
+    /// records on disk are prepared for. Returns the names of those that were late.
+    pub fn stop(&mut self, deadline: Instant) -> Vec<String> {
+        self.context.begin_stop();
+        drop(self.stop.take());
+        if let Some(client) = &self.client {
+            client.shut_down();
+        }
+        let mut late = Vec::new();
+        for thread in self.threads.drain(..) {
+            while !thread.is_finished() && Instant::now() < deadline {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            let name = thread.thread().name().unwrap_or("a worker").to_owned();
+            if !thread.is_finished() {
+                late.push(name);
+            } else if thread.join().is_err() {
+                log::error!("thread {name} panicked");
+            }
+        }
+        late
+    }
+}
+
+fn carry_out(context: &Context, client: Option<&Client>, task: &Task) -> Hold {
+    let id = &task.sandbox;
+    match (&task.duty, client) {
+        (Duty::CloseJob(number), _) => submit::close(context, id, *number),
+        (Duty::AbandonLog(container), _) => logs::abandon(context, id, container),
+        (_, None) => Hold::NoInterLink,
+        (Duty::Submit(number), Some(client)) => submit::submit(context, client, id, *number),
+        (Duty::Ask(number), Some(client)) => submit::ask(context, client, id, *number),
+        (Duty::CompleteLog(container), Some(client)) => {
+            logs::complete(context, client, id, container)
+        }
+        (Duty::Cancel(number), Some(client)) => cancel::cancel(context, client, id, *number),
+    }
+}

@@ -1,0 +1,301 @@
+//! Following the logs of running containers.
+//!
+//! A fixed number of threads each follow one log as it grows. Containers beyond that number share
+//! one more thread, which reads their logs in turn. The `follow` thread looks every now and then
+//! which containers run, gives out free followers, and cuts off those whose container has ended;
+//! the end of such a log is fetched by the lane of its pod.
+
+use std::{
+    collections::{HashMap, HashSet},
+    io::{self, Read as _},
+    sync::Arc,
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use crossbeam_channel::{bounded, select, unbounded, Receiver, Sender};
+
+use super::{convert_job, logs, Context};
+use crate::{
+    config::Config,
+    interlink::{Cancel, Client},
+    model::{ContainerEntry, ContainerId, Pod, Remote, SandboxId},
+    telemetry::{chain, Counter},
+};
+
+/// How often it is looked which containers run.
+const LOOK: Duration = Duration::from_millis(300);
+/// First and longest pause before a log that broke off is followed again.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(15));
+/// A follower needs little stack: one buffer.
+const STACK_BYTES: usize = 256 << 10;
+const BUFFER_BYTES: usize = 16 << 10;
+
+/// A container whose log is to be followed.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Target {
+    sandbox: SandboxId,
+    container: ContainerId,
+}
+
+/// The threads.
+pub struct Followers {
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Followers {
+    /// Starts the threads; they end when `stop` is closed.
+    ///
+    /// # Errors
+    /// A thread that cannot be started.
+    pub fn start(
+        context: &Arc<Context>,
+        client: &Arc<Client>,
+        config: &Config,
+        stop: &Receiver<()>,
+    ) -> io::Result<Self> {
+        let mut followers = Self {
+            threads: Vec::new(),
+        };
+        let count = config.logs.followers;
+        // A follower takes the next target when it is free, so at most `count` lie here.
+        let (targets, work) = unbounded::<(Target, Cancel)>();
+        let (finished, ends) = unbounded();
+        for number in 0..count {
+            let (context, client) = (context.clone(), client.clone());
+            let (work, finished, stop) = (work.clone(), finished.clone(), stop.clone());
+            followers.spawn(&format!("follow-{number}"), move || {
+                for (target, cancel) in work {
+                    follow(&context, &client, &target, &cancel, &stop);
+                    // The manager has ended; so will this loop.
+                    let _ = finished.send(target.container);
+                }
+            })?;
+        }
+        // Room for one round: the next one names everybody again.
+        let (overflow, rest) = bounded(1);
+        let manager = Manager {
+            context: context.clone(),
+            free: count,
+            followed: HashMap::new(),
+            targets,
+            ends,
+            overflow,
+        };
+        let stop_ = stop.clone();
+        followers.spawn("follow", move || manager.run(&stop_))?;
+        let (context, client, stop) = (context.clone(), client.clone(), stop.clone());
+        let interval = config.logs.poll_interval;
+        followers.spawn("log-poll", move || {
+            poll(&context, &client, &rest, interval, &stop)
+        })?;
+        Ok(followers)
+    }
+
+    fn spawn(&mut self, name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<()> {
+        let thread = std::thread::Builder::new()
+            .name(name.to_owned())
+            .stack_size(STACK_BYTES);
+        self.threads.push(thread.spawn(body)?);
+        Ok(())
+    }
+
+    /// The threads, for whoever waits for their end.
+    pub fn into_threads(self) -> Vec<JoinHandle<()>> {
+        self.threads
+    }
+}
+
+struct Manager {
+    context: Arc<Context>,
+    free: usize,
+    followed: HashMap<ContainerId, Cancel>,
+    targets: Sender<(Target, Cancel)>,
+    ends: Receiver<ContainerId>,
+    overflow: Sender<Vec<Target>>,
+}
+
+impl Manager {
+    fn run(mut self, stop: &Receiver<()>) {
+        loop {
+            self.look();
+            select! {
+                recv(stop) -> _ => break,
+                recv(self.ends) -> ended => match ended {
+                    Ok(container) => self.ended(&container),
+                    Err(_) => break,
+                },
+                default(LOOK) => {}
+            }
+        }
+        self.followed.values().for_each(Cancel::cancel);
+    }
+
+    fn ended(&mut self, container: &ContainerId) {
+        self.followed.remove(container);
+        self.free += 1;
+        while let Ok(container) = self.ends.try_recv() {
+            self.followed.remove(&container);
+            self.free += 1;
+        }
+    }
+
+    fn look(&mut self) {
+        let running = running(&self.context);
+        let alive: HashSet<&ContainerId> = running.iter().map(|target| &target.container).collect();
+        for (container, cancel) in &self.followed {
+            if !alive.contains(container) {
+                cancel.cancel();
+            }
+        }
+        let mut rest = Vec::new();
+        for target in running {
+            if self.followed.contains_key(&target.container) {
+                continue;
+            }
+            if self.free == 0 {
+                rest.push(target);
+                continue;
+            }
+            let cancel = Cancel::new();
+            self.free -= 1;
+            self.followed
+                .insert(target.container.clone(), cancel.clone());
+            // The followers have ended; so will this thread.
+            let _ = self.targets.send((target, cancel));
+        }
+        if !rest.is_empty() {
+            // Full: the last round is still being read.
+            let _ = self.overflow.try_send(rest);
+        }
+    }
+}
+
+/// The containers that run over there and have a log here.
+fn running(context: &Context) -> Vec<Target> {
+    let mut targets = Vec::new();
+    for pod in context.store.pods() {
+        for entry in pod.containers.iter().filter(|entry| runs(entry)) {
+            if context.logs.get(entry.id()).is_some() {
+                let (sandbox, container) = (pod.sandbox.id.clone(), entry.id().clone());
+                targets.push(Target { sandbox, container });
+            }
+        }
+    }
+    targets
+}
+
+fn runs(entry: &ContainerEntry) -> bool {
+    entry.status.is_live() && entry.status.remote == Remote::Running
+}
+
+fn entry_of(pod: &Pod, container: &ContainerId) -> Option<ContainerEntry> {
+    pod.container(container)
+        .filter(|entry| runs(entry))
+        .cloned()
+}
+
+/// Follows a log until its container has ended, or the follower is cut off.
+fn follow(
+    context: &Context,
+    client: &Client,
+    target: &Target,
+    cancel: &Cancel,
+    stop: &Receiver<()>,
+) {
+    let mut pause = PAUSE.0;
+    loop {
+        let begun = Instant::now();
+        let Some(pod) = context.store.pod(&target.sandbox) else {
+            return;
+        };
+        let Some(entry) = entry_of(&pod, &target.container) else {
+            return;
+        };
+        if let Err(reason) = follow_once(context, client, &pod, &entry, cancel) {
+            log::debug!("{}: its log broke off: {reason}", logs::about(&pod, &entry));
+        }
+        pause = if begun.elapsed() > PAUSE.1 {
+            PAUSE.0
+        } else {
+            (pause * 2).min(PAUSE.1)
+        };
+        if cancel.is_cancelled() {
+            return;
+        }
+        select! {
+            recv(stop) -> _ => return,
+            default(pause) => {}
+        }
+    }
+}
+
+fn follow_once(
+    context: &Context,
+    client: &Client,
+    pod: &Pod,
+    entry: &ContainerEntry,
+    cancel: &Cancel,
+) -> Result<(), String> {
+    let Some(job) = pod.job_of(entry.id()) else {
+        return Ok(());
+    };
+    let Some(sink) = context.logs.get(entry.id()) else {
+        return Ok(());
+    };
+    let Some(request) = convert_job::log_request(pod, job, entry.id()) else {
+        return Ok(());
+    };
+    let mut reader = context
+        .call(|| client.follow(&request, cancel))
+        .map_err(|error| chain(&error))?;
+    let stream = sink.begin();
+    let mut buffer = vec![0; BUFFER_BYTES];
+    loop {
+        let count = reader.read(&mut buffer).map_err(|error| chain(&error))?;
+        if count == 0 {
+            return stream
+                .finish(false)
+                .map(drop)
+                .map_err(|error| chain(&error));
+        }
+        stream
+            .push(&buffer[..count])
+            .map_err(|error| chain(&error))?;
+        context.counters.add(Counter::LogBytes, count as u64);
+        logs::keep_checkpoint(context, entry.id(), &sink);
+    }
+}
+
+/// Reads logs in turn, spread over the interval.
+fn poll(
+    context: &Context,
+    client: &Client,
+    rounds: &Receiver<Vec<Target>>,
+    interval: Duration,
+    stop: &Receiver<()>,
+) {
+    loop {
+        let round = select! {
+            recv(stop) -> _ => return,
+            recv(rounds) -> round => match round {
+                Ok(round) => round,
+                Err(_) => return,
+            },
+        };
+        let step = interval / u32::try_from(round.len()).unwrap_or(u32::MAX).max(1);
+        for target in round {
+            if let Some(pod) = context.store.pod(&target.sandbox) {
+                if let Some(entry) = entry_of(&pod, &target.container) {
+                    if let Err(reason) = logs::fetch(context, client, &pod, &entry, false) {
+                        log::debug!("{}: its log: {reason}", logs::about(&pod, &entry));
+                    }
+                }
+            }
+            select! {
+                recv(stop) -> _ => return,
+                default(step) => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! Order within a pod, none between pods.
+//!
+//! The dispatcher hears which pods changed, works out what each is owed, and hands it to a worker
+//! when it is due: one duty of a pod at a time, many pods side by side. It never blocks, so the
+//! channels towards it may be unbounded: what lies in them is at most one name for each change
+//! that was committed to disk, and one duty for each pod.
+
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use crossbeam_channel::{select, Receiver, Sender};
+
+use crate::{
+    model::SandboxId,
+    plan::{
+        owed::{self, Duty},
+        Rules,
+    },
+    store::Store,
+};
+
+/// A duty on its way to a worker.
+#[derive(Debug)]
+pub struct Task {
+    /// The pod.
+    pub sandbox: SandboxId,
+    /// What to do for it.
+    pub duty: Duty,
+}
+
+/// A worker's word that it is done with a pod.
+#[derive(Debug)]
+pub struct Done {
+    /// The pod.
+    pub sandbox: SandboxId,
+    /// Do nothing for it for this long: the duty could not even be noted as tried.
+    pub hold: Option<Duration>,
+}
+
+/// The dispatcher's ends of its channels.
+pub struct Channels {
+    /// Pods that changed.
+    pub woken: Receiver<SandboxId>,
+    /// Duties for the workers.
+    pub tasks: Sender<Task>,
+    /// Workers that are done.
+    pub done: Receiver<Done>,
+    /// Closed when it is time to end.
+    pub stop: Receiver<()>,
+}
+
+/// Runs until told to stop. What is undone then is on disk.
+pub fn dispatch(store: &Arc<Store>, rules: &Rules, channels: &Channels) {
+    let mut lanes = Lanes {
+        store,
+        rules,
+        tasks: &channels.tasks,
+        busy: HashSet::new(),
+        timers: Timers::default(),
+    };
+    loop {
+        select! {
+            recv(channels.woken) -> id => match id {
+                Ok(id) => lanes.look_at(&id),
+                Err(_) => return,
+            },
+            recv(channels.done) -> done => match done {
+                Ok(done) => lanes.done(&done),
+                Err(_) => return,
+            },
+            recv(channels.stop) -> _ => return,
+            default(lanes.timers.until_next()) => {
+                for id in lanes.timers.take_due() {
+                    lanes.look_at(&id);
+                }
+            }
+        }
+    }
+}
+
+struct Lanes<'a> {
+    store: &'a Store,
+    rules: &'a Rules,
+    tasks: &'a Sender<Task>,
+    busy: HashSet<SandboxId>,
+    timers: Timers,
+}
+
+impl Lanes<'_> {
+    /// Hands out what the pod is owed now, or sets its timer. A pod that a worker has in hand is
+    /// looked at when the worker is done.
+    fn look_at(&mut self, id: &SandboxId) {
+        if self.busy.contains(id) || self.timers.is_held(id) {
+            return;
+        }
+        self.timers.clear(id);
+        let Some(pod) = self.store.pod(id) else {
+            return;
+        };
+        let now = self.store.clock().now();
+        let Some(owed) = owed::next(&pod, now, self.rules) else {
+            return;
+        };
+        if owed.due > now {
+            self.timers.set(id, owed.due.until(now), false);
+            return;
+        }
+        self.busy.insert(id.clone());
+        // Without workers the daemon is about to end; the duty is on disk.
+        let _ = self.tasks.send(Task {
+            sandbox: id.clone(),
+            duty: owed.duty,
+        });
+    }
+
+    fn done(&mut self, done: &Done) {
+        self.busy.remove(&done.sandbox);
+        match done.hold {
+            Some(hold) => self.timers.set(&done.sandbox, hold, true),
+            None => self.look_at(&done.sandbox),
+        }
+    }
+}
+
+/// One timer for each pod that waits for one.
+#[derive(Default)]
+struct Timers {
+    order: BTreeSet<(Instant, SandboxId)>,
+    /// When, and whether the pod is held: not to be looked at before.
+    by_pod: HashMap<SandboxId, (Instant, bool)>,
+}
+
+impl Timers {
+    /// The longest sleep; also how soon a step of the wall clock is noticed.
+    const LONGEST: Duration = Duration::from_secs(60);
+
+    fn set(&mut self, id: &SandboxId, pause: Duration, hold: bool) {
+        self.clear(id);
+        let at = Instant::now() + pause.min(Self::LONGEST);
+        self.order.insert((at, id.clone()));
+        self.by_pod.insert(id.clone(), (at, hold));
+    }
+
+    fn clear(&mut self, id: &SandboxId) {
+        if let Some((at, _)) = self.by_pod.remove(id) {
+            self.order.remove(&(at, id.clone()));
+        }
+    }
+
+    fn is_held(&self, id: &SandboxId) -> bool {
+        self.by_pod.get(id).is_some_and(|(_, hold)| *hold)
+    }
+
+    fn until_next(&self) -> Duration {
+        let first = self
+            .order
+            .first()
+            .map(|(at, _)| at.saturating_duration_since(Instant::now()));
+        first.unwrap_or(Self::LONGEST)
+    }
+
+    fn take_due(&mut self) -> Vec<SandboxId> {
+        let now = Instant::now();
+        let mut due = Vec::new();
+        while let Some((_, id)) = self.order.first().filter(|(at, _)| *at <= now).cloned() {
+            self.clear(&id);
+            due.push(id);
+        }
+        due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timers_fire_once_and_in_order() {
+        let mut timers = Timers::default();
+        let (a, b) = (SandboxId::from("a"), SandboxId::from("b"));
+        timers.set(&a, Duration::from_secs(3600), false);
+        timers.set(&b, Duration::ZERO, false);
+        assert_eq!(timers.take_due(), std::slice::from_ref(&b));
+        assert!(timers.take_due().is_empty());
+        assert!(timers.until_next() > Duration::from_secs(50));
+        timers.set(&a, Duration::ZERO, true);
+        assert!(timers.is_held(&a) && !timers.is_held(&b));
+        assert_eq!(timers.take_due(), std::slice::from_ref(&a));
+        assert!(!timers.is_held(&a));
+    }
+}

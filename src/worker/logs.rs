@@ -1,0 +1,169 @@
+//! The rest of a container's log, when the container has ended.
+
+use std::{ops::ControlFlow, time::Duration};
+
+use super::{
+    context::{Context, Hold},
+    convert_job,
+};
+use crate::{
+    convert,
+    interlink::{Client, LogEnd, LogLimits},
+    logs::{self, LogSink},
+    model::{ContainerEntry, ContainerId, Pod, SandboxId},
+    plan::lifecycle,
+    telemetry::{chain, Counter},
+};
+
+/// Pause before another attempt to fetch the rest of a log.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Fetches the rest of a log, and then shows how the container ended.
+pub fn complete(
+    context: &Context,
+    client: &Client,
+    id: &SandboxId,
+    container: &ContainerId,
+) -> Hold {
+    let Some(pod) = context.store.pod(id) else {
+        return Hold::No;
+    };
+    let Some(entry) = pod.container(container) else {
+        return Hold::No;
+    };
+    if let Err(error) = fetch(context, client, &pod, entry, true) {
+        log::warn!(
+            "{}: the rest of its log, to be tried again: {error}",
+            about(&pod, entry)
+        );
+        return context.change(id, |pod, now| {
+            if let Some(status) = pod.status_mut(container) {
+                status.log_not_before = now.plus(RETRY);
+            }
+        });
+    }
+    show_end(context, &pod, entry)
+}
+
+/// Gives up on the rest of a log, and shows how the container ended.
+pub fn abandon(context: &Context, id: &SandboxId, container: &ContainerId) -> Hold {
+    let Some(pod) = context.store.pod(id) else {
+        return Hold::No;
+    };
+    let Some(entry) = pod.container(container) else {
+        return Hold::No;
+    };
+    if pod
+        .job_of(container)
+        .is_some_and(|job| job.remote_id.is_some())
+    {
+        log::warn!(
+            "{}: the rest of its log could not be fetched in time",
+            about(&pod, entry)
+        );
+    }
+    if let Some(sink) = context.logs.get(container) {
+        if let Err(error) = sink.begin().finish(true) {
+            log::warn!("{}: {}", about(&pod, entry), chain(&error));
+        }
+    }
+    show_end(context, &pod, entry)
+}
+
+fn show_end(context: &Context, pod: &Pod, entry: &ContainerEntry) -> Hold {
+    write_termination_message(context, pod, entry);
+    let (id, container) = (&pod.sandbox.id, entry.id());
+    let hold = context.change(id, |pod, _| lifecycle::complete_log(pod, container));
+    if hold == Hold::No {
+        // The checkpoint is of no more use: the log is complete.
+        context.logs.remove(container);
+    }
+    hold
+}
+
+/// What the job said at its end goes into the file from which the kubelet reads it; the file is
+/// complete before EXITED shows.
+fn write_termination_message(context: &Context, pod: &Pod, entry: &ContainerEntry) {
+    let Some(text) = entry
+        .status
+        .reported
+        .as_ref()
+        .and_then(|e| e.termination_message.as_ref())
+    else {
+        return;
+    };
+    let Some(path) = convert::termination_log(&entry.container) else {
+        return;
+    };
+    let root = &context.config.pods.kubelet_root;
+    if let Err(error) = logs::termination::write(root, &path, text) {
+        log::warn!(
+            "{}: its termination message: {}",
+            about(pod, entry),
+            chain(&error)
+        );
+    }
+}
+
+/// Fetches a log from its beginning and writes what is new.
+pub fn fetch(
+    context: &Context,
+    client: &Client,
+    pod: &Pod,
+    entry: &ContainerEntry,
+    is_end: bool,
+) -> Result<(), String> {
+    let Some(job) = pod.job_of(entry.id()) else {
+        return Ok(());
+    };
+    let Some(sink) = context.logs.get(entry.id()) else {
+        return Ok(());
+    };
+    let Some(request) = convert_job::log_request(pod, job, entry.id()) else {
+        return Ok(());
+    };
+    let stream = sink.begin();
+    let limits = LogLimits {
+        bytes: u64::MAX,
+        time: context.config.interlink.request_timeout,
+    };
+    let mut refused = None;
+    let fetched = context.call(|| {
+        client.logs(&request, limits, &mut |bytes| match stream.push(bytes) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => {
+                refused = Some(error);
+                ControlFlow::Break(())
+            }
+        })
+    });
+    if let Some(error) = refused {
+        return Err(chain(&error));
+    }
+    if fetched.map_err(|error| chain(&error))? != LogEnd::Complete {
+        return Err("it was not read to its end".to_owned());
+    }
+    let written = stream.finish(is_end).map_err(|error| chain(&error))?;
+    context.counters.add(Counter::LogBytes, written);
+    keep_checkpoint(context, entry.id(), &sink);
+    Ok(())
+}
+
+/// Keeps a checkpoint of a log when one is worth keeping. Without it a restart has more to work
+/// out, and no more than that.
+pub fn keep_checkpoint(context: &Context, container: &ContainerId, sink: &LogSink) {
+    if let Some(position) = sink.take_checkpoint() {
+        if let Err(error) = context.store.put_log_position(container, position) {
+            log::debug!("container {container}: log position not kept: {error}");
+        }
+    }
+}
+
+/// A container as log lines call it.
+pub fn about(pod: &Pod, entry: &ContainerEntry) -> String {
+    format!(
+        "container {} of pod {}",
+        entry.container.name,
+        pod.full_name()
+    )
+}
