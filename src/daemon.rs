@@ -1,1 +1,166 @@
-//! (under construction)
+//! Builds the rooms, and owns everything that has to be ended. Started from the ground up, stopped
+//! from the top down.
+
+use std::{
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use crossbeam_channel::unbounded;
+
+use crate::{
+    config::Config,
+    convert::{self, Settings},
+    cri::{self, Face, Server},
+    interlink::{self, Client},
+    logs::Registry,
+    model::SystemClock,
+    plugin::{self, Plugin},
+    store::{self, Store},
+    telemetry::{chain, Counters, Health},
+    worker::{Context, Workers},
+};
+
+/// Why the daemon cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The state cannot be opened.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// The way to interLink is badly configured.
+    #[error("interLink cannot be used")]
+    InterLink(#[source] interlink::Error),
+    /// A setting cannot be used.
+    #[error("configuration")]
+    Settings(#[source] convert::Error),
+    /// The socket cannot be served.
+    #[error(transparent)]
+    Server(#[from] cri::StartError),
+    /// The embedded plugin cannot start.
+    #[error("the embedded plugin cannot start")]
+    Plugin(#[source] plugin::Error),
+    /// A thread cannot be started.
+    #[error("a thread cannot be started")]
+    Thread(#[source] io::Error),
+}
+
+/// The running daemon.
+pub struct Daemon {
+    server: Server,
+    workers: Workers,
+    store: Arc<Store>,
+    client: Option<Arc<Client>>,
+    plugin: Option<Plugin>,
+    shutdown_timeout: Duration,
+}
+
+impl Daemon {
+    /// Starts all of it. With `embedded`, containers run as processes of this machine, and
+    /// `interlink.url` is set to the embedded plugin.
+    ///
+    /// # Errors
+    /// A state directory or socket that is in use or cannot be used, or a configuration that
+    /// cannot be carried out.
+    pub fn start(
+        mut config: Config,
+        embedded: Option<plugin::PluginConfig>,
+    ) -> Result<Self, Error> {
+        let (wake, woken) = unbounded();
+        // First, because it keeps a second daemon out.
+        let store = Arc::new(Store::open(
+            &config.daemon.state_dir,
+            Arc::new(SystemClock),
+            wake,
+        )?);
+        let plugin = embedded
+            .map(Plugin::start)
+            .transpose()
+            .map_err(Error::Plugin)?;
+        if let Some(plugin) = &plugin {
+            config.interlink.url = Some(plugin.address());
+        }
+        let settings = Settings::new(&config).map_err(Error::Settings)?;
+        let config = Arc::new(config);
+        let client = match &config.interlink.url {
+            Some(_) => Some(Arc::new(
+                Client::new(&config.interlink).map_err(Error::InterLink)?,
+            )),
+            None => {
+                log::warn!("no interLink is configured (interlink.url): jobs wait");
+                None
+            }
+        };
+        let logs = Arc::new(Registry::default());
+        let health = Arc::new(Health::new(client.is_some()));
+        let counters = Arc::new(Counters::default());
+        let context = Arc::new(Context::new(
+            store.clone(),
+            config.clone(),
+            logs.clone(),
+            health.clone(),
+            counters.clone(),
+            settings.clone(),
+        ));
+        context.recover_logs();
+        let workers =
+            Workers::start(context, client.clone(), &config, woken).map_err(Error::Thread)?;
+        let face = Arc::new(Face::new(
+            store.clone(),
+            config.clone(),
+            logs,
+            health,
+            counters,
+            settings,
+        ));
+        let server = Server::start(face, &config)?;
+        log::info!("serving the CRI on {}", config.daemon.socket.display());
+        let shutdown_timeout = config.daemon.shutdown_timeout;
+        Ok(Self {
+            server,
+            workers,
+            store,
+            client,
+            plugin,
+            shutdown_timeout,
+        })
+    }
+
+    /// Reads again what may change while the daemon runs: certificates and keys. The token's file is
+    /// looked at for each call.
+    pub fn reload(&self) {
+        if let Some(client) = &self.client {
+            if let Err(error) = client.reload() {
+                log::error!("credentials: {}; the old ones stay in use", chain(&error));
+            }
+        }
+    }
+
+    /// Stops accepting, lets calls in flight end, commits, and leaves remote jobs running. False
+    /// when something was late and had to be left behind; all that was acknowledged is on disk all
+    /// the same.
+    pub fn stop(self) -> bool {
+        let deadline = Instant::now() + self.shutdown_timeout;
+        let Self {
+            server,
+            mut workers,
+            store,
+            client: _,
+            plugin,
+            ..
+        } = self;
+        let mut clean = server.stop(deadline);
+        if !clean {
+            log::warn!("some CRI calls did not end in time");
+        }
+        for late in workers.stop(deadline) {
+            log::warn!("thread {late} did not end in time");
+            clean = false;
+        }
+        store.close();
+        if let Some(plugin) = plugin {
+            plugin.stop();
+        }
+        clean
+    }
+}

@@ -1,1 +1,293 @@
-//! (room under construction: cli)
+//! The commands and their flags.
+
+mod client;
+mod cri_log;
+mod jobs;
+mod manifest;
+mod run_pod;
+mod serve;
+mod status;
+
+use std::{io::Write as _, path::PathBuf, process::ExitCode, time::Duration};
+
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+
+use self::client::Client;
+use crate::{
+    config::{self, duration, Config, Sources},
+    plugin,
+    telemetry::chain,
+};
+
+const DEFAULT_SOCKET: &str = "/run/interlink-cri/interlink-cri.sock";
+
+/// A Kubernetes container runtime (CRI) that runs pods on supercomputers through interLink.
+#[derive(Debug, Parser)]
+#[command(
+    name = "interlink-cri",
+    version,
+    after_help = "Exit status: 0 on success, 1 on failure, 2 for wrong usage.\n\
+                  `run-pod` ends with the pod's result: the first exit code that is not 0, 124 when \
+                  the time is over, 130 when interrupted.\n\
+                  `status` ends with 3 when a condition is not met."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve the CRI to a kubelet
+    Serve(ServeArgs),
+    /// Run a pod through the daemon as a kubelet would
+    RunPod(RunPodArgs),
+    /// Show which container is in which job
+    Jobs(QueryArgs),
+    /// Show how the daemon and the way to interLink are
+    Status(QueryArgs),
+    /// Check the configuration and print what is in force
+    CheckConfig(CheckConfigArgs),
+    /// Run the local plugin: an interLink server whose containers are processes of this machine
+    Plugin(PluginArgs),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Args, Clone, Debug)]
+struct ConfigArgs {
+    /// Configuration file [default: /etc/interlink-cri/config.toml, if it is there]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The CRI socket
+    #[arg(long, value_name = "PATH")]
+    socket: Option<PathBuf>,
+    /// Where state is kept
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+    /// The interLink server: http://HOST:PORT, https://HOST:PORT or unix:///PATH
+    #[arg(long, value_name = "URL")]
+    interlink_url: Option<String>,
+    /// off, error, warn, info, debug or trace
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<String>,
+}
+
+#[derive(Args, Debug)]
+struct ServeArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Run containers as processes of this machine instead of sending them anywhere
+    #[arg(long, conflicts_with = "interlink_url")]
+    embedded_plugin: bool,
+}
+
+#[derive(Args, Debug)]
+struct CheckConfigArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Print the commented sample instead
+    #[arg(long)]
+    sample: bool,
+}
+
+#[derive(Args, Debug)]
+struct RunPodArgs {
+    /// A Pod manifest, YAML or JSON; `-` is standard input
+    file: PathBuf,
+    /// The daemon's CRI socket
+    #[arg(long, value_name = "PATH", default_value = DEFAULT_SOCKET)]
+    socket: PathBuf,
+    /// Leave the pod as it is at the end
+    #[arg(long)]
+    keep: bool,
+    /// How long the pod may take, such as 90s or 2h [default: for ever]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    timeout: Option<Duration>,
+}
+
+#[derive(Args, Debug)]
+struct QueryArgs {
+    /// The daemon's CRI socket
+    #[arg(long, value_name = "PATH", default_value = DEFAULT_SOCKET)]
+    socket: PathBuf,
+    /// How to print
+    #[arg(long, short, value_enum, default_value_t = Output::Table)]
+    output: Output,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Output {
+    Table,
+    Json,
+}
+
+#[derive(Args, Debug)]
+struct PluginArgs {
+    /// Where to listen: unix:///PATH or http://127.0.0.1:PORT
+    #[arg(
+        long,
+        value_name = "URL",
+        default_value = "unix:///run/interlink-cri/plugin.sock"
+    )]
+    listen: plugin::http::Address,
+    /// Where containers live
+    #[arg(
+        long,
+        value_name = "DIR",
+        default_value = "/var/lib/interlink-cri/plugin"
+    )]
+    root: PathBuf,
+    /// Misbehave, for tests; may be given several times
+    #[arg(long, value_name = "SPEC", long_help = plugin::FAULT_HELP)]
+    fault: Vec<plugin::Fault>,
+    /// off, error, warn, info, debug or trace
+    #[arg(long, value_name = "LEVEL", default_value = "info")]
+    log_level: String,
+}
+
+/// Exit code of `status` when a condition is not met.
+const NOT_HEALTHY: u8 = 3;
+
+/// Runs the command that the arguments name.
+pub fn main() -> ExitCode {
+    // The local plugin starts one of these for each container, so it has to be light.
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments
+        .next()
+        .is_some_and(|command| command == plugin::shim::SUBCOMMAND)
+    {
+        return plugin::shim::main(arguments);
+    }
+    let result = match Cli::parse().command {
+        Command::Serve(args) => serve::run(&args),
+        Command::RunPod(args) => run_pod(args),
+        Command::Jobs(args) => jobs::run(&Client::new(&args.socket), args.output == Output::Json)
+            .map(|text| show(&text))
+            .map_err(|error| error.to_string()),
+        Command::Status(args) => {
+            status::run(&Client::new(&args.socket), args.output == Output::Json)
+                .map(|(text, healthy)| {
+                    show(&text);
+                    if healthy {
+                        ExitCode::SUCCESS
+                    } else {
+                        ExitCode::from(NOT_HEALTHY)
+                    }
+                })
+                .map_err(|error| error.to_string())
+        }
+        Command::CheckConfig(args) => check_config(&args),
+        Command::Plugin(args) => plugin(&args),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "interlink-cri", &mut script);
+            Ok(show(&String::from_utf8_lossy(&script)))
+        }
+    };
+    result.unwrap_or_else(|text| {
+        eprintln!("interlink-cri: {text}");
+        ExitCode::FAILURE
+    })
+}
+
+/// Prints to standard output; a reader that has gone is no failure.
+fn show(text: &str) -> ExitCode {
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    ExitCode::SUCCESS
+}
+
+impl ConfigArgs {
+    fn load(&self) -> Result<Config, String> {
+        let text = |path: &PathBuf| path.display().to_string();
+        let flags = [
+            ("daemon.socket", self.socket.as_ref().map(text)),
+            ("daemon.state_dir", self.state_dir.as_ref().map(text)),
+            ("daemon.log_level", self.log_level.clone()),
+            ("interlink.url", self.interlink_url.clone()),
+        ];
+        let sources = Sources {
+            file: self.config.clone(),
+            // A variable that is not text cannot be one of ours.
+            environment: std::env::vars_os()
+                .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
+                .collect(),
+            flags: flags
+                .into_iter()
+                .filter_map(|(key, value)| Some((key, value?)))
+                .collect(),
+        };
+        config::load(&sources).map_err(|error| format!("configuration: {error}"))
+    }
+}
+
+fn check_config(args: &CheckConfigArgs) -> Result<ExitCode, String> {
+    if args.sample {
+        return Ok(show(&config::sample()));
+    }
+    let config = args.config.load()?;
+    show(&config::print(&config));
+    let findings = config::check_machine(&config);
+    for warning in &findings.warnings {
+        eprintln!("warning: {warning}");
+    }
+    let settings = crate::convert::Settings::new(&config);
+    let faults = findings.faults.iter().map(ToString::to_string);
+    let faults: Vec<_> = faults
+        .chain(settings.err().map(|error| chain(&error)))
+        .collect();
+    if faults.is_empty() {
+        Ok(ExitCode::SUCCESS)
+    } else {
+        Err(faults.join("\n"))
+    }
+}
+
+fn run_pod(args: RunPodArgs) -> Result<ExitCode, String> {
+    let RunPodArgs {
+        file,
+        socket,
+        keep,
+        timeout,
+    } = args;
+    let options = run_pod::Options {
+        file,
+        socket,
+        keep,
+        timeout,
+    };
+    match run_pod::run(&options) {
+        Ok(code) => Ok(ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX))),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn plugin(args: &PluginArgs) -> Result<ExitCode, String> {
+    serve::start_logging(&args.log_level);
+    let config = plugin::PluginConfig {
+        listen: args.listen.clone(),
+        root: args.root.clone(),
+        shim: plugin::THIS_EXECUTABLE.into(),
+        faults: args.fault.clone(),
+    };
+    // On standard output, so that whoever asked for port 0 learns which one it is.
+    let ready = |plugin: &plugin::Plugin| {
+        show(&format!("{}\n", plugin.address()));
+    };
+    plugin::run(config, ready)
+        .map(|()| ExitCode::SUCCESS)
+        .map_err(|error| chain(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,366 @@
+//! `run-pod`: takes a Pod manifest through the socket as a kubelet would, shows what happens, and
+//! ends with the pod's result.
+
+use std::{
+    fs,
+    io::{IsTerminal as _, Read as _},
+    path::{Path, PathBuf},
+    sync::{
+        atomic::{AtomicBool, Ordering},
+        Arc,
+    },
+    time::{Duration, Instant},
+};
+
+use protobuf::MessageField;
+
+use super::{
+    client::{Client, Error},
+    cri_log::Tail,
+    manifest::{self, Layout, Plan},
+};
+use crate::proto::{
+    ContainerConfig, ContainerState, ContainerStatus, ContainerStatusRequest,
+    CreateContainerRequest, PodSandboxConfig, PullImageRequest, RemovePodSandboxRequest,
+    RunPodSandboxRequest, StartContainerRequest, StopPodSandboxRequest,
+};
+
+/// How often states and logs are looked at.
+const PAUSE: Duration = Duration::from_millis(50);
+/// Exit code after an interrupt (128 + SIGINT).
+const INTERRUPTED: i32 = 130;
+/// Exit code when the pod did not end in time.
+const TIMED_OUT: i32 = 124;
+
+/// What `run-pod` was asked for.
+#[derive(Debug)]
+pub struct Options {
+    /// The manifest; `-` is standard input.
+    pub file: PathBuf,
+    /// The daemon's socket.
+    pub socket: PathBuf,
+    /// Leave the pod as it is at the end.
+    pub keep: bool,
+    /// How long it may take.
+    pub timeout: Option<Duration>,
+}
+
+/// Runs a pod; returns the exit code: the pod's own, or that of what went wrong.
+///
+/// # Errors
+/// A manifest that cannot be run, or a call that the daemon refused.
+pub fn run(options: &Options) -> Result<i32, Error> {
+    let text =
+        read(&options.file).map_err(|e| Error(format!("{}: {e}", options.file.display())))?;
+    let pod = manifest::read(&text).map_err(|error| Error(error.to_string()))?;
+    let logs = Logs::create()?;
+    let layout = Layout {
+        logs: logs.0.clone(),
+        kubelet_root: "/var/lib/kubelet".into(),
+    };
+    let plan = manifest::plan(&pod, &layout).map_err(|error| Error(error.to_string()))?;
+    let interrupted = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        signal_hook::flag::register(signal, interrupted.clone())
+            .map_err(|error| Error(format!("signal {signal}: {error}")))?;
+    }
+    let mut run = Run {
+        client: Client::new(&options.socket),
+        screen: Screen::new(&plan),
+        interrupted,
+        deadline: options.timeout.map(|span| Instant::now() + span),
+        sandbox: String::new(),
+    };
+    let result = run.pod(&plan);
+    run.clean_up(options.keep, &logs);
+    if !options.keep {
+        logs.remove();
+    }
+    result.or_else(|end| match end {
+        End::Refused(error) => Err(error),
+        End::Interrupted => Ok(INTERRUPTED),
+        End::TimedOut => Ok(TIMED_OUT),
+    })
+}
+
+fn read(file: &Path) -> std::io::Result<String> {
+    if file == Path::new("-") {
+        let mut text = String::new();
+        std::io::stdin().read_to_string(&mut text)?;
+        return Ok(text);
+    }
+    fs::read_to_string(file)
+}
+
+/// Why a run ended before its pod.
+enum End {
+    Refused(Error),
+    Interrupted,
+    TimedOut,
+}
+
+impl From<Error> for End {
+    fn from(error: Error) -> Self {
+        Self::Refused(error)
+    }
+}
+
+struct Run {
+    client: Client,
+    screen: Screen,
+    interrupted: Arc<AtomicBool>,
+    deadline: Option<Instant>,
+    sandbox: String,
+}
+
+/// A started container.
+struct Started {
+    name: String,
+    id: String,
+    log: Tail,
+    since: Instant,
+    exit_code: Option<i32>,
+}
+
+impl Run {
+    fn pod(&mut self, plan: &Plan) -> Result<i32, End> {
+        let metadata = &plan.sandbox.metadata;
+        self.screen
+            .say(&format!("pod {}/{}", metadata.namespace, metadata.name));
+        fs::create_dir_all(&plan.sandbox.log_directory)
+            .map_err(|error| Error(format!("{}: {error}", plan.sandbox.log_directory)))?;
+        let request = RunPodSandboxRequest {
+            config: MessageField::some(plan.sandbox.clone()),
+            ..Default::default()
+        };
+        let answer = self.client.runtime(|c, o| c.run_pod_sandbox(&request, o))?;
+        self.sandbox = answer.pod_sandbox_id;
+        self.screen
+            .say(&format!("pod sandbox {} is ready", short(&self.sandbox)));
+
+        for config in &plan.init {
+            let started = self.start(&plan.sandbox, config)?;
+            let code = self.wait(vec![started])?;
+            if code != 0 {
+                self.screen
+                    .say("an init container failed, so the pod ends here");
+                return Ok(code);
+            }
+        }
+        let mut started = Vec::new();
+        for config in &plan.main {
+            started.push(self.start(&plan.sandbox, config)?);
+        }
+        self.wait(started)
+    }
+
+    /// Pull, create, start: one container, in a kubelet's order.
+    fn start(&self, sandbox: &PodSandboxConfig, config: &ContainerConfig) -> Result<Started, End> {
+        let mut config = config.clone();
+        let pull = PullImageRequest {
+            image: config.image.clone(),
+            ..Default::default()
+        };
+        let image = self.client.images(|c, o| c.pull_image(&pull, o))?.image_ref;
+        config.image.mut_or_insert_default().image = image;
+        let (name, log_path) = (config.metadata.name.clone(), config.log_path.clone());
+        let log_path = Path::new(&sandbox.log_directory).join(log_path);
+        if let Some(directory) = log_path.parent() {
+            fs::create_dir_all(directory)
+                .map_err(|error| Error(format!("{}: {error}", directory.display())))?;
+        }
+        let create = CreateContainerRequest {
+            pod_sandbox_id: self.sandbox.clone(),
+            config: MessageField::some(config),
+            sandbox_config: MessageField::some(sandbox.clone()),
+            ..Default::default()
+        };
+        let id = self
+            .client
+            .runtime(|c, o| c.create_container(&create, o))?
+            .container_id;
+        let start = StartContainerRequest {
+            container_id: id.clone(),
+            ..Default::default()
+        };
+        self.client.runtime(|c, o| c.start_container(&start, o))?;
+        self.screen
+            .say(&format!("container {name} ({}) is started", short(&id)));
+        Ok(Started {
+            name,
+            id,
+            log: Tail::new(log_path),
+            since: Instant::now(),
+            exit_code: None,
+        })
+    }
+
+    /// Shows logs until all have exited; the first code that is not 0 is the result.
+    fn wait(&self, mut started: Vec<Started>) -> Result<i32, End> {
+        let mut result = 0;
+        while started
+            .iter()
+            .any(|container| container.exit_code.is_none())
+        {
+            if self.interrupted.load(Ordering::SeqCst) {
+                self.screen.say("interrupted");
+                return Err(End::Interrupted);
+            }
+            if self
+                .deadline
+                .is_some_and(|deadline| Instant::now() >= deadline)
+            {
+                self.screen.say("the time is over");
+                return Err(End::TimedOut);
+            }
+            for container in started.iter_mut().filter(|c| c.exit_code.is_none()) {
+                // The state first: the log is complete once a container has exited.
+                let status = self.status(&container.id)?;
+                for line in container.log.read_new() {
+                    self.screen.log(&container.name, &line);
+                }
+                if status.state == ContainerState::CONTAINER_EXITED.into() {
+                    container.exit_code = Some(status.exit_code);
+                    if result == 0 {
+                        result = status.exit_code;
+                    }
+                    self.screen
+                        .exited(&container.name, &status, container.since.elapsed());
+                }
+            }
+            std::thread::sleep(PAUSE);
+        }
+        Ok(result)
+    }
+
+    fn status(&self, id: &str) -> Result<ContainerStatus, Error> {
+        let request = ContainerStatusRequest {
+            container_id: id.to_owned(),
+            ..Default::default()
+        };
+        let answer = self
+            .client
+            .runtime(|c, o| c.container_status(&request, o))?;
+        answer
+            .status
+            .into_option()
+            .ok_or_else(|| Error(format!("container {id} has no status")))
+    }
+
+    fn clean_up(&self, keep: bool, logs: &Logs) {
+        if self.sandbox.is_empty() {
+            return;
+        }
+        if keep {
+            let (sandbox, logs) = (short(&self.sandbox), logs.0.display());
+            self.screen.say(&format!(
+                "pod sandbox {sandbox} is kept, its logs are in {logs}"
+            ));
+            return;
+        }
+        let id = self.sandbox.clone();
+        let stop = StopPodSandboxRequest {
+            pod_sandbox_id: id.clone(),
+            ..Default::default()
+        };
+        let remove = RemovePodSandboxRequest {
+            pod_sandbox_id: id,
+            ..Default::default()
+        };
+        let done = self
+            .client
+            .runtime(|c, o| c.stop_pod_sandbox(&stop, o))
+            .and_then(|_| self.client.runtime(|c, o| c.remove_pod_sandbox(&remove, o)));
+        match done {
+            Ok(_) => self.screen.say("pod sandbox is stopped and removed"),
+            Err(error) => self
+                .screen
+                .say(&format!("the pod sandbox is still there: {error}")),
+        }
+    }
+}
+
+/// The parent of the pod's log directory, made for this run.
+struct Logs(PathBuf);
+
+impl Logs {
+    fn create() -> Result<Self, Error> {
+        let name = format!("interlink-cri-{}", uuid::Uuid::new_v4().simple());
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir(&path).map_err(|error| Error(format!("{}: {error}", path.display())))?;
+        Ok(Self(path))
+    }
+
+    fn remove(&self) {
+        if let Err(error) = fs::remove_dir_all(&self.0) {
+            eprintln!("{}: {error}", self.0.display());
+        }
+    }
+}
+
+/// What a person sees. Our own words go to standard error, logs to standard output.
+struct Screen {
+    width: usize,
+    colour: bool,
+    begun: Instant,
+}
+
+impl Screen {
+    fn new(plan: &Plan) -> Self {
+        let names = plan
+            .init
+            .iter()
+            .chain(&plan.main)
+            .map(|config| config.metadata.name.len());
+        let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        Self {
+            width: names.max().unwrap_or(0),
+            colour,
+            begun: Instant::now(),
+        }
+    }
+
+    fn say(&self, text: &str) {
+        let seconds = self.begun.elapsed().as_secs_f32();
+        let (dim, plain) = if self.colour {
+            ("\x1b[2m", "\x1b[0m")
+        } else {
+            ("", "")
+        };
+        eprintln!("{dim}{seconds:7.2}s{plain}  {text}");
+    }
+
+    fn log(&self, name: &str, line: &str) {
+        let (bold, plain) = if self.colour {
+            ("\x1b[36m", "\x1b[0m")
+        } else {
+            ("", "")
+        };
+        println!(
+            "{:8}  {bold}{name:width$} |{plain} {line}",
+            "",
+            width = self.width
+        );
+    }
+
+    fn exited(&self, name: &str, status: &ContainerStatus, took: Duration) {
+        let (code, reason) = (status.exit_code, &status.reason);
+        let colour = if code == 0 { "\x1b[32m" } else { "\x1b[31m" };
+        let (colour, plain) = if self.colour {
+            (colour, "\x1b[0m")
+        } else {
+            ("", "")
+        };
+        let took = took.as_secs_f32();
+        self.say(&format!(
+            "container {name} exited with {colour}code {code}{plain} ({reason}) after {took:.1}s"
+        ));
+        if !status.message.is_empty() {
+            self.say(&format!("    {}", status.message));
+        }
+    }
+}
+
+fn short(id: &str) -> &str {
+    id.get(..12).unwrap_or(id)
+}

@@ -1,0 +1,99 @@
+//! `serve`: the daemon, and the signals that it heeds.
+
+use std::{process::ExitCode, str::FromStr as _};
+
+use log::LevelFilter;
+use signal_hook::{
+    consts::{SIGHUP, SIGINT, SIGTERM},
+    iterator::Signals,
+};
+
+use super::ServeArgs;
+use crate::{
+    config::{self, Config},
+    daemon::Daemon,
+    plugin::{http::Address, PluginConfig, THIS_EXECUTABLE},
+    telemetry::chain,
+};
+
+/// Serves until a signal ends it.
+pub fn run(args: &ServeArgs) -> Result<ExitCode, String> {
+    let config = args.config.load()?;
+    start_logging(&config.daemon.log_level);
+    let findings = config::check_machine(&config);
+    findings
+        .warnings
+        .iter()
+        .for_each(|warning| log::warn!("configuration: {warning}"));
+    if !findings.faults.is_empty() {
+        let faults: Vec<_> = findings.faults.iter().map(ToString::to_string).collect();
+        return Err(format!("configuration: {}", faults.join("\n")));
+    }
+    // Before any thread starts, so that no signal is lost.
+    let mut signals =
+        Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(|error| format!("signals: {error}"))?;
+    let embedded = args.embedded_plugin.then(|| embedded(&config));
+    let daemon = Daemon::start(config, embedded).map_err(|error| chain(&error))?;
+    for signal in signals.forever() {
+        if signal != SIGHUP {
+            log::info!("signal {signal}: stopping; remote jobs go on");
+            break;
+        }
+        reload(args, &daemon);
+    }
+    daemon.stop();
+    log::info!("stopped");
+    log::logger().flush();
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What may change while the daemon runs: the log level, the token, certificates.
+fn reload(args: &ServeArgs, daemon: &Daemon) {
+    match args.config.load() {
+        Ok(config) => {
+            set_level(&config);
+            daemon.reload();
+            log::info!("log level and credentials are read again");
+        }
+        Err(error) => log::error!("{error}; nothing is changed"),
+    }
+}
+
+fn embedded(config: &Config) -> PluginConfig {
+    let root = config.daemon.state_dir.join("plugin");
+    PluginConfig {
+        listen: Address::Unix(root.join("plugin.sock")),
+        root,
+        shim: THIS_EXECUTABLE.into(),
+        faults: Vec::new(),
+    }
+}
+
+fn set_level(config: &Config) {
+    // A filter with parts keeps its own levels; a plain level can change.
+    if let Ok(level) = LevelFilter::from_str(&config.daemon.log_level) {
+        log::set_max_level(level);
+    }
+}
+
+/// Starts logging to standard error. Times are left to the journal where it adds its own.
+pub fn start_logging(level: &str) {
+    let mut builder = env_logger::Builder::new();
+    builder.filter_level(LevelFilter::Trace).parse_filters("");
+    match LevelFilter::from_str(level) {
+        // The logger lets all through, so that a later level can be higher than the first.
+        Ok(_) => builder.filter_level(LevelFilter::Trace),
+        Err(_) => builder.parse_filters(level),
+    };
+    builder.format_target(false);
+    if std::env::var_os("JOURNAL_STREAM").is_some() {
+        builder.format_timestamp(None);
+    } else {
+        builder.format_timestamp_millis();
+    }
+    // A second start, in tests, keeps the first logger.
+    let _ = builder.try_init();
+    if let Ok(level) = LevelFilter::from_str(level) {
+        log::set_max_level(level);
+    }
+}

@@ -1,0 +1,94 @@
+//! `status`: how the daemon and the way to the plugin are.
+
+use serde_json::{json, Map, Value};
+
+use super::{
+    client::{Client, Error},
+    jobs::render,
+};
+use crate::proto::{StatusRequest, StatusResponse, VersionRequest};
+
+/// Shows the daemon's status. The flag is true when every condition is.
+///
+/// # Errors
+/// A daemon that cannot be reached.
+pub fn run(client: &Client, as_json: bool) -> Result<(String, bool), Error> {
+    let version = client.runtime(|c, o| c.version(&VersionRequest::default(), o))?;
+    let request = StatusRequest {
+        verbose: true,
+        ..Default::default()
+    };
+    let status = client.runtime(|c, o| c.status(&request, o))?;
+    let healthy = status
+        .status
+        .conditions
+        .iter()
+        .all(|condition| condition.status);
+    let name = format!("{} {}", version.runtime_name, version.runtime_version);
+    let text = if as_json {
+        format!("{:#}\n", as_value(&name, &status))
+    } else {
+        as_text(&name, &status)
+    };
+    Ok((text, healthy))
+}
+
+fn as_value(name: &str, status: &StatusResponse) -> Value {
+    let conditions: Vec<_> = status
+        .status
+        .conditions
+        .iter()
+        .map(|c| json!({"type": c.type_, "status": c.status, "reason": c.reason, "message": c.message}))
+        .collect();
+    json!({ "runtime": name, "conditions": conditions, "info": info(status) })
+}
+
+fn info(status: &StatusResponse) -> Map<String, Value> {
+    let parsed = |text: &str| serde_json::from_str(text).unwrap_or(Value::Null);
+    status
+        .info
+        .iter()
+        .map(|(key, text)| (key.clone(), parsed(text)))
+        .collect()
+}
+
+fn as_text(name: &str, status: &StatusResponse) -> String {
+    let mut rows = vec![["runtime".to_owned(), name.to_owned()]];
+    for condition in &status.status.conditions {
+        let word = if condition.status {
+            "yes".to_owned()
+        } else {
+            format!("no: {} ({})", condition.message, condition.reason)
+        };
+        rows.push([condition.type_.clone(), word]);
+    }
+    let info = info(status);
+    let daemon = &info.get("daemon").cloned().unwrap_or_default();
+    for key in [
+        "uptimeSeconds",
+        "sandboxes",
+        "containers",
+        "jobs",
+        "images",
+        "podCIDR",
+    ] {
+        rows.push([key.to_owned(), plain(&daemon[key])]);
+    }
+    for (key, value) in daemon["counters"].as_object().into_iter().flatten() {
+        rows.push([key.clone(), plain(value)]);
+    }
+    let interlink = &info.get("interlink").cloned().unwrap_or_default();
+    let owed = interlink["owedCancellations"]
+        .as_array()
+        .map_or(0, Vec::len);
+    rows.push(["owed cancellations".to_owned(), owed.to_string()]);
+    render(&rows)
+}
+
+fn plain(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
