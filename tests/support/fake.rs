@@ -1,0 +1,332 @@
+//! An interLink server that does what a test tells it: it keeps the jobs that it is given, in the
+//! states that the test sets, records what it is asked, and commits faults by order.
+
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use interlink_cri::plugin::http::{Address, Limits, Request, Responder, Server};
+use parking_lot::Mutex;
+use serde_json::{json, Value};
+
+use super::wait_for;
+
+/// The state of every container of a job.
+#[derive(Clone, Debug)]
+pub enum JobState {
+    Queued,
+    Running,
+    /// The whole `terminated` object.
+    Ended(Value),
+}
+
+impl JobState {
+    pub fn exited(code: i32) -> Self {
+        Self::Ended(json!({ "exitCode": code }))
+    }
+
+    fn json(&self) -> Value {
+        match self {
+            Self::Queued => json!({ "waiting": {} }),
+            Self::Running => json!({ "running": {} }),
+            Self::Ended(terminated) => json!({ "terminated": terminated }),
+        }
+    }
+}
+
+/// What the next request for a path meets.
+#[derive(Clone, Debug)]
+pub enum Fault {
+    /// A refusal.
+    Status(u16, &'static str),
+    /// The connection breaks before anything is done.
+    DropBefore,
+    /// It is done, but the connection breaks instead of an answer.
+    DropAfter,
+    /// No answer until the client goes.
+    Hang,
+    /// An answer with this body.
+    Answer(&'static str),
+}
+
+/// A job as the fake knows it.
+#[derive(Clone, Debug)]
+struct Job {
+    containers: Vec<String>,
+    states: HashMap<String, JobState>,
+}
+
+#[derive(Default)]
+struct State {
+    jobs: BTreeMap<String, Job>,
+    /// What containers wrote.
+    logs: HashMap<String, Vec<u8>>,
+    /// What their jobs wrote; sent before it, as the SLURM plugin does.
+    job_logs: HashMap<String, Vec<u8>>,
+    faults: HashMap<String, VecDeque<Fault>>,
+    always: HashMap<String, Fault>,
+    requests: Vec<(String, Value)>,
+    /// Bytes after which a followed log breaks off, once.
+    break_logs_after: Option<usize>,
+    /// A job whose state cannot be had: a question that names it is refused.
+    spoiled: Option<String>,
+}
+
+/// The server.
+pub struct Fake {
+    server: Option<Server>,
+    address: Address,
+    state: Arc<Mutex<State>>,
+}
+
+impl Fake {
+    pub fn start() -> Self {
+        let mut fake = Self {
+            server: None,
+            address: "http://127.0.0.1:0".parse().expect("an address"),
+            state: Arc::default(),
+        };
+        fake.up();
+        fake
+    }
+
+    /// Starts to listen, again at the same address.
+    pub fn up(&mut self) {
+        let state = self.state.clone();
+        let handler = move |request: Request, responder: Responder| {
+            handle(&state, &request, responder);
+        };
+        let server = wait_for("the address is free", || {
+            Server::start(&self.address, Limits::default(), handler.clone()).ok()
+        });
+        self.address = server.address().clone();
+        self.server = Some(server);
+    }
+
+    /// Stops listening. What it knows stays.
+    pub fn down(&mut self) {
+        self.server = None;
+    }
+
+    pub fn url(&self) -> String {
+        self.address.to_string()
+    }
+
+    /// The next requests for a path meet these faults, one each.
+    pub fn faults(&self, path: &str, faults: &[Fault]) {
+        let mut state = self.state.lock();
+        state
+            .faults
+            .entry(path.into())
+            .or_default()
+            .extend(faults.iter().cloned());
+    }
+
+    /// Every request for a path meets this fault, until told otherwise.
+    pub fn always(&self, path: &str, fault: Option<Fault>) {
+        let mut state = self.state.lock();
+        match fault {
+            Some(fault) => state.always.insert(path.into(), fault),
+            None => state.always.remove(path),
+        };
+    }
+
+    /// Sets the state of all containers of all jobs.
+    pub fn set_all(&self, to: &JobState) {
+        for job in self.state.lock().jobs.values_mut() {
+            for name in job.containers.clone() {
+                job.states.insert(name, to.clone());
+            }
+        }
+    }
+
+    /// Sets the state of the containers of a name, in every job.
+    pub fn set(&self, container: &str, to: &JobState) {
+        for job in self.state.lock().jobs.values_mut() {
+            if job.containers.iter().any(|name| name == container) {
+                job.states.insert(container.to_owned(), to.clone());
+            }
+        }
+    }
+
+    /// Loses every job.
+    pub fn forget_jobs(&self) {
+        self.state.lock().jobs.clear();
+    }
+
+    /// UIDs of the jobs that it has.
+    pub fn jobs(&self) -> Vec<String> {
+        self.state.lock().jobs.keys().cloned().collect()
+    }
+
+    /// Sets the whole log of the containers of a name.
+    pub fn set_log(&self, container: &str, log: impl Into<Vec<u8>>) {
+        self.state.lock().logs.insert(container.into(), log.into());
+    }
+
+    /// Sets what the job of a container wrote. It comes before the container's log.
+    pub fn set_job_log(&self, container: &str, log: impl Into<Vec<u8>>) {
+        self.state
+            .lock()
+            .job_logs
+            .insert(container.into(), log.into());
+    }
+
+    /// The next followed log breaks off after so many bytes.
+    pub fn break_logs_after(&self, bytes: usize) {
+        self.state.lock().break_logs_after = Some(bytes);
+    }
+
+    /// A question that names this job is refused as a whole.
+    pub fn spoil_status_with(&self, uid: &str) {
+        self.state.lock().spoiled = Some(uid.into());
+    }
+
+    /// The bodies that a path was asked with.
+    pub fn requests(&self, path: &str) -> Vec<Value> {
+        let state = self.state.lock();
+        state
+            .requests
+            .iter()
+            .filter(|(to, _)| to == path)
+            .map(|(_, body)| body.clone())
+            .collect()
+    }
+
+    /// Waits until a path was asked so often.
+    pub fn wait_for_requests(&self, path: &str, count: usize) -> Vec<Value> {
+        wait_for(&format!("{count} requests for {path}"), || {
+            Some(self.requests(path)).filter(|requests| requests.len() >= count)
+        })
+    }
+}
+
+fn handle(state: &Mutex<State>, request: &Request, responder: Responder) {
+    let path = request.path().to_owned();
+    let body: Value = serde_json::from_slice(&request.body).unwrap_or(Value::Null);
+    let fault = {
+        let mut state = state.lock();
+        state.requests.push((path.clone(), body.clone()));
+        let next = state.faults.get_mut(&path).and_then(VecDeque::pop_front);
+        next.or_else(|| state.always.get(&path).cloned())
+    };
+    // Whoever is gone needs no answer.
+    let _ = match fault {
+        Some(Fault::DropBefore) => return responder.drop_connection(),
+        Some(Fault::Hang) => return responder.hang(),
+        Some(Fault::Status(status, text)) => responder.text(status, text),
+        Some(Fault::Answer(text)) => responder.text(200, text),
+        Some(Fault::DropAfter) => answer(state, &path, &body, responder.cut_all()),
+        None => answer(state, &path, &body, responder),
+    };
+}
+
+fn answer(
+    state: &Mutex<State>,
+    path: &str,
+    body: &Value,
+    responder: Responder,
+) -> std::io::Result<()> {
+    match path {
+        "/create" => {
+            let uid = text(&body["pod"]["metadata"]["uid"]);
+            let containers = body["pod"]["spec"]["containers"].as_array().cloned();
+            let names = containers
+                .unwrap_or_default()
+                .iter()
+                .map(|one| text(&one["name"]))
+                .collect();
+            let jid = format!("jid-{uid}");
+            let job = Job {
+                containers: names,
+                states: HashMap::new(),
+            };
+            state.lock().jobs.insert(uid.clone(), job);
+            responder.json(200, &json!({ "PodUID": uid, "PodJID": jid }))
+        }
+        "/delete" => {
+            state.lock().jobs.remove(&text(&body["metadata"]["uid"]));
+            responder.text(200, "deleted")
+        }
+        "/status" => {
+            let spoiled = state.lock().spoiled.clone();
+            if spoiled.is_some_and(|uid| body.to_string().contains(&uid)) {
+                return responder.text(500, "open job.status: no such file");
+            }
+            let statuses: Vec<_> = {
+                let state = state.lock();
+                let pods = body.as_array().cloned().unwrap_or_default();
+                pods.iter().filter_map(|pod| status(&state, pod)).collect()
+            };
+            responder.json(200, &statuses)
+        }
+        "/getLogs" => logs(state, body, responder),
+        _ => responder.text(200, "ok"),
+    }
+}
+
+fn status(state: &State, pod: &Value) -> Option<Value> {
+    let uid = text(&pod["metadata"]["uid"]);
+    let job = state.jobs.get(&uid)?;
+    let containers: Vec<_> = job
+        .containers
+        .iter()
+        .map(|name| {
+            let state = job.states.get(name).unwrap_or(&JobState::Queued).json();
+            json!({
+                "name": name, "state": state, "image": "", "imageID": "", "ready": false,
+                "restartCount": 0,
+            })
+        })
+        .collect();
+    Some(json!({
+        "name": pod["metadata"]["name"], "UID": uid, "namespace": pod["metadata"]["namespace"],
+        "JID": "", "containers": containers, "initContainers": null,
+    }))
+}
+
+/// A log as it is; a followed one with what is added to it, until its container has ended.
+fn logs(state: &Mutex<State>, body: &Value, responder: Responder) -> std::io::Result<()> {
+    use std::io::Write as _;
+    let (uid, name) = (text(&body["PodUID"]), text(&body["ContainerName"]));
+    let log = |state: &Mutex<State>| state.lock().logs.get(&name).cloned().unwrap_or_default();
+    let job_log = state
+        .lock()
+        .job_logs
+        .get(&name)
+        .cloned()
+        .unwrap_or_default();
+    if body["Opts"]["Follow"] != json!(true) {
+        return responder.send(200, "text/plain", &[job_log, log(state)].concat());
+    }
+    let limit = state.lock().break_logs_after.take();
+    let mut body = responder.stream(200, "text/plain")?;
+    body.write_all(&job_log)?;
+    let mut sent = 0;
+    loop {
+        // A follower sees what the container adds, not what its job does.
+        let log = log(state);
+        let end = limit.map_or(log.len(), |limit| limit.min(log.len()));
+        if sent < end {
+            body.write_all(&log[sent..end])?;
+            sent = end;
+        }
+        if limit.is_some_and(|limit| sent >= limit) {
+            body.drop_connection();
+            return Ok(());
+        }
+        let ended = match state.lock().jobs.get(&uid) {
+            Some(job) => matches!(job.states.get(&name), Some(JobState::Ended(_))),
+            None => true,
+        };
+        if ended || !body.pause(Duration::from_millis(10)) {
+            return body.finish();
+        }
+    }
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}

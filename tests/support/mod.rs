@@ -1,0 +1,248 @@
+//! What behaviour tests stand on: the real daemon in a directory of its own, a CRI client, and a
+//! scripted interLink server. Everything ends with its owner; waiting is for a condition, with a
+//! deadline.
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "each test file takes what it needs"
+)]
+
+mod cri;
+mod fake;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    time::{Duration, Instant},
+};
+
+pub use self::{
+    cri::{code, container, options, sandbox, Cri, UID},
+    fake::{Fake, Fault, JobState},
+};
+
+/// How long anything may take before a test gives up on it.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+const BINARY: &str = env!("CARGO_BIN_EXE_interlink-cri");
+
+/// Short times, so that tests take little of it.
+const SETTINGS: &str = "
+[jobs]
+quiet_period = '80ms'
+poll_min = '40ms'
+poll_max = '150ms'
+lost_polls = 3
+lost_grace = '400ms'
+[interlink]
+retry_min = '40ms'
+retry_max = '300ms'
+request_timeout = '2s'
+create_timeout = '2s'
+unsure_grace = '400ms'
+ping_interval = '200ms'
+[logs]
+poll_interval = '200ms'
+complete_timeout = '5s'
+";
+
+/// Waits until a condition gives something.
+pub fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = condition() {
+            return found;
+        }
+        assert!(
+            Instant::now() < deadline,
+            "waited {PATIENCE:?} in vain: {what}"
+        );
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// The daemon: the real binary, in a directory of its own. Killed on drop; its log is shown when
+/// the test fails.
+pub struct Daemon {
+    child: Option<Child>,
+    directory: tempfile::TempDir,
+    arguments: Vec<String>,
+}
+
+impl Daemon {
+    /// A daemon that talks to an interLink server.
+    pub fn with(fake: &Fake) -> Self {
+        Self::start(&fake.url(), "")
+    }
+
+    /// A daemon with more settings, as TOML.
+    pub fn start(url: &str, settings: &str) -> Self {
+        let mut daemon = Self::prepare(settings);
+        daemon.arguments = vec!["--interlink-url".into(), url.into()];
+        daemon.run();
+        daemon
+    }
+
+    /// A daemon that runs containers as processes of this machine.
+    pub fn embedded() -> Self {
+        let mut daemon = Self::prepare("");
+        daemon.arguments = vec!["--embedded-plugin".into()];
+        daemon.run();
+        daemon
+    }
+
+    /// A daemon that is not started yet.
+    pub fn prepare(settings: &str) -> Self {
+        let directory = tempfile::Builder::new()
+            .prefix("icri")
+            .tempdir()
+            .expect("a directory");
+        fs::write(directory.path().join("config.toml"), merged(settings)).expect("writes");
+        Self {
+            child: None,
+            directory,
+            arguments: Vec::new(),
+        }
+    }
+
+    /// Starts it, without waiting for it to serve.
+    pub fn spawn(&mut self) {
+        let log = fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.path("log"));
+        let child = Command::new(BINARY)
+            .args(["serve", "--log-level", "debug", "--config"])
+            .arg(self.path("config.toml"))
+            .arg("--socket")
+            .arg(self.socket())
+            .arg("--state-dir")
+            .arg(self.path("state"))
+            .args(&self.arguments)
+            .stderr(log.expect("a log file"))
+            .spawn();
+        self.child = Some(child.expect("the daemon starts"));
+    }
+
+    /// Starts it, and waits until it answers.
+    pub fn run(&mut self) {
+        self.spawn();
+        self.cri().wait_until_it_serves();
+    }
+
+    /// Ends it the hard way.
+    pub fn kill(&mut self) {
+        let mut child = self.child.take().expect("it runs");
+        child.kill().expect("killed");
+        child.wait().expect("reaped");
+    }
+
+    /// Kills it and starts it again on the same state.
+    pub fn kill_and_restart(&mut self) {
+        self.kill();
+        self.run();
+    }
+
+    /// Sends SIGTERM and waits for the end.
+    pub fn terminate(&mut self) -> ExitStatus {
+        let mut child = self.child.take().expect("it runs");
+        let pid = rustix::process::Pid::from_child(&child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("signalled");
+        wait_for("the daemon ends", || child.try_wait().expect("waited"))
+    }
+
+    /// Sends SIGHUP.
+    pub fn hang_up(&self) {
+        let pid = rustix::process::Pid::from_child(self.child.as_ref().expect("it runs"));
+        rustix::process::kill_process(pid, rustix::process::Signal::HUP).expect("signalled");
+    }
+
+    /// Waits for it to end by itself.
+    pub fn wait_for_end(&mut self) -> ExitStatus {
+        let mut child = self.child.take().expect("it runs");
+        wait_for("the daemon ends", || child.try_wait().expect("waited"))
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    pub fn socket(&self) -> PathBuf {
+        self.path("cri.sock")
+    }
+
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.path("log")).unwrap_or_default()
+    }
+
+    /// A client of it, whose pods log below its directory.
+    pub fn cri(&self) -> Cri {
+        Cri::new(&self.socket(), &self.path("logs"))
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            // It may have ended by itself.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        if std::thread::panicking() {
+            eprintln!("--- the daemon's log ---\n{}", self.log());
+        }
+    }
+}
+
+/// The test settings with others on top, key by key.
+fn merged(settings: &str) -> String {
+    let mut table: toml::Table = SETTINGS.parse().expect("good settings");
+    let more: toml::Table = settings.parse().expect("good settings");
+    for (section, keys) in more {
+        let own = table
+            .entry(section)
+            .or_insert_with(|| toml::Table::new().into());
+        let (Some(own), toml::Value::Table(keys)) = (own.as_table_mut(), keys) else {
+            panic!("sections only");
+        };
+        own.extend(keys);
+    }
+    table.to_string()
+}
+
+/// Runs a command of the binary to its end: exit code, standard output, standard error.
+pub fn command(arguments: &[&str]) -> (i32, String, String) {
+    let output = Command::new(BINARY)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .env("NO_COLOR", "1")
+        .output()
+        .expect("it runs");
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    (
+        output.status.code().unwrap_or(-1),
+        text(output.stdout),
+        text(output.stderr),
+    )
+}
+
+/// The contents of a CRI log file, parts joined; every line must be well formed.
+pub fn log_text(path: &Path) -> String {
+    let bytes = fs::read(path).unwrap_or_default();
+    let mut text = Vec::new();
+    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+        let line = line.strip_suffix(b"\n").expect("no line is torn");
+        let mut fields = line.splitn(4, |byte| *byte == b' ');
+        let time = String::from_utf8_lossy(fields.next().expect("a time")).into_owned();
+        assert!(time.ends_with('Z') && time.contains('T'), "{time}");
+        assert_eq!(fields.next(), Some(&b"stdout"[..]));
+        let tag = fields.next().expect("a tag");
+        text.extend_from_slice(fields.next().expect("content"));
+        if tag == b"F" {
+            text.push(b'\n');
+        } else {
+            assert_eq!(tag, b"P");
+        }
+    }
+    String::from_utf8_lossy(&text).into_owned()
+}
