@@ -1,0 +1,63 @@
+# `make` or `make help` lists what can be made.
+
+PREFIX ?= /usr
+SYSCONFDIR ?= /etc
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+CARGO ?= cargo
+DEBUG_BINARY := target/debug/interlink-cri
+RELEASE_BINARY := target/release/interlink-cri
+
+.DEFAULT_GOAL := help
+.PHONY: help deps build release test lint demo bench install uninstall clean
+
+help: ## Show this list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+deps: ## Install what a build needs (C++ compiler, cmake) where it is missing
+	@./packaging/install-deps.sh
+
+# Build, test, lint and demo share one profile, so that the gRPC C core (minutes) is compiled once.
+build: deps ## Build for development
+	$(CARGO) build --locked
+
+release: deps ## Build for installation: target/release/interlink-cri
+	$(CARGO) build --locked --release
+
+test: deps ## Run all tests; no network beyond loopback
+	$(CARGO) test --locked
+
+lint: deps ## Check format and lints
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+
+demo: build ## Run two pods through a daemon of its own, and leave nothing behind
+	@./examples/demo.sh $(DEBUG_BINARY)
+
+bench: release ## Measure, and print the figures
+	$(CARGO) bench --locked
+
+# Built by whoever may; installed by root: `make release && sudo make install`.
+$(RELEASE_BINARY):
+	$(MAKE) release
+
+install: $(RELEASE_BINARY) ## Install below $(DESTDIR)$(PREFIX)
+	install -D -m 0755 $(RELEASE_BINARY) $(DESTDIR)$(PREFIX)/bin/interlink-cri
+	install -D -m 0644 packaging/interlink-cri.service $(DESTDIR)$(UNITDIR)/interlink-cri.service
+	sed -i 's|@BINDIR@|$(PREFIX)/bin|' $(DESTDIR)$(UNITDIR)/interlink-cri.service
+	install -D -m 0644 packaging/config.toml.sample \
+		$(DESTDIR)$(PREFIX)/share/doc/interlink-cri/config.toml.sample
+	test -e $(DESTDIR)$(SYSCONFDIR)/interlink-cri/config.toml || \
+		install -D -m 0640 packaging/config.toml.sample \
+			$(DESTDIR)$(SYSCONFDIR)/interlink-cri/config.toml
+	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions
+	$(RELEASE_BINARY) completions bash \
+		>$(DESTDIR)$(PREFIX)/share/bash-completion/completions/interlink-cri
+
+uninstall: ## Remove what install installed; configuration and state stay
+	rm -f $(DESTDIR)$(PREFIX)/bin/interlink-cri
+	rm -f $(DESTDIR)$(UNITDIR)/interlink-cri.service
+	rm -f $(DESTDIR)$(PREFIX)/share/bash-completion/completions/interlink-cri
+	rm -rf $(DESTDIR)$(PREFIX)/share/doc/interlink-cri
+
+clean: ## Remove everything that was built
+	$(CARGO) clean
