@@ -24,7 +24,9 @@ fn run(daemon: &Daemon, manifest: &str, more: &[&str]) -> Ran {
         more,
     ]
     .concat();
-    let (code, output, error) = command(&arguments);
+    let temporary = daemon.path("tmp");
+    fs::create_dir_all(&temporary).expect("made");
+    let (code, output, error) = support::command_with(&arguments, &[("TMPDIR", &temporary)]);
     Ran {
         code,
         output,
@@ -145,6 +147,8 @@ fn manifests_that_cannot_run_say_why() {
         assert_eq!(ran.code, 1, "{manifest}");
         assert!(ran.error.contains(word), "{word} is not in: {}", ran.error);
     }
+    let left = fs::read_dir(daemon.path("tmp")).expect("lists").count();
+    assert_eq!(left, 0, "nothing is left behind");
 }
 
 #[test]

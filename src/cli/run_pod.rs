@@ -53,12 +53,16 @@ pub fn run(options: &Options) -> Result<i32, Error> {
     let text =
         read(&options.file).map_err(|e| Error(format!("{}: {e}", options.file.display())))?;
     let pod = manifest::read(&text).map_err(|error| Error(error.to_string()))?;
-    let logs = Logs::create()?;
+    let mut logs = Logs::create(options.keep)?;
     let layout = Layout {
-        logs: logs.0.clone(),
+        logs: logs.path.clone(),
         kubelet_root: "/var/lib/kubelet".into(),
     };
-    let plan = manifest::plan(&pod, &layout).map_err(|error| Error(error.to_string()))?;
+    let planned = manifest::plan(&pod, &layout);
+    let plan = planned.map_err(|error| {
+        logs.keep = false;
+        Error(error.to_string())
+    })?;
     let interrupted = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
         signal_hook::flag::register(signal, interrupted.clone())
@@ -73,9 +77,8 @@ pub fn run(options: &Options) -> Result<i32, Error> {
     };
     let result = run.pod(&plan);
     run.clean_up(options.keep, &logs);
-    if !options.keep {
-        logs.remove();
-    }
+    // Without a sandbox there is nothing to keep logs for.
+    logs.keep &= !run.sandbox.is_empty();
     result.or_else(|end| match end {
         End::Refused(error) => Err(error),
         End::Interrupted => Ok(INTERRUPTED),
@@ -252,7 +255,7 @@ impl Run {
             return;
         }
         if keep {
-            let (sandbox, logs) = (short(&self.sandbox), logs.0.display());
+            let (sandbox, logs) = (short(&self.sandbox), logs.path.display());
             self.screen.say(&format!(
                 "pod sandbox {sandbox} is kept, its logs are in {logs}"
             ));
@@ -280,20 +283,29 @@ impl Run {
     }
 }
 
-/// The parent of the pod's log directory, made for this run.
-struct Logs(PathBuf);
+/// The parent of the pod's log directory, made for this run; removed at its end, however it ends,
+/// unless the pod is kept.
+struct Logs {
+    path: PathBuf,
+    keep: bool,
+}
 
 impl Logs {
-    fn create() -> Result<Self, Error> {
+    fn create(keep: bool) -> Result<Self, Error> {
         let name = format!("interlink-cri-{}", uuid::Uuid::new_v4().simple());
         let path = std::env::temp_dir().join(name);
         fs::create_dir(&path).map_err(|error| Error(format!("{}: {error}", path.display())))?;
-        Ok(Self(path))
+        Ok(Self { path, keep })
     }
+}
 
-    fn remove(&self) {
-        if let Err(error) = fs::remove_dir_all(&self.0) {
-            eprintln!("{}: {error}", self.0.display());
+impl Drop for Logs {
+    fn drop(&mut self) {
+        if self.keep {
+            return;
+        }
+        if let Err(error) = fs::remove_dir_all(&self.path) {
+            eprintln!("{}: {error}", self.path.display());
         }
     }
 }

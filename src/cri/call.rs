@@ -75,23 +75,18 @@ impl Dispatch for Caller {
         sink: UnarySink<P>,
         handler: impl FnOnce(Q) -> Result<P, Error> + Send + 'static,
     ) {
-        // The sink waits in a slot: whoever gets to answer takes it.
-        let slot = Arc::new(Mutex::new(Some(sink)));
         let (answered, sent) = oneshot::channel();
-        let answered = Arc::new(Mutex::new(Some(answered)));
-        let answer = {
-            let (slot, answered) = (slot, answered);
-            move |answer: Result<P, RpcStatus>| {
-                let (sink, answered) = (slot.lock().take(), answered.lock().take());
-                let (Some(sink), Some(answered)) = (sink, answered) else {
-                    return;
-                };
-                // The client may have gone; there is nobody to tell.
-                let _ = answered.send(match answer {
-                    Ok(answer) => sink.success(answer),
-                    Err(status) => sink.fail(status),
-                });
-            }
+        // Whoever gets to answer takes what it needs for that: the handler, or the refusal.
+        let slot = Arc::new(Mutex::new(Some((sink, answered))));
+        let answer = move |answer: Result<P, RpcStatus>| {
+            let Some((sink, answered)) = slot.lock().take() else {
+                return;
+            };
+            // The client may have gone; there is nobody to tell.
+            let _ = answered.send(match answer {
+                Ok(answer) => sink.success(answer),
+                Err(status) => sink.fail(status),
+            });
         };
         let (caller, reply) = (self.clone(), answer.clone());
         let work = move || reply(caller.run(method, || handler(request)));

@@ -212,10 +212,16 @@ fn merged(settings: &str) -> String {
 
 /// Runs a command of the binary to its end: exit code, standard output, standard error.
 pub fn command(arguments: &[&str]) -> (i32, String, String) {
+    command_with(arguments, &[])
+}
+
+/// The same, with more environment variables.
+pub fn command_with(arguments: &[&str], environment: &[(&str, &Path)]) -> (i32, String, String) {
     let output = Command::new(BINARY)
         .args(arguments)
         .stdin(Stdio::null())
         .env("NO_COLOR", "1")
+        .envs(environment.iter().copied())
         .output()
         .expect("it runs");
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
