@@ -226,7 +226,8 @@ impl Default for Logs {
 pub struct Pods {
     /// The kubelet's root directory, below which it puts volumes.
     pub kubelet_root: PathBuf,
-    /// What to do with a volume that cannot travel.
+    /// What to do with a volume that cannot travel: `refuse` the container, or `skip` the volume.
+    /// The service account token volume that every pod has is always left out, with a warning.
     pub unsupported_volumes: Unsupported,
 }
 
