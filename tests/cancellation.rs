@@ -8,7 +8,8 @@ use support::{container, log_text, sandbox, wait_for, Daemon, Fake, Fault, JobSt
 #[test]
 fn a_shared_job_is_cancelled_with_its_last_container() {
     let fake = Fake::start();
-    let daemon = Daemon::with(&fake);
+    // Long enough for two starts on a machine under load.
+    let daemon = Daemon::start(&fake.url(), "[jobs]\nquiet_period = '2s'");
     let cri = daemon.cri();
     let pod = cri.run(&sandbox("shared"));
     let a = cri.launch(&pod, &container("a", &["true"]));

@@ -22,10 +22,13 @@ fn uid(created: &Value) -> &str {
     created["pod"]["metadata"]["uid"].as_str().expect("a UID")
 }
 
+/// Long enough for two starts on a machine under load.
+const TOGETHER: &str = "[jobs]\nquiet_period = '2s'";
+
 #[test]
 fn two_containers_one_job() {
     let fake = Fake::start();
-    let daemon = Daemon::with(&fake);
+    let daemon = Daemon::start(&fake.url(), TOGETHER);
     let cri = daemon.cri();
     let pod = cri.run(&sandbox("pair"));
     let a = cri.launch(&pod, &container("a", &["true"]));
@@ -71,7 +74,7 @@ fn init_then_main() {
 #[test]
 fn a_restart_is_a_job_of_its_own() {
     let fake = Fake::start();
-    let daemon = Daemon::with(&fake);
+    let daemon = Daemon::start(&fake.url(), TOGETHER);
     let cri = daemon.cri();
     let pod = cri.run(&sandbox("restarts"));
     let (_a, mut config) = (
@@ -140,7 +143,7 @@ fn plugin_annotations_reach_their_plugin_and_the_kubelets_do_not() {
 #[test]
 fn a_container_stopped_before_its_job_left_never_runs() {
     let fake = Fake::start();
-    let daemon = Daemon::start(&fake.url(), "[jobs]\nquiet_period = '1s'");
+    let daemon = Daemon::start(&fake.url(), TOGETHER);
     let cri = daemon.cri();
     let pod = cri.run(&sandbox("early"));
     let a = cri.launch(&pod, &container("a", &["true"]));
