@@ -79,10 +79,12 @@ fn set_level(config: &Config) {
 /// Starts logging to standard error. Times are left to the journal where it adds its own.
 pub fn start_logging(level: &str) {
     let mut builder = env_logger::Builder::new();
-    builder.filter_level(LevelFilter::Trace).parse_filters("");
     match LevelFilter::from_str(level) {
-        // The logger lets all through, so that a later level can be higher than the first.
-        Ok(_) => builder.filter_level(LevelFilter::Trace),
+        // The logger lets all of ours through, so that a later level can be higher than the first.
+        // What libraries say below a warning tells an administrator nothing.
+        Ok(_) => builder
+            .filter_level(LevelFilter::Warn)
+            .filter_module(env!("CARGO_CRATE_NAME"), LevelFilter::Trace),
         Err(_) => builder.parse_filters(level),
     };
     builder.format_target(false);

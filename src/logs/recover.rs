@@ -9,7 +9,7 @@ use std::{
     fs::File,
     io::{BufRead as _, BufReader, Seek as _, SeekFrom},
     os::{fd::OwnedFd, unix::fs::MetadataExt as _},
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
 
 use rustix::fs::Dir;
@@ -28,10 +28,12 @@ pub fn position(place: &Place, checkpoint: Checkpoint) -> Result<Position, Error
         let metadata = file.metadata().map_err(|source| failed(place, source))?;
         let is_its_file = (metadata.dev(), metadata.ino()) == (checkpoint.device, checkpoint.inode);
         if is_its_file && !behind {
-            replay(place, file, checkpoint.length, &mut position)?;
+            replay(place, file, checkpoint.length, |text| {
+                position.advance(text)
+            })?;
             behind = true;
         } else if behind {
-            replay(place, file, 0, &mut position)?;
+            replay(place, file, 0, |text| position.advance(text))?;
         }
     }
     let file = place.open()?;
@@ -46,7 +48,7 @@ pub fn position(place: &Place, checkpoint: Checkpoint) -> Result<Position, Error
         place,
         file.try_clone().map_err(|source| failed(place, source))?,
         from,
-        &mut position,
+        |text| position.advance(text),
     )?;
     if whole < metadata.len() {
         file.set_len(whole)
@@ -58,23 +60,52 @@ pub fn position(place: &Place, checkpoint: Checkpoint) -> Result<Position, Error
 /// The rotated files of a log that are not compressed, oldest first: the kubelet names them by
 /// time.
 fn rotated(place: &Place, directory: &OwnedFd) -> Result<Vec<PathBuf>, Error> {
+    let mut names = siblings(place, directory)?;
+    names.retain(|name| !name.ends_with(".gz") && !name.ends_with(".tmp"));
+    names.sort();
+    Ok(names.into_iter().map(PathBuf::from).collect())
+}
+
+fn has_compressed(place: &Place, directory: &OwnedFd) -> Result<bool, Error> {
+    let names = siblings(place, directory)?;
+    Ok(names.iter().any(|name| name.ends_with(".gz")))
+}
+
+/// The files that a log was rotated to, in no order.
+fn siblings(place: &Place, directory: &OwnedFd) -> Result<Vec<String>, Error> {
     let prefix = format!("{}.", place.file_name().display());
     let entries = Dir::read_from(directory).map_err(|error| failed(place, error.into()))?;
-    let mut names: Vec<String> = entries
-        .filter_map(|entry| entry.ok()?.file_name().to_str().ok().map(str::to_owned))
-        .filter(|name| {
-            name.starts_with(&prefix) && !name.ends_with(".gz") && !name.ends_with(".tmp")
-        })
-        .collect();
-    names.sort();
-    Ok(names
-        .iter()
-        .map(|name| Path::new(name).to_owned())
-        .collect())
+    let names =
+        entries.filter_map(|entry| entry.ok()?.file_name().to_str().ok().map(str::to_owned));
+    Ok(names.filter(|name| name.starts_with(&prefix)).collect())
+}
+
+/// The position after the first `bytes` bytes that were written, read back from the files; none
+/// where they cannot tell, because they hold less, or a part of it was compressed.
+pub fn written(place: &Place, bytes: u64) -> Result<Option<Position>, Error> {
+    let directory = place.directory()?;
+    let mut position = Position::default();
+    let mut take = |text: &[u8]| {
+        let left = usize::try_from(bytes - position.bytes()).unwrap_or(usize::MAX);
+        position.advance(&text[..left.min(text.len())]);
+    };
+    if has_compressed(place, &directory)? {
+        return Ok(None);
+    }
+    for name in rotated(place, &directory)? {
+        replay(place, place.open_sibling(&directory, &name)?, 0, &mut take)?;
+    }
+    replay(place, place.open()?, 0, &mut take)?;
+    Ok(Some(position).filter(|position| position.bytes() == bytes))
 }
 
 /// Takes over the lines of a file from an offset on; returns where the last whole line ends.
-fn replay(place: &Place, mut file: File, from: u64, position: &mut Position) -> Result<u64, Error> {
+fn replay(
+    place: &Place,
+    mut file: File,
+    from: u64,
+    mut take: impl FnMut(&[u8]),
+) -> Result<u64, Error> {
     file.seek(SeekFrom::Start(from))
         .map_err(|source| failed(place, source))?;
     let mut reader = BufReader::new(file);
@@ -90,9 +121,9 @@ fn replay(place: &Place, mut file: File, from: u64, position: &mut Position) -> 
         end += count as u64;
         // A line that is not ours was not written by us, and stands for nothing remote.
         if let Some((content, is_last_part)) = line::decode(body) {
-            position.advance(content);
+            take(content);
             if is_last_part {
-                position.advance(b"\n");
+                take(b"\n");
             }
         }
     }

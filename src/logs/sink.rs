@@ -206,7 +206,11 @@ impl Stream {
         match inner.resync.end() {
             End::Recognised => {}
             // At the end of a log that was cut off over there nothing more can come.
-            End::Short if is_end_of_log => {}
+            End::Short if is_end_of_log && !inner.differs()? => {}
+            End::Short if is_end_of_log => {
+                inner.start_over();
+                return Err(Error::Unrecognised);
+            }
             End::Short => return Err(Error::Short),
             End::Unrecognised => {
                 inner.start_over();
@@ -238,6 +242,16 @@ impl Inner {
         } else {
             Err(Error::Superseded)
         }
+    }
+
+    /// Whether a log that is shorter than what was read says something else, too: then what was
+    /// read came from a fetch that was wrong. Where the files cannot tell, it does not.
+    fn differs(&self) -> Result<bool, Error> {
+        let Some(target) = &self.target else {
+            return Ok(false);
+        };
+        let written = recover::written(&target.place, self.resync.short_bytes())?;
+        Ok(written.is_some_and(|written| !self.resync.is_same_as(&written)))
     }
 
     /// The remote log is another one: nothing of it counts as read.
@@ -405,6 +419,35 @@ mod tests {
         fetch(&sink, "one\ntwo\nthree\n", false).expect("fetched");
         fetch(&sink, "one\ntwo\nthree\nend", true).expect("fetched");
         assert_eq!(text(&file), "one\ntwo\nthree\nend\n");
+    }
+
+    #[test]
+    fn a_last_log_that_is_shorter_loses_nothing() {
+        let rows = [
+            (
+                "cut off",
+                "one\ntwo\nthree\n",
+                "one\ntwo\n",
+                "one\ntwo\nthree\n",
+            ),
+            ("empty", "one\n", "", "one\n"),
+            (
+                "told twice before",
+                "one\none\ntwo\n",
+                "one\ntwo\n3\n",
+                "one\none\ntwo\none\ntwo\n3\n",
+            ),
+        ];
+        for (name, before, last, want) in rows {
+            let dir = tempfile::tempdir().expect("dir");
+            let (sink, file) = (sink(dir.path()), dir.path().join("main/0.log"));
+            fetch(&sink, before, false).expect("fetched");
+            // Not recognised: the lane fetches it again.
+            if fetch(&sink, last, true).is_err() {
+                fetch(&sink, last, true).expect(name);
+            }
+            assert_eq!(text(&file), want, "{name}");
+        }
     }
 
     #[test]

@@ -216,6 +216,22 @@ impl Resync {
         matches!(self.state, State::Unrecognised)
     }
 
+    /// How many bytes a fetch had that ended [`End::Short`].
+    pub fn short_bytes(&self) -> u64 {
+        match &self.state {
+            State::Matching(fresh) => fresh.bytes,
+            State::Searching(_) | State::Live | State::Unrecognised => 0,
+        }
+    }
+
+    /// Whether a fetch that ended [`End::Short`] is exactly what is in a position.
+    pub fn is_same_as(&self, position: &Position) -> bool {
+        match &self.state {
+            State::Matching(fresh) => (fresh.bytes, fresh.hash) == (position.bytes, position.hash),
+            State::Searching(_) | State::Live | State::Unrecognised => false,
+        }
+    }
+
     /// What is known when the fetch has ended.
     pub fn end(&self) -> End {
         match &self.state {

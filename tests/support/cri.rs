@@ -85,6 +85,9 @@ impl Cri {
         let environment = Arc::new(EnvBuilder::new().cq_count(1).build());
         let channel = ChannelBuilder::new(environment)
             .max_receive_message_len(64 << 20)
+            // A daemon that is started again is found at once.
+            .initial_reconnect_backoff(Duration::from_millis(50))
+            .max_reconnect_backoff(Duration::from_millis(200))
             .connect(&format!("unix:{}", socket.display()));
         Self {
             runtime: RuntimeServiceClient::new(channel.clone()),

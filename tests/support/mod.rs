@@ -163,6 +163,11 @@ impl Daemon {
         wait_for("the daemon ends", || child.try_wait().expect("waited"))
     }
 
+    /// The process id of the one that runs.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().expect("it runs").id()
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
@@ -234,21 +239,31 @@ pub fn command_with(arguments: &[&str], environment: &[(&str, &Path)]) -> (i32, 
 
 /// The contents of a CRI log file, parts joined; every line must be well formed.
 pub fn log_text(path: &Path) -> String {
+    read_log(path).unwrap_or_else(|why| panic!("{}: {why}", path.display()))
+}
+
+/// The same, for those who can do something about a line that is not well formed.
+pub fn read_log(path: &Path) -> Result<String, String> {
     let bytes = fs::read(path).unwrap_or_default();
     let mut text = Vec::new();
     for line in bytes.split_inclusive(|byte| *byte == b'\n') {
-        let line = line.strip_suffix(b"\n").expect("no line is torn");
+        let wrong = |what: &str| format!("{what}: {:?}", String::from_utf8_lossy(line));
+        let line = line.strip_suffix(b"\n").ok_or_else(|| wrong("torn"))?;
         let mut fields = line.splitn(4, |byte| *byte == b' ');
-        let time = String::from_utf8_lossy(fields.next().expect("a time")).into_owned();
-        assert!(time.ends_with('Z') && time.contains('T'), "{time}");
-        assert_eq!(fields.next(), Some(&b"stdout"[..]));
-        let tag = fields.next().expect("a tag");
-        text.extend_from_slice(fields.next().expect("content"));
-        if tag == b"F" {
-            text.push(b'\n');
-        } else {
-            assert_eq!(tag, b"P");
+        let time = String::from_utf8_lossy(fields.next().unwrap_or_default());
+        if !time.ends_with('Z') || !time.contains('T') {
+            return Err(wrong("no time"));
+        }
+        if fields.next() != Some(&b"stdout"[..]) {
+            return Err(wrong("no stream"));
+        }
+        let tag = fields.next().ok_or_else(|| wrong("no tag"))?;
+        text.extend_from_slice(fields.next().ok_or_else(|| wrong("no content"))?);
+        match tag {
+            b"F" => text.push(b'\n'),
+            b"P" => {}
+            _ => return Err(wrong("unknown tag")),
         }
     }
-    String::from_utf8_lossy(&text).into_owned()
+    Ok(String::from_utf8_lossy(&text).into_owned())
 }

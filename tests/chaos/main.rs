@@ -1,0 +1,111 @@
+//! The campaigns: the real daemon, the local plugin in a process of its own, a relay between them
+//! that commits faults, clients with a kubelet's habits, and somebody who kills at random moments.
+//! At the end the books are compared: what was asked for, what ran, what was told, what is left.
+//!
+//! `make chaos` runs them for long; in `make test` they are short. `CHAOS_SECONDS` sets how long
+//! each takes, `CHAOS_SEED` what happens: the same seed gives the same pods, kills and faults, as
+//! far as the scheduler of the machine allows.
+
+mod books;
+mod faults;
+mod kubelet;
+mod relay;
+mod report;
+mod script;
+mod world;
+
+#[path = "../local_plugin/client.rs"]
+#[allow(dead_code, reason = "the relay needs a part of it")]
+mod client;
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::{
+    thread,
+    time::{Duration, Instant, SystemTime},
+};
+
+use books::Books;
+use fastrand::Rng;
+use faults::Weather;
+use kubelet::Kubelet;
+use world::{Victim, World};
+
+/// Clients at a time.
+const KUBELETS: u64 = 6;
+
+#[test]
+fn kills_lose_nothing_run_nothing_twice_and_leave_nothing() {
+    campaign("kills", Weather::fair());
+}
+
+#[test]
+fn a_faulty_plugin_loses_nothing_runs_nothing_twice_and_leaves_nothing() {
+    campaign("kills and faults", Weather::changing(seed()));
+}
+
+fn campaign(name: &str, weather: Weather) {
+    let seed = seed();
+    println!("campaign `{name}`: CHAOS_SEED={seed} reproduces it");
+    let span = Duration::from_secs(from_environment("CHAOS_SECONDS").unwrap_or(8));
+    let world = World::new(weather);
+    let books = Books::default();
+    let begun = Instant::now();
+    let end = begun + span;
+    thread::scope(|scope| {
+        for number in 0..KUBELETS {
+            let (world, books) = (&world, &books);
+            let rng = Rng::with_seed(seed.wrapping_mul(31).wrapping_add(number));
+            scope.spawn(move || {
+                let mut kubelet = Kubelet::new(number, world, books, rng);
+                while Instant::now() < end {
+                    kubelet.one_pod();
+                }
+            });
+        }
+        scope.spawn(|| kill_until(end, &world, &books, Rng::with_seed(seed)));
+    });
+    world.weather().clear_up();
+    world.settle(&books);
+    report::print(name, seed, begun.elapsed(), &world, &books);
+    let violations = books.violations();
+    assert!(
+        violations.is_empty(),
+        "CHAOS_SEED={seed}: {} violations:\n{}",
+        violations.len(),
+        violations.join("\n")
+    );
+}
+
+fn kill_until(end: Instant, world: &World, books: &Books, mut rng: Rng) {
+    while Instant::now() < end {
+        thread::sleep(Duration::from_millis(rng.u64(200..2200)));
+        books.saw_memory(world.memory_kib());
+        let victim = match rng.u32(0..10) {
+            0..=5 => Victim::Daemon,
+            6..=7 => Victim::Plugin,
+            _ => Victim::Both,
+        };
+        let pause = Duration::from_millis(rng.u64(0..300));
+        world.kill_and_restart(victim, pause);
+        books.killed(victim);
+    }
+}
+
+fn seed() -> u64 {
+    static SEED: std::sync::OnceLock<u64> = std::sync::OnceLock::new();
+    *SEED.get_or_init(|| {
+        from_environment("CHAOS_SEED").unwrap_or_else(|| {
+            let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+            now.expect("after 1970").as_secs()
+        })
+    })
+}
+
+fn from_environment(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(
+        text.parse()
+            .unwrap_or_else(|_| panic!("{name}: `{text}` is no number")),
+    )
+}
