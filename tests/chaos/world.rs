@@ -141,7 +141,7 @@ impl World {
         let status = self.cri().runtime.status(&request, options());
         let info = status.expect("a status").info;
         let owed = info
-            .get("daemon")
+            .get("interlink")
             .map(|text| serde_json::from_str::<Value>(text));
         let owed = owed.expect("a part about interLink").expect("JSON");
         let owed = owed["owedCancellations"].as_array().expect("a list");
