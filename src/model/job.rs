@@ -92,6 +92,9 @@ pub enum Cancel {
         failures: u32,
         /// No delivery before this time.
         not_before: Nanos,
+        /// Answers in a row that did not show the job, after refusals.
+        #[serde(default)]
+        denials: u32,
     },
     /// The plugin confirmed it, or nothing was there to cancel.
     Done,

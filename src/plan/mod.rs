@@ -7,6 +7,7 @@
 //! Nothing here reads a clock, takes a lock or performs a call. So the rules can be tested as
 //! tables, and explored exhaustively.
 
+pub mod answers;
 pub mod backoff;
 pub mod batch;
 pub mod lifecycle;

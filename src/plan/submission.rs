@@ -111,6 +111,8 @@ pub fn step<W: Hash>(
             Event::Denied,
         ) => {
             let denials = denials.saturating_add(1);
+            // After the clock has stepped back, the time that has passed is not known.
+            let since = &(*since).min(now);
             if denials >= MIN_DENIALS && now.since(*since) >= rules.unsure_grace {
                 S::Pending {
                     failures: *failures,
@@ -248,6 +250,7 @@ impl Job {
             | Submission::Lost => Cancel::Requested {
                 failures: 0,
                 not_before: now,
+                denials: 0,
             },
         });
     }
@@ -267,7 +270,25 @@ impl Job {
             self.cancel = Some(Cancel::Requested {
                 failures,
                 not_before,
+                denials: 0,
             });
+        }
+    }
+
+    /// The plugin refused the cancellation and, asked, did not show the job. Once it may be
+    /// mistaken; several times in a row the job is gone.
+    pub fn cancel_denied(&mut self, now: Nanos, rules: &Rules) {
+        let Some(Cancel::Requested { denials, .. }) = self.cancel else {
+            return;
+        };
+        let seen = denials.saturating_add(1);
+        if seen >= MIN_DENIALS {
+            self.cancel = Some(Cancel::Done);
+            return;
+        }
+        self.cancel_failed(now, rules);
+        if let Some(Cancel::Requested { denials, .. }) = &mut self.cancel {
+            *denials = seen;
         }
     }
 }

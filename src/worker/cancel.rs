@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use super::{context::Hold, submit::job_mut, Context};
+use super::{context::Hold, Context};
 use crate::{
     convert,
     interlink::{self, Client},
-    model::{Cancel, Job, Pod, SandboxId, Submission},
-    plan::{lifecycle, observe::Report, submission::MIN_DENIALS},
+    model::{Cancel, Job, Pod, SandboxId},
+    plan::answers::{self, Deleted},
     telemetry::{chain, Counter},
 };
 
@@ -21,74 +21,55 @@ pub fn cancel(context: &Context, client: &Client, id: &SandboxId, number: u32) -
     };
     let (name, uid) = (pod.full_name(), job.uid);
     let grace = Duration::from_secs(job.grace_seconds.into());
-    let confirmed = match context.call(|| client.delete(&convert::delete_pod(&pod, job, grace))) {
+    let ended = match context.call(|| client.delete(&convert::delete_pod(&pod, job, grace))) {
         Ok(()) => {
             log::info!("pod {name}: job {uid} cancelled");
-            true
+            Deleted::Confirmed
         }
-        Err(error)
-            if error.status() == Some(404) || is_unknown(context, client, &pod, job, &error) =>
-        {
+        Err(error) if error.status() == Some(404) => {
             log::info!("pod {name}: job {uid} is not known to the plugin any more");
-            true
+            Deleted::Confirmed
         }
         Err(error) => {
             let reason = chain(&error);
             log::warn!("pod {name}: job {uid} not cancelled, to be tried again: {reason}");
-            false
-        }
-    };
-    if confirmed {
-        context.counters.count(Counter::JobsCancelled);
-    }
-    context.change(id, |pod, now| {
-        if let Some(job) = job_mut(pod, number) {
-            if confirmed {
-                job.cancel_confirmed();
+            if is_denied(context, client, &pod, job, &error) {
+                Deleted::Denied
             } else {
-                job.cancel_failed(now, &context.rules);
+                Deleted::Failed
             }
         }
-        lifecycle::forget_settled_jobs(pod);
-    })
+    };
+    let was_denied = ended == Deleted::Denied;
+    let mut done = false;
+    let hold = context.change(id, |pod, now| {
+        answers::deleted(pod, number, ended, now, &context.rules);
+        let left = pod.jobs.iter().find(|job| job.number == number);
+        done = left.is_none_or(|job| job.cancel == Some(Cancel::Done));
+    });
+    if done && hold == Hold::No {
+        context.counters.count(Counter::JobsCancelled);
+        if was_denied {
+            log::info!("pod {name}: job {uid} is not known to the plugin any more");
+        }
+    }
+    hold
 }
 
-/// Whether a plugin that keeps on refusing a cancellation does not know the job at all: plugins
-/// answer 500 for one that is gone. A fresh job may be missing from its answers, so only one that
-/// was submitted long enough ago counts.
-fn is_unknown(
+/// Whether a plugin that keeps on refusing a cancellation says that it does not have the job.
+fn is_denied(
     context: &Context,
     client: &Client,
     pod: &Pod,
     job: &Job,
     error: &interlink::Error,
 ) -> bool {
-    let refusals = match job.cancel {
-        Some(Cancel::Requested { failures, .. }) => failures,
-        _ => return false,
-    };
-    let fresh = match job.submission {
-        Submission::Submitted { at } => {
-            context.store.clock().now().since(at) < context.rules.unsure_grace
-        }
-        _ => false,
-    };
-    if error.status().is_none() || refusals < MIN_DENIALS || fresh {
+    let now = context.store.clock().now();
+    if error.status().is_none() || !answers::may_be_gone(job, now, &context.rules) {
         return false;
     }
-    let uid = job.uid.to_string();
     match context.call(|| client.status(&[convert::status_pod(pod, job)])) {
-        Ok(statuses) => !statuses
-            .iter()
-            .filter(|status| status.uid.eq_ignore_ascii_case(&uid))
-            .any(|status| {
-                let containers = super::poll::containers(status, job);
-                Report {
-                    remote_id: "",
-                    containers: &containers,
-                }
-                .shows_the_job()
-            }),
+        Ok(statuses) => !super::poll::told(&statuses, job).report().shows_the_job(),
         Err(_) => false,
     }
 }

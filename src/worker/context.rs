@@ -116,11 +116,22 @@ impl Context {
 
     /// Notes what has happened over there and cannot be asked for again: tries until the disk
     /// takes it. At the daemon's end the record says `Submitting`, which leads to a question.
-    pub(super) fn settle(&self, id: &SandboxId, change: impl Fn(&mut Pod, Nanos)) {
-        while self.try_change(id, &change).is_err() && !self.is_stopping() {
+    /// Gives what the change gave; the default for a pod that is gone.
+    pub(super) fn settle<T: Default>(
+        &self,
+        id: &SandboxId,
+        change: impl Fn(&mut Pod, Nanos) -> T,
+    ) -> T {
+        let mut given = T::default();
+        while self
+            .try_change(id, |pod, now| given = change(pod, now))
+            .is_err()
+            && !self.is_stopping()
+        {
             std::thread::sleep(Duration::from_secs(1));
         }
         self.nudge_poller();
+        given
     }
 
     /// Calls interLink, and counts.

@@ -23,17 +23,38 @@ use crate::{
 /// How long after its submission a job is watched closely.
 const FRESH: Duration = Duration::from_secs(30);
 
-/// Everything a plugin says of a job's containers, under the names that they have here. Plugins
-/// put init containers elsewhere.
-pub fn containers(status: &PodStatus, job: &Job) -> Vec<ContainerStatus> {
-    let mut all: Vec<_> = status
-        .init_containers
-        .iter()
-        .chain(&status.containers)
-        .cloned()
-        .collect();
-    convert::restore_container_names(job, &mut all);
-    all
+/// What a plugin says of one job.
+pub struct Told {
+    remote_id: String,
+    containers: Vec<ContainerStatus>,
+}
+
+impl Told {
+    pub fn report(&self) -> Report<'_> {
+        Report {
+            remote_id: &self.remote_id,
+            containers: &self.containers,
+        }
+    }
+}
+
+/// What an answer to a question about one job says of it.
+pub fn told(statuses: &[PodStatus], job: &Job) -> Told {
+    let mut statuses = statuses.iter();
+    let status = statuses.find(|status| JobUid::parse(&status.uid) == Some(job.uid));
+    understand(status, job)
+}
+
+/// Everything that is said of a job: its containers have the names that they have here, and those
+/// that plugins put elsewhere, as init containers, are among them.
+fn understand(status: Option<&PodStatus>, job: &Job) -> Told {
+    let lists = status.map(|status| status.init_containers.iter().chain(&status.containers));
+    let mut containers: Vec<_> = lists.into_iter().flatten().cloned().collect();
+    convert::restore_container_names(job, &mut containers);
+    Told {
+        remote_id: status.map(|status| status.jid.clone()).unwrap_or_default(),
+        containers,
+    }
 }
 
 /// Polls until told to stop. A nudge says that a job was just submitted.
@@ -152,9 +173,10 @@ impl Poller<'_> {
                 Some(convert::status_pod(&live.pod, job))
             })
             .collect();
+        let asked_at = Instant::now();
         match self.context.call(|| self.client.status(&question)) {
             Ok(statuses) => {
-                self.take(batch, &statuses);
+                self.take(batch, &statuses, asked_at);
                 true
             }
             Err(error) if spoils_the_batch(&error) && batch.len() > 1 => {
@@ -172,7 +194,7 @@ impl Poller<'_> {
         }
     }
 
-    fn take(&mut self, batch: &[Live], statuses: &[PodStatus]) {
+    fn take(&mut self, batch: &[Live], statuses: &[PodStatus], asked_at: Instant) {
         let by_uid: HashMap<JobUid, &PodStatus> = statuses
             .iter()
             .filter_map(|s| Some((JobUid::parse(&s.uid)?, s)))
@@ -180,29 +202,20 @@ impl Poller<'_> {
         let rules = &self.context.rules;
         let mut changes: Vec<(SandboxId, Change<'_>)> = Vec::new();
         for live in batch {
-            let status = by_uid.get(&live.uid).copied();
-            let job = live.pod.jobs.iter().find(|job| job.number == live.number);
-            let told = status.zip(job).map(|(status, job)| containers(status, job));
-            let containers = told.unwrap_or_default();
-            let shown = Report {
-                remote_id: "",
-                containers: &containers,
-            }
-            .shows_the_job();
+            let mut jobs = live.pod.jobs.iter();
+            let Some(job) = jobs.find(|job| job.number == live.number) else {
+                continue;
+            };
+            let told = understand(by_uid.get(&live.uid).copied(), job);
             let now = self.context.store.clock().now();
             let number = live.number;
-            if shown {
+            if told.report().shows_the_job() {
                 self.missing.remove(&live.uid);
-                let remote_id = status.map(|status| status.jid.clone()).unwrap_or_default();
                 let apply = move |pod: &mut Pod| {
-                    let report = Report {
-                        remote_id: &remote_id,
-                        containers: &containers,
-                    };
-                    observe::apply(pod, number, report, now, rules);
+                    observe::apply(pod, number, told.report(), now, rules);
                 };
                 changes.push((live.sandbox.clone(), Box::new(apply)));
-            } else if self.is_lost(live) {
+            } else if self.is_lost(live, asked_at) {
                 self.context.counters.count(Counter::JobsLost);
                 log::error!("pod {}: job {} is lost", live.pod.full_name(), live.uid);
                 let lose = move |pod: &mut Pod| observe::lose(pod, number, now, rules);
@@ -216,13 +229,16 @@ impl Poller<'_> {
         }
     }
 
-    fn is_lost(&mut self, live: &Live) -> bool {
-        let missing = self.missing.entry(live.uid).or_insert_with(|| Missing {
+    /// Counted from question to question: an answer that comes late says nothing of what happened
+    /// meanwhile.
+    fn is_lost(&mut self, live: &Live, asked_at: Instant) -> bool {
+        let missing = self.missing.entry(live.uid).or_insert(Missing {
             polls: 0,
-            since: Instant::now(),
+            since: asked_at,
         });
         missing.polls = missing.polls.saturating_add(1);
-        observe::is_lost(missing.polls, missing.since.elapsed(), &self.context.rules)
+        let span = asked_at.saturating_duration_since(missing.since);
+        observe::is_lost(missing.polls, span, &self.context.rules)
     }
 }
 

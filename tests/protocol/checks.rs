@@ -1,0 +1,93 @@
+//! What must hold.
+
+use std::collections::BTreeSet;
+
+use interlink_cri::model::{Pod, Submission};
+
+use crate::world::{World, CODE};
+
+impl World {
+    /// What must hold in every state, and between two that follow each other.
+    pub fn check(&self, before: &World) -> Result<(), String> {
+        self.check_runs()?;
+        let (Some(pod), Some(was)) = (&self.pod, &before.pod) else {
+            return Ok(());
+        };
+        for entry in &pod.containers {
+            let name = &entry.container.name;
+            let carried = pod
+                .jobs
+                .iter()
+                .filter(|job| job.containers.contains(entry.id()));
+            let carried = carried.count();
+            if carried != usize::from(entry.status.started_at.is_some()) {
+                return Err(format!("{name} is in {carried} jobs"));
+            }
+            let end = |pod: &Pod| {
+                let status = &pod.container(entry.id())?.status;
+                status
+                    .exit
+                    .as_ref()
+                    .map(|exit| (exit.code, exit.reason.clone()))
+            };
+            if end(was).is_some() && end(was) != end(pod) {
+                return Err(format!("{name} changed its end"));
+            }
+        }
+        for old in &was.jobs {
+            let new = pod.jobs.iter().find(|job| job.number == old.number);
+            let is_final = matches!(
+                old.submission,
+                Submission::Finished | Submission::Lost | Submission::Dropped
+            );
+            if new.is_some_and(|new| is_final && new.submission != old.submission) {
+                return Err(format!("job {} left a final state", old.number));
+            }
+        }
+        self.check_ends()
+    }
+
+    pub fn check_runs(&self) -> Result<(), String> {
+        // A plugin that forgets a job before it has said that it took it gets it once more.
+        let mut runs = self.runs.iter();
+        let twice = runs.find(|(number, runs)| **runs > 1 && !self.forgotten.contains(number));
+        match twice {
+            Some((number, _)) => Err(format!("job {number} ran twice")),
+            None => Ok(()),
+        }
+    }
+
+    /// Every end that is shown has its reason.
+    pub fn check_ends(&self) -> Result<(), String> {
+        let Some(pod) = &self.pod else { return Ok(()) };
+        for entry in &pod.containers {
+            let Some(exit) = &entry.status.exit else {
+                continue;
+            };
+            let name = &entry.container.name;
+            let number = pod.job_of(entry.id()).map(|job| job.number);
+            let with = |set: &BTreeSet<u32>| number.is_some_and(|number| set.contains(&number));
+            let runs = number.and_then(|number| self.runs.get(&number).copied());
+            let good = match exit.reason.as_str() {
+                "SubmissionFailed" => {
+                    with(&self.refused) && (runs.is_none() || with(&self.forgotten))
+                }
+                "JobLost" => with(&self.forgotten),
+                _ if exit.code == CODE => self.ended.contains(name) && runs.is_some(),
+                _ => self.stopped.contains(name),
+            };
+            if !good {
+                return Err(format!("{name} ended with {exit:?}, runs {runs:?}"));
+            }
+        }
+        Ok(())
+    }
+
+    pub fn check_nothing_left(&self) -> Result<(), String> {
+        match self.plugin.keys().next() {
+            Some(number) => Err(format!("job {number} outlives its pod")),
+            None if !self.flights.is_empty() => Err("a request outlives its pod".into()),
+            None => Ok(()),
+        }
+    }
+}

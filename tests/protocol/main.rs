@@ -1,0 +1,86 @@
+//! The submission protocol, explored: every interleaving of what the kubelet, the workers, the
+//! poller, the plugin, the network, crashes and time can do, up to a budget of faults. What moves
+//! the pod are the daemon's own pure functions; the world around it is a model (`world`).
+//!
+//! What is taken for granted of plugins: a POST that the client gave up on is acted on within
+//! [`world::LATE`] ticks or never; a job shows in the answers [`world::BLIND`] ticks later at the
+//! latest; both together are no longer than `interlink.unsure_grace`.
+//!
+//! `make model` explores deeper than `make test`.
+
+mod checks;
+mod fair;
+mod search;
+mod steps;
+mod world;
+
+use search::{explore, Outcome};
+use world::{Budget, Mutation, World};
+
+/// What `make test` has time for.
+const SHORT: Budget = Budget {
+    crashes: 1,
+    doubts: 1,
+    refusals: 0,
+    forgets: 0,
+    containers: 1,
+};
+
+/// What `make model` explores: some minutes, and a few gigabytes of memory.
+const DEEP: [Budget; 2] = [
+    Budget {
+        refusals: 1,
+        forgets: 1,
+        ..SHORT
+    },
+    Budget {
+        doubts: 2,
+        refusals: 1,
+        ..SHORT
+    },
+];
+
+fn budgets() -> Vec<Budget> {
+    match std::env::var_os("MODEL_DEEP") {
+        Some(_) => DEEP.to_vec(),
+        None => vec![SHORT],
+    }
+}
+
+#[test]
+fn no_interleaving_breaks_the_protocol() {
+    for budget in budgets() {
+        let begun = std::time::Instant::now();
+        let Outcome {
+            states,
+            transitions,
+            depth,
+            violation,
+        } = explore(World::new(budget, Mutation::None));
+        let span = begun.elapsed();
+        println!(
+            "{budget:?}: {states} states, {transitions} transitions, depth {depth}, {span:.1?}"
+        );
+        assert!(violation.is_none(), "{}", violation.unwrap_or_default());
+    }
+}
+
+/// The search finds what it is there for: each of these faults in the protocol is seen.
+#[test]
+fn every_mutation_is_caught() {
+    let rows = [
+        (Mutation::DoubtCountsAsNotActed, "ran twice"),
+        (Mutation::PostLeavesBeforeTheDisk, "ran twice"),
+        (Mutation::OneDenialIsEnough, "ran twice"),
+        (Mutation::LateDenialCounts, "ran twice"),
+        (Mutation::FailedDeleteIsForgotten, "outlives"),
+        (Mutation::RemovalForgetsJobs, "outlives"),
+        (Mutation::LateAnswersResurrect, "changed its end"),
+    ];
+    for (mutation, want) in rows {
+        let violation = explore(World::new(SHORT, mutation)).violation;
+        let trace = violation.unwrap_or_else(|| panic!("{mutation:?} was not caught"));
+        println!("{mutation:?}:\n{trace}\n");
+        assert!(trace.contains(want), "{mutation:?}: {trace}");
+    }
+}

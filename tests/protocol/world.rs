@@ -1,0 +1,293 @@
+//! The world around a pod: kubelet, worker, poller, plugin, network, disk, time.
+
+use std::{
+    collections::{hash_map::DefaultHasher, BTreeMap, BTreeSet},
+    hash::{Hash as _, Hasher as _},
+    sync::Arc,
+    time::Duration,
+};
+
+use interlink_cri::{
+    model::{Cancel, Container, ContainerId, Nanos, Pod, Sandbox, SandboxId, Submission},
+    plan::{
+        answers::{Deleted, Posted},
+        submission::MIN_DENIALS,
+        Rules,
+    },
+};
+
+/// The unit of time.
+pub const TICK: Duration = Duration::from_secs(10);
+/// For how long after it left a POST may still be acted on.
+pub const LATE: u64 = 3;
+/// For how long a plugin may not show a fresh job.
+pub const BLIND: u64 = 1;
+const GRACE: u32 = 4;
+/// The code that containers end with over there.
+pub const CODE: i32 = 7;
+const START: Nanos = Nanos(1_000_000_000_000);
+
+/// How much may go wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Budget {
+    pub containers: usize,
+    pub crashes: u8,
+    /// Calls that end without an answer.
+    pub doubts: u8,
+    /// Calls that are refused.
+    pub refusals: u8,
+    /// Jobs that the plugin forgets.
+    pub forgets: u8,
+}
+
+impl Budget {
+    pub fn spent(self) -> Self {
+        Self {
+            crashes: 0,
+            doubts: 0,
+            refusals: 0,
+            forgets: 0,
+            ..self
+        }
+    }
+}
+
+/// A fault in the protocol, planted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Mutation {
+    None,
+    DoubtCountsAsNotActed,
+    PostLeavesBeforeTheDisk,
+    OneDenialIsEnough,
+    LateDenialCounts,
+    FailedDeleteIsForgotten,
+    RemovalForgetsJobs,
+    LateAnswersResurrect,
+}
+
+/// The call that the pod's lane is busy with.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Lane {
+    Idle,
+    Posting(u32),
+    Posted(u32, Posted),
+    Asking(u32, Nanos),
+    Asked(u32, Nanos, Option<View>),
+    Deleting(u32),
+    Deleted(u32, Deleted),
+}
+
+/// What an answer shows of a job: its containers, and whether they have ended; empty when it does
+/// not show the job.
+pub type View = Vec<(String, bool)>;
+
+/// A job that the plugin has.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Remote {
+    pub since: Nanos,
+    pub containers: View,
+}
+
+#[derive(Clone)]
+pub struct World {
+    pub pod: Option<Pod>,
+    pub now: Nanos,
+    pub budget: Budget,
+    pub mutation: Mutation,
+    pub lane: Lane,
+    /// An answer to /status that is not taken over yet.
+    pub poll: Option<(Nanos, Vec<(u32, View)>)>,
+    /// Jobs that the last answers left out, how often and since when.
+    pub missing: BTreeMap<u32, (u32, Nanos)>,
+    pub plugin: BTreeMap<u32, Remote>,
+    /// POSTs that may still be acted on, and when they left.
+    pub flights: Vec<(u32, Nanos)>,
+    // What has happened, for the checks.
+    pub runs: BTreeMap<u32, u8>,
+    pub ended: BTreeSet<String>,
+    pub refused: BTreeSet<u32>,
+    pub forgotten: BTreeSet<u32>,
+    pub stopped: BTreeSet<String>,
+}
+
+pub fn rules() -> Rules {
+    Rules {
+        quiet_period: TICK,
+        retry_min: TICK,
+        retry_max: TICK,
+        server_error_retries: 0,
+        unsure_grace: TICK * GRACE,
+        complete_timeout: TICK * 2,
+        lost_polls: 2,
+        lost_grace: TICK * 3,
+    }
+}
+
+pub fn ticks(count: u64) -> Duration {
+    TICK * u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+impl World {
+    pub fn new(budget: Budget, mutation: Mutation) -> Self {
+        let mut pod = Pod::new(Sandbox {
+            id: SandboxId::from("sandbox"),
+            name: "train".into(),
+            namespace: "lab".into(),
+            uid: "0f6e1c1a-9a3b-4a53-8c36-2f6f7b1d6a10".into(),
+            attempt: 0,
+            labels: BTreeMap::new(),
+            annotations: BTreeMap::new(),
+            runtime_handler: String::new(),
+            log_directory: String::new(),
+            created_at: START,
+            ip: None,
+            config: Arc::from([]),
+        });
+        for number in 0..budget.containers {
+            let name = format!("c{number}");
+            pod.add_container(Container {
+                id: ContainerId::from(name.as_str()),
+                sandbox_id: pod.sandbox.id.clone(),
+                name,
+                attempt: 0,
+                image: "busybox".into(),
+                image_id: "sha256:0".into(),
+                labels: BTreeMap::new(),
+                annotations: BTreeMap::new(),
+                log_path: String::new(),
+                created_at: START,
+                config: Arc::from([]),
+            });
+        }
+        Self {
+            pod: Some(pod),
+            now: START,
+            budget,
+            mutation,
+            lane: Lane::Idle,
+            poll: None,
+            missing: BTreeMap::new(),
+            plugin: BTreeMap::new(),
+            flights: Vec::new(),
+            runs: BTreeMap::new(),
+            ended: BTreeSet::new(),
+            refused: BTreeSet::new(),
+            forgotten: BTreeSet::new(),
+            stopped: BTreeSet::new(),
+        }
+    }
+
+    /// What the store does after each change.
+    pub fn forget(&mut self) {
+        self.pod = self.pod.take().filter(|pod| !pod.is_forgotten());
+        if self.pod.is_none() {
+            self.lane = Lane::Idle;
+            self.poll = None;
+        }
+    }
+
+    /// Forgets what is forgotten, and moves times so that they only say how long ago, or how far
+    /// ahead, in whole ticks and up to what makes a difference.
+    pub fn settle(&mut self) {
+        self.forget();
+        let now = self.now;
+        let move_ = |time: Nanos, longest: u64| {
+            if time > now {
+                let ahead = time.until(now).as_nanos().div_ceil(TICK.as_nanos());
+                START.plus(ticks(u64::try_from(ahead).unwrap_or(u64::MAX)))
+            } else {
+                let ago = now.since(time).min(ticks(longest)).as_nanos() / TICK.as_nanos();
+                let ago = i64::try_from(ago * TICK.as_nanos()).unwrap_or_default();
+                Nanos(START.0 - ago)
+            }
+        };
+        self.now = START;
+        for (_, left) in &mut self.flights {
+            *left = move_(*left, LATE);
+        }
+        for remote in self.plugin.values_mut() {
+            remote.since = move_(remote.since, BLIND);
+        }
+        for (count, since) in self.missing.values_mut() {
+            *count = (*count).min(2);
+            *since = move_(*since, 3);
+        }
+        if let Some((at, _)) = &mut self.poll {
+            *at = move_(*at, 3);
+        }
+        if let Lane::Asking(_, at) | Lane::Asked(_, at, _) = &mut self.lane {
+            *at = move_(*at, 4);
+        }
+        let Some(pod) = &mut self.pod else { return };
+        for time in [&mut pod.status.stopped_at, &mut pod.status.removed_at] {
+            *time = time.map(|_| START);
+        }
+        for entry in &mut pod.containers {
+            let status = &mut entry.status;
+            status.started_at = status.started_at.map(|_| START);
+            status.log_owed_since = status.log_owed_since.map(|time| move_(time, 2));
+            status.log_not_before = Nanos(0);
+            for exit in [&mut status.exit, &mut status.reported]
+                .into_iter()
+                .flatten()
+            {
+                exit.finished_at = START;
+            }
+        }
+        for job in &mut pod.jobs {
+            job.created_at = START;
+            match &mut job.submission {
+                Submission::Gathering { last_start } => *last_start = move_(*last_start, 1),
+                Submission::Pending {
+                    failures,
+                    not_before,
+                } => {
+                    *failures = 1;
+                    *not_before = move_(*not_before, 0);
+                }
+                Submission::Submitting { failures } => *failures = 1,
+                Submission::Unsure {
+                    failures,
+                    since,
+                    denials,
+                    not_before,
+                } => {
+                    *failures = 1;
+                    *denials = (*denials).min(MIN_DENIALS);
+                    (*since, *not_before) = (move_(*since, 4), move_(*not_before, 0));
+                }
+                Submission::Submitted { at } => *at = START,
+                Submission::Finished | Submission::Lost | Submission::Dropped => {}
+            }
+            if let Some(Cancel::Requested {
+                failures,
+                not_before,
+                ..
+            }) = &mut job.cancel
+            {
+                *failures = 1;
+                *not_before = move_(*not_before, 0);
+            }
+        }
+    }
+
+    /// What tells states apart.
+    pub fn key(&self) -> u128 {
+        let mut text = String::new();
+        if let Some(pod) = &self.pod {
+            let statuses: Vec<_> = pod.containers.iter().map(|entry| &entry.status).collect();
+            text = format!("{:?}{statuses:?}{:?}", pod.status, pod.jobs);
+        }
+        let half = |salt: u8| {
+            let mut hasher = DefaultHasher::new();
+            salt.hash(&mut hasher);
+            text.hash(&mut hasher);
+            self.budget.hash(&mut hasher);
+            (&self.lane, &self.poll, &self.missing, &self.plugin).hash(&mut hasher);
+            (&self.flights, &self.runs, &self.ended).hash(&mut hasher);
+            (&self.refused, &self.forgotten, &self.stopped).hash(&mut hasher);
+            u128::from(hasher.finish())
+        };
+        half(0) << 64 | half(1)
+    }
+}
