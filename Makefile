@@ -6,9 +6,12 @@ UNITDIR ?= $(PREFIX)/lib/systemd/system
 CARGO ?= cargo
 DEBUG_BINARY := target/debug/interlink-cri
 RELEASE_BINARY := target/release/interlink-cri
+# What `make fuzz` runs, and for how long each; no TARGET is all of them.
+TARGET ?=
+FUZZ_SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build release test lint demo bench install uninstall clean
+.PHONY: help deps build release test lint demo bench fuzz install uninstall clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +38,9 @@ demo: build ## Run two pods through a daemon of its own, and leave nothing behin
 
 bench: release ## Measure, and print the figures
 	$(CARGO) bench --locked
+
+fuzz: deps ## Look for inputs that break a promise (TARGET=..., FUZZ_SECONDS=60)
+	FUZZ_SECONDS=$(FUZZ_SECONDS) ./fuzz/run.sh $(TARGET)
 
 # Built by whoever may; installed by root: `make release && sudo make install`.
 $(RELEASE_BINARY):

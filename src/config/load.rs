@@ -76,7 +76,20 @@ impl std::error::Error for Error {}
 /// A file that was named and cannot be read; TOML or keys that are wrong; values that cannot be
 /// used.
 pub fn load(sources: &Sources) -> Result<Config, Error> {
-    let mut config = from_file(sources.file.as_deref())?;
+    let file = sources.file.as_deref();
+    let text = read(file)?;
+    from_text(&text, file.unwrap_or(Path::new(DEFAULT_FILE)), sources)
+}
+
+/// The same, with the text of the file at hand.
+///
+/// # Errors
+/// As [`load`].
+pub(super) fn from_text(text: &str, file: &Path, sources: &Sources) -> Result<Config, Error> {
+    let mut config: Config = toml::from_str(text).map_err(|error| Error::Parse {
+        file: file.into(),
+        text: error.to_string().trim_end().to_owned(),
+    })?;
     for (name, value) in &sources.environment {
         if let Some(rest) = name.strip_prefix(PREFIX) {
             let (section, key) = rest.split_once('_').unwrap_or((rest, ""));
@@ -95,22 +108,17 @@ pub fn load(sources: &Sources) -> Result<Config, Error> {
     }
 }
 
-fn from_file(named: Option<&Path>) -> Result<Config, Error> {
+fn read(named: Option<&Path>) -> Result<String, Error> {
     let file = named.unwrap_or(Path::new(DEFAULT_FILE));
-    let text = match fs::read_to_string(file) {
-        Ok(text) => text,
-        Err(error) if named.is_none() && error.kind() == io::ErrorKind::NotFound => String::new(),
-        Err(source) => {
-            return Err(Error::Read {
-                file: file.into(),
-                source,
-            })
+    match fs::read_to_string(file) {
+        Err(error) if named.is_none() && error.kind() == io::ErrorKind::NotFound => {
+            Ok(String::new())
         }
-    };
-    toml::from_str(&text).map_err(|error| Error::Parse {
-        file: file.into(),
-        text: error.to_string().trim_end().to_owned(),
-    })
+        read => read.map_err(|source| Error::Read {
+            file: file.into(),
+            source,
+        }),
+    }
 }
 
 /// The configuration with one key set from text.

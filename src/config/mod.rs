@@ -4,6 +4,10 @@
 mod check;
 pub mod duration;
 mod load;
+/// What must hold whatever comes in; `fuzz/` and the tests share it.
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod properties;
 mod sample;
 pub mod schema;
 
