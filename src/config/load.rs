@@ -8,7 +8,7 @@ use std::{
 use serde::Deserialize as _;
 use toml::{Table, Value};
 
-use super::{check, Config, Fault};
+use super::{check, secret::without_passwords, Config, Fault};
 
 /// Where the file is looked for unless another is named. It need not be there.
 pub const DEFAULT_FILE: &str = "/etc/interlink-cri/config.toml";
@@ -88,7 +88,8 @@ pub fn load(sources: &Sources) -> Result<Config, Error> {
 pub(super) fn from_text(text: &str, file: &Path, sources: &Sources) -> Result<Config, Error> {
     let mut config: Config = toml::from_str(text).map_err(|error| Error::Parse {
         file: file.into(),
-        text: error.to_string().trim_end().to_owned(),
+        // It shows the line that is wrong.
+        text: without_passwords(error.to_string().trim_end()),
     })?;
     for (name, value) in &sources.environment {
         if let Some(rest) = name.strip_prefix(PREFIX) {
@@ -125,7 +126,7 @@ fn read(named: Option<&Path>) -> Result<String, Error> {
 fn with(config: &Config, name: &str, key: &str, value: &str) -> Result<Config, Error> {
     let wrong = |why: String| Error::Override {
         name: name.to_owned(),
-        why,
+        why: without_passwords(&why),
     };
     let (section, key) = key.split_once('.').unwrap_or((key, ""));
     let mut table = Table::try_from(config).map_err(|error| wrong(error.to_string()))?;

@@ -10,6 +10,7 @@ mod load;
 pub mod properties;
 mod sample;
 pub mod schema;
+mod secret;
 
 pub use self::{
     check::{check_machine, Fault, Findings},
