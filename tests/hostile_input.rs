@@ -6,9 +6,10 @@ use std::os::unix::fs::symlink;
 
 use grpcio::RpcStatusCode;
 use interlink_cri::proto::{
-    AttachRequest, CheckpointContainerRequest, ContainerConfig, CreateContainerRequest,
-    ExecRequest, ExecSyncRequest, ImageSpec, KeyValue, Mount, PodSandboxConfig, PortForwardRequest,
-    PullImageRequest, RunPodSandboxRequest, StatusRequest,
+    AttachRequest, CheckpointContainerRequest, ContainerConfig,
+    CreateContainerRequest, ExecRequest, ExecSyncRequest, HugepageLimit, ImageSpec, KeyValue,
+    LinuxContainerResources, Mount, PodSandboxConfig, PortForwardRequest, PullImageRequest,
+    RunPodSandboxRequest, StatusRequest, UpdateContainerResourcesRequest,
 };
 use protobuf::MessageField;
 use support::{code, container, options, sandbox, Cri, Daemon};
@@ -185,6 +186,32 @@ fn containers() {
     };
     let refused = code(cri.runtime.create_container(&request, options()));
     assert_eq!(refused.0, RpcStatusCode::NOT_FOUND);
+}
+
+#[test]
+fn resources_that_cannot_travel_are_refused_before_their_job_is_made() {
+    let (_daemon, cri) = daemon();
+    let pod = cri.run(&sandbox("good"));
+    let id = cri.create(&pod, &container("main", &["true"]));
+    let huge = HugepageLimit {
+        page_size: "2Mi".into(),
+        limit: 1,
+        ..Default::default()
+    };
+    let linux = LinuxContainerResources {
+        hugepage_limits: vec![huge],
+        ..Default::default()
+    };
+    let request = UpdateContainerResourcesRequest {
+        container_id: id.clone(),
+        linux: MessageField::some(linux),
+        ..Default::default()
+    };
+    let update = cri.runtime.update_container_resources(&request, options());
+    let (code, message) = code(update);
+    assert_eq!(code, RpcStatusCode::INVALID_ARGUMENT);
+    assert!(message.contains("`2Mi`"), "{message}");
+    assert!(cri.status(&id).resources.linux.hugepage_limits.is_empty());
 }
 
 #[test]
