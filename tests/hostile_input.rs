@@ -6,7 +6,7 @@ use std::os::unix::fs::symlink;
 
 use grpcio::RpcStatusCode;
 use interlink_cri::proto::{
-    AttachRequest, CheckpointContainerRequest, ContainerConfig,
+    AttachRequest, CheckpointContainerRequest, ContainerConfig, ContainerStatusRequest,
     CreateContainerRequest, ExecRequest, ExecSyncRequest, HugepageLimit, ImageSpec, KeyValue,
     LinuxContainerResources, Mount, PodSandboxConfig, PortForwardRequest, PullImageRequest,
     RunPodSandboxRequest, StatusRequest, UpdateContainerResourcesRequest,
@@ -212,6 +212,21 @@ fn resources_that_cannot_travel_are_refused_before_their_job_is_made() {
     assert_eq!(code, RpcStatusCode::INVALID_ARGUMENT);
     assert!(message.contains("`2Mi`"), "{message}");
     assert!(cri.status(&id).resources.linux.hugepage_limits.is_empty());
+}
+
+#[test]
+fn an_unknown_id_of_any_length_is_told_on_one_short_line() {
+    let (_daemon, cri) = daemon();
+    let request = ContainerStatusRequest {
+        container_id: "a\nb".repeat(100_000),
+        ..Default::default()
+    };
+    let (code, message) = code(cri.runtime.container_status(&request, options()));
+    assert_eq!(code, RpcStatusCode::NOT_FOUND);
+    assert!(
+        message.len() <= 1024 && !message.contains('\n'),
+        "{message}"
+    );
 }
 
 #[test]

@@ -17,8 +17,8 @@ use crate::{
     proto::{ContainerStatusRequest, ListContainersRequest, ListPodSandboxRequest},
 };
 
-/// gRPC carries a message in a header, and a header has 8 KiB.
-const MAX_MESSAGE: usize = 4096;
+/// gRPC carries a message in a header of 8 KiB, where a byte may take three.
+const MAX_MESSAGE: usize = 1024;
 
 /// An error that a request can cause: with a code that says so, and a message of one short line.
 pub fn error(kind: u8, error: &Error) {
