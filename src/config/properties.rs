@@ -63,3 +63,47 @@ fn is_within_urls(input: &str) -> bool {
         begin.is_some_and(|begin| begin < first) && line.rfind('@') > line.rfind(SECRET)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A line of the sample, with its own value or another.
+    fn line() -> impl Strategy<Value = String> {
+        let lines: Vec<String> = super::super::sample()
+            .lines()
+            .filter_map(|line| line.strip_prefix('#'))
+            .filter(|line| line.contains(" = ") && !line.starts_with(' '))
+            .map(str::to_owned)
+            .collect();
+        let value = prop_oneof![
+            Just("'https://me:hunter2@host'".to_owned()),
+            any::<u64>().prop_map(|number| number.to_string()),
+            (any::<u64>(), "[a-z]{1,2}").prop_map(|(number, unit)| format!("'{number}{unit}'")),
+            "'[/.a-z ]{0,20}'",
+        ];
+        (proptest::sample::select(lines), proptest::option::of(value)).prop_map(|(line, value)| {
+            let key = line.split(" = ").next().unwrap_or_default();
+            value.map_or(line.clone(), |value| format!("{key} = {value}"))
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn any_values_are_named_or_read_back(
+            section in proptest::sample::select(&["daemon", "cri", "interlink", "jobs", "logs"][..]),
+            line in line(),
+            variable in "(INTERLINK_CRI_(JOBS|CRI|X)(_POLL_MIN|_WORKERS|_)?=[a-z0-9:/@.']{0,12})?",
+        ) {
+            any_file(&format!("[{section}]\n{line}\n---\n{variable}"));
+        }
+
+        #[test]
+        fn any_text_is_survived(text in "\\PC{0,60}", near in "[a-z_=\"'\n0-9.\\[\\]]{0,60}") {
+            any_file(&text);
+            any_file(&near);
+        }
+    }
+}

@@ -23,3 +23,24 @@ pub fn is_plain(text: &str) {
     assert!(!text.chars().any(char::is_control), "{text:?}");
     assert_eq!(plain::one_line(text), text, "what is plain stays as it is");
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn any_reply_is_survived(
+            bytes in proptest::collection::vec(any::<u8>(), 0..200),
+            id in "\\PC{0,40}[\n\t\u{202e}]{0,3}\\PC{0,2000}",
+            is_list: bool,
+        ) {
+            any_reply(&bytes);
+            let one = serde_json::json!({"PodUID": "u", "PodJID": id});
+            let body = if is_list { serde_json::json!([one]) } else { one };
+            any_reply(body.to_string().as_bytes());
+        }
+    }
+}

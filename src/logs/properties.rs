@@ -307,3 +307,29 @@ fn sorted_bytes(text: &[u8]) -> Vec<&[u8]> {
     bytes.sort_unstable();
     bytes
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// What `sink` tests of a log that is appended to, with text that grows before it.
+        #[test]
+        fn each_line_comes_once_whatever_happens(
+            steps in proptest::collection::vec("[+^][ab]{0,3}|~[ab]|[fbs][ -~]|[fRrt]", 1..30),
+        ) {
+            any_fetches(steps.join("\n").as_bytes());
+        }
+
+        #[test]
+        fn any_text_in_the_logs_place_is_survived(
+            before in "([+^][ab]{0,3}\nf.\n){0,3}",
+            text in "[ab]{0,12}",
+            after in "([+^][ab]{0,3}\nf.\n|[Rrt]\n){0,3}",
+        ) {
+            any_fetches(format!("{before}?{text}\n{after}").as_bytes());
+        }
+    }
+}

@@ -124,3 +124,42 @@ fn can_be_gone_on_with(found: &Recovered) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The rows of the seeds, any of which may be damaged or missing.
+    fn rows() -> Vec<Vec<u8>> {
+        let seeds = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/seeds/records");
+        let files = std::fs::read_dir(seeds).expect("seeds");
+        let texts = files.map(|file| std::fs::read(file.expect("a seed").path()).expect("reads"));
+        let mut rows: Vec<_> = texts
+            .flat_map(|text| {
+                text.split(|byte| *byte == b'\n')
+                    .map(<[u8]>::to_vec)
+                    .collect::<Vec<_>>()
+            })
+            .collect();
+        rows.sort();
+        rows.dedup();
+        rows
+    }
+
+    proptest! {
+        #[test]
+        fn any_part_of_a_store_reads_back(
+            rows in proptest::sample::subsequence(rows(), 0..12),
+            damage in proptest::option::of((any::<proptest::sample::Index>(), any::<u8>())),
+        ) {
+            let mut data = rows.join(&b'\n');
+            if let (Some((index, byte)), false) = (damage, data.is_empty()) {
+                let index = index.index(data.len());
+                data[index] = byte;
+            }
+            any_records(&data);
+        }
+    }
+}

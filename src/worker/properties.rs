@@ -75,3 +75,68 @@ fn is_small(pod: &Pod) {
         assert!(message.len() <= MAX_TERMINATION_MESSAGE);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{json, Value};
+
+    use super::*;
+
+    fn time() -> impl Strategy<Value = Value> {
+        prop_oneof![
+            Just(Value::Null),
+            Just(json!("0001-01-01T00:00:00Z")),
+            (0_i64..20).prop_map(|s| json!(format!("2023-11-14T22:13:{:02}Z", s + 20))),
+            (1970..9999).prop_map(|year| json!(format!("{year}-06-01T00:00:00Z"))),
+        ]
+    }
+
+    fn state() -> impl Strategy<Value = Value> {
+        let ended = (
+            any::<i32>(),
+            -1..130,
+            "\\PC{0,9}",
+            "\\PC{0,9}",
+            time(),
+            time(),
+        );
+        prop_oneof![
+            Just(json!({})),
+            Just(json!({"waiting": {}})),
+            time().prop_map(|at| json!({"running": {"startedAt": at}})),
+            ended.prop_map(|(code, signal, reason, message, started, finished)| {
+                json!({"terminated": {
+                    "exitCode": code, "signal": signal, "reason": reason, "message": message,
+                    "startedAt": started, "finishedAt": finished,
+                }})
+            }),
+        ]
+    }
+
+    fn container() -> impl Strategy<Value = Value> {
+        let name = prop_oneof![Just("init"), Just("main"), Just("side"), Just("other")];
+        (name, state()).prop_map(|(name, state)| {
+            json!({"name": name, "state": state, "ready": false, "restartCount": 0,
+                "image": "", "imageID": ""})
+        })
+    }
+
+    fn pod() -> impl Strategy<Value = Value> {
+        let containers = || proptest::collection::vec(container(), 0..4);
+        (containers(), containers(), "\\PC{0,9}").prop_map(|(containers, init, id)| {
+            json!({"JID": id, "containers": containers, "initContainers": init})
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_final_stays_and_times_are_in_order(
+            pods in proptest::collection::vec(pod(), 0..6),
+        ) {
+            let body = json!(pods).to_string();
+            prop_assert_eq!(wire::status_list(body.as_bytes()).map(|list| list.len()), Ok(pods.len()));
+            any_status(body.as_bytes());
+        }
+    }
+}

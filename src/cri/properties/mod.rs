@@ -213,3 +213,30 @@ fn given_out(id: &mut String, known: &[String]) {
             .unwrap_or_else(|| ContainerId::random().to_string());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn any_order_of_calls_leaves_every_pod_sound(
+            calls in proptest::collection::vec("[RrCcSTDXZVUOIiMmQqLlAaGdk]|j[a-m]{1,3}|w.", 1..24),
+        ) {
+            any_calls(calls.join("||").as_bytes());
+        }
+
+        #[test]
+        fn any_message_is_survived(
+            kind in "[RCSTDXZVUOIiMmQqLlAaG]",
+            message in proptest::collection::vec(any::<u8>(), 0..40),
+        ) {
+            let call = [kind.as_bytes(), &message].concat();
+            any_calls(&[b"R||C||S||", &call[..], b"||k"].concat());
+        }
+    }
+}
