@@ -125,7 +125,7 @@ fn read(named: Option<&Path>) -> Result<String, Error> {
 /// The configuration with one key set from text.
 fn with(config: &Config, name: &str, key: &str, value: &str) -> Result<Config, Error> {
     let wrong = |why: String| Error::Override {
-        name: name.to_owned(),
+        name: without_passwords(name),
         why: without_passwords(&why),
     };
     let (section, key) = key.split_once('.').unwrap_or((key, ""));
