@@ -49,6 +49,7 @@ const NAME: &str = "main/0.log";
 /// ^TEXT   the job prints a line, which comes     ?X   one that brings another text
 ///         before all that the containers print   r    a restart
 /// R       a rotation                             t    a restart after a crash within a line
+/// cJSON   a restart with this for a checkpoint
 /// ```
 pub fn any_fetches(data: &[u8]) {
     let mut world = World::new();
@@ -123,6 +124,11 @@ impl World {
                 (self.foreign, self.may_repeat) = (true, true);
                 let stream = self.sink.begin();
                 let _ = stream.push(text).and_then(|()| stream.finish(false));
+            }
+            b'c' => {
+                (self.foreign, self.may_repeat) = (true, true);
+                self.checkpoint = Some(text.to_vec());
+                self.restart();
             }
             b'R' => self.rotate(),
             b'r' => self.restart(),

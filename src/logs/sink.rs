@@ -96,7 +96,9 @@ impl LogSink {
     /// A file that cannot be opened or read.
     pub fn recover(place: Place, checkpoint: Option<&[u8]>) -> Result<Self, Error> {
         // A checkpoint that cannot be read is no worse than none.
-        let checkpoint = checkpoint.and_then(|bytes| serde_json::from_slice(bytes).ok());
+        let checkpoint = checkpoint
+            .and_then(|bytes| serde_json::from_slice(bytes).ok())
+            .filter(|checkpoint: &Checkpoint| checkpoint.position.is_sound());
         let position = recover::position(&place, checkpoint.unwrap_or_default())?;
         let target = Target::new(place)?;
         Ok(Self::new(Some(target), position))
@@ -463,6 +465,26 @@ mod tests {
         let again = LogSink::recover(place(dir.path()), checkpoint.as_deref()).expect("recovered");
         fetch(&Arc::new(again), "one\ntwo\nthree\nfour\n", false).expect("fetched");
         assert_eq!(text(&file), "three\nfour\n");
+    }
+
+    #[test]
+    fn a_damaged_checkpoint_is_no_worse_than_none() {
+        let dir = tempfile::tempdir().expect("dir");
+        let file = dir.path().join("main/0.log");
+        fetch(&sink(dir.path()), "one\ntwo\n", false).expect("fetched");
+        let with = |position: &str| {
+            format!(r#"{{"position":{position},"device":0,"inode":0,"length":0}}"#)
+        };
+        for checkpoint in [
+            "nothing".to_owned(),
+            with(r#"{"bytes":18446744073709551615,"hash":0,"tail":[]}"#),
+            with(r#"{"bytes":8,"hash":18446744073709551615,"tail":[]}"#),
+        ] {
+            let sink = LogSink::recover(place(dir.path()), Some(checkpoint.as_bytes()));
+            let sink = Arc::new(sink.expect("recovered"));
+            fetch(&sink, "one\ntwo\n", false).expect("fetched");
+            assert_eq!(text(&file), "one\ntwo\n", "{checkpoint}");
+        }
     }
 
     #[test]

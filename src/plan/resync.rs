@@ -99,6 +99,11 @@ impl Position {
         &self.tail[start..]
     }
 
+    /// Whether it can be the position of any log: one that was kept may be damaged.
+    pub fn is_sound(&self) -> bool {
+        self.hash < PRIME && self.tail.len() <= TAIL && self.bytes <= i64::MAX.unsigned_abs()
+    }
+
     /// How many bytes were read.
     pub fn bytes(&self) -> u64 {
         self.bytes
