@@ -1,6 +1,6 @@
 //! What becomes of any record on disk.
 
-use std::{collections::HashSet, fmt::Debug};
+use std::{collections::HashSet, fmt::Debug, time::Duration};
 
 use super::{
     journal::{Contents, Table, Write},
@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     config::Config,
+    convert,
     model::Nanos,
     plan::{owed, Rules},
 };
@@ -114,13 +115,20 @@ fn is_written_as_it_is(found: &Recovered) {
     assert_eq!(again.images, found.images);
 }
 
-/// Whatever was read, what is owed can be worked out.
+/// Whatever was read, what is owed can be worked out, and who is meant by each job.
 fn can_be_gone_on_with(found: &Recovered) {
     let rules = Rules::from(&Config::default());
     for pod in &found.pods {
         for now in [Nanos(i64::MIN), Nanos(0), Nanos(i64::MAX)] {
             let owed = owed::next(pod, now, &rules);
             assert!(owed.is_none_or(|owed| owed.due >= now));
+        }
+        for job in &pod.jobs {
+            let _ = convert::status_pod(pod, job);
+            let _ = convert::delete_pod(pod, job, Duration::ZERO);
+            for id in &job.containers {
+                let _ = convert::log_target(pod, job, id);
+            }
         }
     }
 }

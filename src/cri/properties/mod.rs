@@ -7,7 +7,7 @@ use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
 
 use super::Face;
 use crate::{
-    config::Config,
+    config::{schema::Unsupported, Config},
     convert::Settings,
     logs::{properties::Scratch, Registry},
     model::{ContainerId, ManualClock, Nanos, Pod, SandboxId},
@@ -53,10 +53,16 @@ const EVENTS: [Event; 13] = [
 /// k         the daemon starts again
 /// ```
 ///
-/// After each call every pod is sound, and every error has a code that belongs to it.
+/// A `%` before all of them stands for other settings than the default ones. After each call every
+/// pod is sound, and every error has a code that belongs to it.
 pub fn any_calls(data: &[u8]) {
-    let mut node = Node::new();
-    let mut rest = data;
+    let others = data.strip_prefix(b"%");
+    let mut node = Node::new(if others.is_some() {
+        other_settings()
+    } else {
+        Config::default()
+    });
+    let mut rest = others.unwrap_or(data);
     for _ in 0..MAX_CALLS {
         let at = rest.windows(BETWEEN.len()).position(|pair| pair == BETWEEN);
         let (call, next) = match at {
@@ -79,6 +85,7 @@ struct Node {
     /// The latest time that the clock has shown.
     latest: Nanos,
     face: Option<Face>,
+    config: Arc<Config>,
     rules: Rules,
     /// Every id that was given out.
     sandboxes: Vec<String>,
@@ -86,14 +93,15 @@ struct Node {
 }
 
 impl Node {
-    fn new() -> Self {
+    fn new(config: Config) -> Self {
         let now = Nanos(1_700_000_000_000_000_000);
         let mut node = Self {
             scratch: Scratch::new(),
             clock: Arc::new(ManualClock::at(now)),
             latest: now,
             face: None,
-            rules: Rules::from(&Config::default()),
+            rules: Rules::from(&config),
+            config: Arc::new(config),
             sandboxes: Vec::new(),
             containers: Vec::new(),
         };
@@ -106,11 +114,10 @@ impl Node {
         let (wake, _) = crossbeam_channel::unbounded();
         let directory = self.scratch.0.join("state");
         let store = Store::open(&directory, self.clock.clone(), wake).expect("opened");
-        let config = Config::default();
-        let settings = Settings::new(&config).expect("the defaults are good");
+        let settings = Settings::new(&self.config).expect("they are good");
         self.face = Some(Face::new(
             Arc::new(store),
-            Arc::new(config),
+            self.config.clone(),
             Arc::new(Registry::default()),
             Arc::new(Health::new(true)),
             Arc::new(Counters::default()),
@@ -197,6 +204,15 @@ impl Node {
     fn latest(&self) -> Nanos {
         self.latest.plus(Duration::from_nanos(MAX_CALLS as u64))
     }
+}
+
+fn other_settings() -> Config {
+    let mut config = Config::default();
+    config.cri.runtime_handlers = vec!["gpu".to_owned()];
+    config.jobs.default_memory = Some("1Gi".to_owned());
+    config.pods.unsupported_volumes = Unsupported::Skip;
+    config.images.uid = 0;
+    config
 }
 
 fn job_of(pod: &mut Pod, number: u32) -> &mut crate::model::Job {
