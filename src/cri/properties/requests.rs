@@ -17,21 +17,21 @@ use protobuf::{Message, MessageField};
 
 use super::{checks, given_out, Node};
 use crate::{
-    cri::Error,
+    cri::{Error, Face},
     proto::{
         ContainerConfig, ContainerMetadata, ContainerStatsRequest, ContainerStatusRequest,
-        CreateContainerRequest, ImageSpec, ImageStatusRequest, LinuxContainerResources,
-        ListContainersRequest, ListImagesRequest, ListPodSandboxRequest,
-        ListPodSandboxStatsRequest, NetworkConfig, PodSandboxConfig, PodSandboxMetadata,
-        PodSandboxStatusRequest, PullImageRequest, RemoveContainerRequest, RemoveImageRequest,
-        RemovePodSandboxRequest, ReopenContainerLogRequest, RunPodSandboxRequest, RuntimeConfig,
-        StartContainerRequest, StopContainerRequest, StopPodSandboxRequest,
-        UpdateContainerResourcesRequest, UpdatePodSandboxResourcesRequest,
+        CreateContainerRequest, ImageSpec, ImageStatusRequest, NetworkConfig, PodSandboxConfig,
+        PodSandboxMetadata, PodSandboxStatusRequest, PullImageRequest, RemoveContainerRequest,
+        RemoveImageRequest, RemovePodSandboxRequest, ReopenContainerLogRequest,
+        RunPodSandboxRequest, RuntimeConfig, StartContainerRequest, StopContainerRequest,
+        StopPodSandboxRequest, UpdateContainerResourcesRequest, UpdatePodSandboxResourcesRequest,
         UpdateRuntimeConfigRequest,
     },
 };
 
 const UID: &str = "0f6e1c1a-9a3b-4a53-8c36-2f6f7b1d6a10";
+
+type Method<Q, P> = fn(&Face, &Q) -> Result<P, Error>;
 
 /// A message that a kubelet could have sent, with what is given merged into it.
 fn merged<M: Message>(mut template: M, given: &[u8]) -> M {
@@ -40,25 +40,35 @@ fn merged<M: Message>(mut template: M, given: &[u8]) -> M {
     template
 }
 
-/// The same for a message of which the interesting part is an id.
-macro_rules! named {
-    ($request:ident, $field:ident, $given:expr, $known:expr) => {{
-        let template = $request {
-            $field: "0".to_owned(),
-            ..Default::default()
-        };
-        let mut request = merged(template, $given);
-        given_out(&mut request.$field, $known);
-        request
-    }};
+/// A request about one object, by its id.
+trait ById: Message {
+    /// Where the id stands, and the ids of that kind that were given out.
+    fn id<'a>(&mut self, node: &'a Node) -> (&mut String, &'a [String]);
 }
+
+macro_rules! by_id {
+    ($field:ident of $known:ident: $($request:ident),+) => {
+        $(impl ById for $request {
+            fn id<'a>(&mut self, node: &'a Node) -> (&mut String, &'a [String]) {
+                (&mut self.$field, &node.$known)
+            }
+        })+
+    };
+}
+
+by_id!(pod_sandbox_id of sandboxes: StopPodSandboxRequest, RemovePodSandboxRequest);
+by_id!(pod_sandbox_id of sandboxes: PodSandboxStatusRequest, UpdatePodSandboxResourcesRequest);
+by_id!(container_id of containers: StartContainerRequest, StopContainerRequest);
+by_id!(container_id of containers: RemoveContainerRequest, UpdateContainerResourcesRequest);
+by_id!(container_id of containers: ReopenContainerLogRequest, ContainerStatusRequest);
+by_id!(container_id of containers: ContainerStatsRequest);
 
 impl Node {
     pub(super) fn call(&mut self, kind: u8, given: &[u8]) {
         let error = match kind.to_ascii_uppercase() {
             b'R' => self.run(kind == b'r', given),
             b'C' => self.create(kind == b'c', given),
-            _ => self.call_by_id(kind, given),
+            _ => self.call_simply(kind, given),
         };
         if let Some(error) = error {
             checks::error(kind, &error);
@@ -141,107 +151,47 @@ impl Node {
         }
     }
 
-    fn call_by_id(&self, kind: u8, given: &[u8]) -> Option<Error> {
-        let (face, pods, containers) = (self.face(), &self.sandboxes, &self.containers);
+    fn call_simply(&self, kind: u8, given: &[u8]) -> Option<Error> {
         match kind {
-            b'X' => face
-                .stop_pod_sandbox(&named!(StopPodSandboxRequest, pod_sandbox_id, given, pods))
-                .err(),
-            b'Z' => face
-                .remove_pod_sandbox(&named!(
-                    RemovePodSandboxRequest,
-                    pod_sandbox_id,
-                    given,
-                    pods
-                ))
-                .err(),
-            b'V' => face
-                .update_pod_sandbox_resources(&named!(
-                    UpdatePodSandboxResourcesRequest,
-                    pod_sandbox_id,
-                    given,
-                    pods
-                ))
-                .err(),
-            b'Q' => {
-                let mut request = named!(PodSandboxStatusRequest, pod_sandbox_id, given, pods);
-                request.verbose = true;
-                face.pod_sandbox_status(&request).err()
-            }
-            b'S' => face
-                .start_container(&named!(
-                    StartContainerRequest,
-                    container_id,
-                    given,
-                    containers
-                ))
-                .err(),
-            b'T' => face
-                .stop_container(&named!(
-                    StopContainerRequest,
-                    container_id,
-                    given,
-                    containers
-                ))
-                .err(),
-            b'D' => face
-                .remove_container(&named!(
-                    RemoveContainerRequest,
-                    container_id,
-                    given,
-                    containers
-                ))
-                .err(),
-            b'U' => {
-                let linux = LinuxContainerResources {
-                    cpu_quota: 50_000,
-                    ..Default::default()
-                };
-                let template = UpdateContainerResourcesRequest {
-                    container_id: "0".to_owned(),
-                    linux: MessageField::some(linux),
-                    ..Default::default()
-                };
-                let mut request = merged(template, given);
-                given_out(&mut request.container_id, containers);
-                face.update_container_resources(&request).err()
-            }
-            b'O' => face
-                .reopen_container_log(&named!(
-                    ReopenContainerLogRequest,
-                    container_id,
-                    given,
-                    containers
-                ))
-                .err(),
-            b'q' => {
-                let mut request = named!(ContainerStatusRequest, container_id, given, containers);
-                request.verbose = true;
-                face.container_status(&request).err()
-            }
-            b'A' => face
-                .container_stats(&named!(
-                    ContainerStatsRequest,
-                    container_id,
-                    given,
-                    containers
-                ))
-                .err(),
-            b'a' => face
-                .list_pod_sandbox_stats(&merged(ListPodSandboxStatsRequest::new(), given))
-                .err(),
-            b'L' => face
-                .list_pod_sandbox(&merged(ListPodSandboxRequest::new(), given))
-                .err(),
-            b'l' => face
-                .list_containers(&merged(ListContainersRequest::new(), given))
-                .err(),
+            b'X' => self.by_id(given, Face::stop_pod_sandbox),
+            b'Z' => self.by_id(given, Face::remove_pod_sandbox),
+            b'V' => self.by_id(given, Face::update_pod_sandbox_resources),
+            b'Q' => self.by_id(given, Face::pod_sandbox_status),
+            b'S' => self.by_id(given, Face::start_container),
+            b'T' => self.by_id(given, Face::stop_container),
+            b'D' => self.by_id(given, Face::remove_container),
+            b'U' => self.by_id(given, Face::update_container_resources),
+            b'O' => self.by_id(given, Face::reopen_container_log),
+            b'q' => self.by_id(given, Face::container_status),
+            b'A' => self.by_id(given, Face::container_stats),
+            b'a' => self.merge(Default::default(), given, Face::list_pod_sandbox_stats),
+            b'L' => self.merge(Default::default(), given, Face::list_pod_sandbox),
+            b'l' => self.merge(Default::default(), given, Face::list_containers),
+            b'm' => self.merge(Default::default(), given, Face::list_images),
             _ => self.call_about_images(kind, given),
         }
     }
 
+    /// Calls about the last object of a kind, unless another is given.
+    fn by_id<Q: ById, P>(&self, given: &[u8], method: Method<Q, P>) -> Option<Error> {
+        let mut template = Q::new();
+        "0".clone_into(template.id(self).0);
+        let mut request = merged(template, given);
+        let (id, known) = request.id(self);
+        given_out(id, known);
+        method(self.face(), &request).err()
+    }
+
+    fn merge<Q: Message, P>(
+        &self,
+        template: Q,
+        given: &[u8],
+        method: Method<Q, P>,
+    ) -> Option<Error> {
+        method(self.face(), &merged(template, given)).err()
+    }
+
     fn call_about_images(&self, kind: u8, given: &[u8]) -> Option<Error> {
-        let face = self.face();
         let image = MessageField::some(ImageSpec {
             image: "busybox".to_owned(),
             ..Default::default()
@@ -252,25 +202,22 @@ impl Node {
                     image,
                     ..Default::default()
                 };
-                face.pull_image(&merged(template, given)).err()
+                self.merge(template, given, Face::pull_image)
             }
             b'i' => {
                 let template = RemoveImageRequest {
                     image,
                     ..Default::default()
                 };
-                face.remove_image(&merged(template, given)).err()
+                self.merge(template, given, Face::remove_image)
             }
             b'M' => {
                 let template = ImageStatusRequest {
                     image,
                     ..Default::default()
                 };
-                face.image_status(&merged(template, given)).err()
+                self.merge(template, given, Face::image_status)
             }
-            b'm' => face
-                .list_images(&merged(ListImagesRequest::new(), given))
-                .err(),
             b'G' => {
                 let network = NetworkConfig {
                     pod_cidr: "10.1.0.0/29".to_owned(),
@@ -284,7 +231,7 @@ impl Node {
                     runtime_config: MessageField::some(config),
                     ..Default::default()
                 };
-                face.update_runtime_config(&merged(template, given)).err()
+                self.merge(template, given, Face::update_runtime_config)
             }
             _ => None,
         }
