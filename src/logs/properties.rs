@@ -34,7 +34,7 @@ impl Drop for Scratch {
 }
 
 /// The longest remote log.
-const MAX_LOG: usize = 256 << 10;
+const MAX_LOG: usize = 48 << 10;
 /// The most steps of a script.
 const MAX_STEPS: usize = 64;
 /// What the file is called within its directory.

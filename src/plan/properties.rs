@@ -55,6 +55,10 @@ fn jobs_hold(pod: &Pod) {
             Submission::Gathering { .. } | Submission::Pending { .. }
         );
         assert!(!may_leave || job.cancel.is_none(), "cancelled, but to go");
+        let is_over = matches!(job.submission, Submission::Dropped | Submission::Lost);
+        let mut carried = job.containers.iter().filter_map(|id| pod.container(id));
+        let all_ended = carried.all(|entry| entry.status.exit.is_some());
+        assert!(!is_over || all_ended, "what runs nowhere has ended");
         let wanted = job.containers.iter().any(|id| pod.container(id).is_some());
         assert!(wanted || job.cancel.is_some(), "a job outlives its pod");
     }

@@ -10,8 +10,9 @@ use crate::{
     config::{schema::Unsupported, Config},
     convert::Settings,
     logs::{properties::Scratch, Registry},
-    model::{ContainerId, ManualClock, Nanos, Pod, SandboxId},
+    model::{ContainerId, ManualClock, Nanos, Pod, SandboxId, Submission},
     plan::{
+        lifecycle,
         observe::{self, Report},
         submission::Event,
         Rules,
@@ -24,8 +25,8 @@ use crate::{
 const MAX_CALLS: usize = 48;
 /// What stands between two calls.
 const BETWEEN: &[u8] = b"||";
-/// What can happen to a submission, in the order of the letters that stand for it.
-const EVENTS: [Event; 13] = [
+/// What can happen to a job, in the order of the letters that stand for it.
+const EVENTS: [Event; 11] = [
     Event::Closed,
     Event::PostBegins,
     Event::Accepted,
@@ -36,8 +37,6 @@ const EVENTS: [Event; 13] = [
     Event::Denied,
     Event::NoAnswer,
     Event::Refused,
-    Event::Withdrawn,
-    Event::Ended,
     Event::Missing,
 ];
 
@@ -46,7 +45,7 @@ const EVENTS: [Event; 13] = [
 /// so most calls mean something. Besides:
 ///
 /// ```text
-/// jLETTERS  events of the submission of every job, by their place in EVENTS
+/// jLETTERS  what befalls every job, by its place in EVENTS: `a` is the first
 /// nJSON     the states of the containers, as a plugin answers them for every job
 /// d         the plugin confirms every cancellation
 /// wN        the clock goes on by N seconds; back, from 128 on
@@ -149,7 +148,7 @@ impl Node {
             b'j' => self.for_jobs(|pod, number, now, rules| {
                 let letters = message.iter().map(|letter| letter.wrapping_sub(b'a'));
                 for event in letters.filter_map(|index| EVENTS.get(usize::from(index))) {
-                    job_of(pod, number).submission_event(*event, now, rules);
+                    befall(pod, number, *event, now, rules);
                 }
             }),
             b'n' => {
@@ -213,6 +212,20 @@ fn other_settings() -> Config {
     config.pods.unsupported_volumes = Unsupported::Skip;
     config.images.uid = 0;
     config
+}
+
+/// What the workers make of an event.
+fn befall(pod: &mut Pod, number: u32, event: Event, now: Nanos, rules: &Rules) {
+    if event == Event::Missing {
+        return observe::lose(pod, number, now, rules);
+    }
+    let job = job_of(pod, number);
+    let was_posted = matches!(job.submission, Submission::Submitting { .. });
+    job.submission_event(event, now, rules);
+    if event == Event::Refused && was_posted {
+        let code = lifecycle::NOT_STARTED;
+        lifecycle::fail_job(pod, number, code, "SubmissionFailed", "refused", now);
+    }
 }
 
 fn job_of(pod: &mut Pod, number: u32) -> &mut crate::model::Job {
