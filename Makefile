@@ -31,6 +31,7 @@ test: deps ## Run all tests; no network beyond loopback
 
 lint: deps ## Check format and lints
 	$(CARGO) fmt --check
+	$(CARGO) fmt --check --manifest-path fuzz/Cargo.toml
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 
 demo: build ## Run two pods through a daemon of its own, and leave nothing behind
