@@ -6,9 +6,14 @@ UNITDIR ?= $(PREFIX)/lib/systemd/system
 CARGO ?= cargo
 DEBUG_BINARY := target/debug/interlink-cri
 RELEASE_BINARY := target/release/interlink-cri
+# What `make fuzz` runs, and for how long each; no TARGET is all of them.
+TARGET ?=
+FUZZ_SECONDS ?= 60
+# How long each campaign of `make chaos` takes. CHAOS_SEED repeats one.
+CHAOS_SECONDS ?= 900
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build release test lint demo bench install uninstall clean
+.PHONY: help deps build release test lint demo bench fuzz chaos model install uninstall clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +33,7 @@ test: deps ## Run all tests; no network beyond loopback
 
 lint: deps ## Check format and lints
 	$(CARGO) fmt --check
+	$(CARGO) fmt --check --manifest-path fuzz/Cargo.toml
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 
 demo: build ## Run two pods through a daemon of its own, and leave nothing behind
@@ -35,6 +41,15 @@ demo: build ## Run two pods through a daemon of its own, and leave nothing behin
 
 bench: release ## Measure, and print the figures
 	$(CARGO) bench --locked
+
+chaos: deps ## Kill, and commit faults, for CHAOS_SECONDS (900) with and without faults each
+	CHAOS_SECONDS=$(CHAOS_SECONDS) $(CARGO) test --locked --test chaos -- --nocapture --test-threads 1
+
+model: deps ## Explore all interleavings of the submission protocol, deeper than `make test`
+	MODEL_DEEP=1 $(CARGO) test --locked --test protocol -- --nocapture
+
+fuzz: deps ## Look for inputs that break a promise (TARGET=..., FUZZ_SECONDS=60)
+	FUZZ_SECONDS=$(FUZZ_SECONDS) ./fuzz/run.sh $(TARGET)
 
 # Built by whoever may; installed by root: `make release && sudo make install`.
 $(RELEASE_BINARY):

@@ -28,7 +28,7 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 #![warn(clippy::unwrap_used, clippy::expect_used)]
-#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+#![cfg_attr(any(test, fuzzing), allow(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod cli;
 pub mod config;
@@ -44,3 +44,6 @@ pub mod proto;
 pub mod store;
 pub mod telemetry;
 pub mod worker;
+
+#[cfg(test)]
+mod fuzz_testing;

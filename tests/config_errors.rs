@@ -51,13 +51,23 @@ fn all_faults_come_at_once() {
 
 #[test]
 fn passwords_are_not_printed() {
-    let (code, output, error) = check("[interlink]\nurl = 'https://me:hunter2@host'\n");
-    assert_eq!(code, 1);
-    assert!(error.contains("token_file"), "{error}");
-    assert!(
-        !output.contains("hunter2") && !error.contains("hunter2"),
-        "{error}"
-    );
+    for (line, word) in [
+        ("url = 'https://me:hunter2@host'", "token_file"),
+        ("url = 'https://me:hunter2@host", "line 2"),
+        ("urll = 'https://me:hunter2@host'", "urll"),
+        ("url = ['https://me:hunter2@host']", "line 2"),
+        ("retry_min = 'https://me:hunter2@host'", "not a duration"),
+        (
+            "[daemon]\nsocket = 'https://me:hunter2@host'",
+            "daemon.socket",
+        ),
+    ] {
+        let (code, output, error) = check(&format!("[interlink]\n{line}\n"));
+        assert_eq!(code, 1);
+        assert!(error.contains(word), "{line}: {error}");
+        let shown = output + &error;
+        assert!(!shown.contains("hunter2"), "{line}: {shown}");
+    }
 }
 
 #[test]

@@ -6,9 +6,10 @@ use std::os::unix::fs::symlink;
 
 use grpcio::RpcStatusCode;
 use interlink_cri::proto::{
-    AttachRequest, CheckpointContainerRequest, ContainerConfig, CreateContainerRequest,
-    ExecRequest, ExecSyncRequest, ImageSpec, KeyValue, Mount, PodSandboxConfig, PortForwardRequest,
-    PullImageRequest, RunPodSandboxRequest, StatusRequest,
+    AttachRequest, CheckpointContainerRequest, ContainerConfig, ContainerStatusRequest,
+    CreateContainerRequest, ExecRequest, ExecSyncRequest, HugepageLimit, ImageSpec, KeyValue,
+    LinuxContainerResources, Mount, PodSandboxConfig, PortForwardRequest, PullImageRequest,
+    RunPodSandboxRequest, StatusRequest, UpdateContainerResourcesRequest,
 };
 use protobuf::MessageField;
 use support::{code, container, options, sandbox, Cri, Daemon};
@@ -185,6 +186,47 @@ fn containers() {
     };
     let refused = code(cri.runtime.create_container(&request, options()));
     assert_eq!(refused.0, RpcStatusCode::NOT_FOUND);
+}
+
+#[test]
+fn resources_that_cannot_travel_are_refused_before_their_job_is_made() {
+    let (_daemon, cri) = daemon();
+    let pod = cri.run(&sandbox("good"));
+    let id = cri.create(&pod, &container("main", &["true"]));
+    let huge = HugepageLimit {
+        page_size: "2Mi".into(),
+        limit: 1,
+        ..Default::default()
+    };
+    let linux = LinuxContainerResources {
+        hugepage_limits: vec![huge],
+        ..Default::default()
+    };
+    let request = UpdateContainerResourcesRequest {
+        container_id: id.clone(),
+        linux: MessageField::some(linux),
+        ..Default::default()
+    };
+    let update = cri.runtime.update_container_resources(&request, options());
+    let (code, message) = code(update);
+    assert_eq!(code, RpcStatusCode::INVALID_ARGUMENT);
+    assert!(message.contains("`2Mi`"), "{message}");
+    assert!(cri.status(&id).resources.linux.hugepage_limits.is_empty());
+}
+
+#[test]
+fn an_unknown_id_of_any_length_is_told_on_one_short_line() {
+    let (_daemon, cri) = daemon();
+    let request = ContainerStatusRequest {
+        container_id: "a\nb".repeat(100_000),
+        ..Default::default()
+    };
+    let (code, message) = code(cri.runtime.container_status(&request, options()));
+    assert_eq!(code, RpcStatusCode::NOT_FOUND);
+    assert!(
+        message.len() <= 1024 && !message.contains('\n'),
+        "{message}"
+    );
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::Config;
+use super::{secret::without_passwords, Config};
 
 /// Longest path of a unix socket.
 const MAX_SOCKET_PATH: usize = 107;
@@ -40,7 +40,7 @@ impl Check {
         if !good {
             self.0.push(Fault {
                 key,
-                value: format!("{value:?}"),
+                value: without_passwords(&format!("{value:?}")),
                 why: why.to_owned(),
             });
         }
@@ -158,17 +158,18 @@ fn daemon(config: &Config, check: &mut Check) {
 fn interlink(config: &Config, check: &mut Check) {
     let interlink = &config.interlink;
     if let Some(url) = &interlink.url {
-        let rest = ["http://", "https://"]
-            .iter()
-            .find_map(|scheme| url.strip_prefix(scheme));
-        let host = rest.map(|rest| rest.split(['/', '?']).next().unwrap_or_default());
-        if host.is_some_and(|host| host.contains('@')) {
+        let socket = url
+            .strip_prefix("unix://")
+            .is_some_and(|path| path.starts_with('/'));
+        // Wherever it stands: a `/` in a password looks like the end of the host.
+        if url.contains('@') && !socket {
             let why = "must not carry a password; use interlink.token_file";
             check.require(false, "interlink.url", "(hidden)", why);
         } else {
-            let socket = url
-                .strip_prefix("unix://")
-                .is_some_and(|path| path.starts_with('/'));
+            let rest = ["http://", "https://"]
+                .iter()
+                .find_map(|scheme| url.strip_prefix(scheme));
+            let host = rest.map(|rest| rest.split(['/', '?']).next().unwrap_or_default());
             let good = socket || host.is_some_and(|host| !host.is_empty());
             check.require(
                 good,
@@ -277,7 +278,7 @@ pub fn check_machine(config: &Config) -> Findings {
 fn fault(key: &'static str, path: &PathBuf, why: String) -> Fault {
     Fault {
         key,
-        value: format!("{path:?}"),
+        value: without_passwords(&format!("{path:?}")),
         why,
     }
 }
@@ -330,11 +331,18 @@ mod tests {
             ("http://", false),
             ("host:3000", false),
             ("http://user:secret@host", false),
+            ("http://user:/secret@host", false),
+            ("ftp://user:secret@host", false),
+            ("https:/user:secret@host", false),
+            ("unix://user:secret@host", false),
+            ("user:secret@host", false),
         ] {
             let mut config = Config::default();
             config.interlink.url = Some(url.into());
+            assert_eq!(faults(&config).is_empty(), good, "{url}");
+            // What else is wrong shows the URL no more than this does.
+            config.interlink.ca_file = Some("/ca.pem".into());
             let faults = faults(&config);
-            assert_eq!(faults.is_empty(), good, "{url}");
             assert!(
                 !format!("{faults:?}").contains("secret"),
                 "passwords are hidden"

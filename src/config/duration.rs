@@ -10,9 +10,9 @@ use serde::{de::Error as _, Deserialize as _, Deserializer, Serializer};
 /// # Errors
 /// A text that is no duration, or a negative one.
 pub fn parse(text: &str) -> Result<Duration, String> {
-    let wrong = |_| format!("`{text}` is not a duration; write for example `500ms`, `30s` or `2m`");
+    let wrong = |_| format!("{text:?} is not a duration; write for example `500ms`, `30s` or `2m`");
     let signed: SignedDuration = text.parse().map_err(wrong)?;
-    Duration::try_from(signed).map_err(|_| format!("`{text}` is negative"))
+    Duration::try_from(signed).map_err(|_| format!("{text:?} is negative"))
 }
 
 /// Prints a duration so that [`parse`] reads it back.

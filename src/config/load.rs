@@ -8,7 +8,7 @@ use std::{
 use serde::Deserialize as _;
 use toml::{Table, Value};
 
-use super::{check, Config, Fault};
+use super::{check, secret::without_passwords, Config, Fault};
 
 /// Where the file is looked for unless another is named. It need not be there.
 pub const DEFAULT_FILE: &str = "/etc/interlink-cri/config.toml";
@@ -76,7 +76,21 @@ impl std::error::Error for Error {}
 /// A file that was named and cannot be read; TOML or keys that are wrong; values that cannot be
 /// used.
 pub fn load(sources: &Sources) -> Result<Config, Error> {
-    let mut config = from_file(sources.file.as_deref())?;
+    let file = sources.file.as_deref();
+    let text = read(file)?;
+    from_text(&text, file.unwrap_or(Path::new(DEFAULT_FILE)), sources)
+}
+
+/// The same, with the text of the file at hand.
+///
+/// # Errors
+/// As [`load`].
+pub(super) fn from_text(text: &str, file: &Path, sources: &Sources) -> Result<Config, Error> {
+    let mut config: Config = toml::from_str(text).map_err(|error| Error::Parse {
+        file: file.into(),
+        // It shows the line that is wrong.
+        text: without_passwords(error.to_string().trim_end()),
+    })?;
     for (name, value) in &sources.environment {
         if let Some(rest) = name.strip_prefix(PREFIX) {
             let (section, key) = rest.split_once('_').unwrap_or((rest, ""));
@@ -95,29 +109,24 @@ pub fn load(sources: &Sources) -> Result<Config, Error> {
     }
 }
 
-fn from_file(named: Option<&Path>) -> Result<Config, Error> {
+fn read(named: Option<&Path>) -> Result<String, Error> {
     let file = named.unwrap_or(Path::new(DEFAULT_FILE));
-    let text = match fs::read_to_string(file) {
-        Ok(text) => text,
-        Err(error) if named.is_none() && error.kind() == io::ErrorKind::NotFound => String::new(),
-        Err(source) => {
-            return Err(Error::Read {
-                file: file.into(),
-                source,
-            })
+    match fs::read_to_string(file) {
+        Err(error) if named.is_none() && error.kind() == io::ErrorKind::NotFound => {
+            Ok(String::new())
         }
-    };
-    toml::from_str(&text).map_err(|error| Error::Parse {
-        file: file.into(),
-        text: error.to_string().trim_end().to_owned(),
-    })
+        read => read.map_err(|source| Error::Read {
+            file: file.into(),
+            source,
+        }),
+    }
 }
 
 /// The configuration with one key set from text.
 fn with(config: &Config, name: &str, key: &str, value: &str) -> Result<Config, Error> {
     let wrong = |why: String| Error::Override {
-        name: name.to_owned(),
-        why,
+        name: without_passwords(name),
+        why: without_passwords(&why),
     };
     let (section, key) = key.split_once('.').unwrap_or((key, ""));
     let mut table = Table::try_from(config).map_err(|error| wrong(error.to_string()))?;

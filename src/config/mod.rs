@@ -4,8 +4,13 @@
 mod check;
 pub mod duration;
 mod load;
+/// What must hold whatever comes in; `fuzz/` and the tests share it.
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod properties;
 mod sample;
 pub mod schema;
+mod secret;
 
 pub use self::{
     check::{check_machine, Fault, Findings},

@@ -20,6 +20,10 @@ mod image_ref;
 mod mounts;
 mod names;
 mod pod;
+/// What must hold whatever comes in; `fuzz/` and the tests share it.
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod properties;
 pub mod quantity;
 pub mod resources;
 mod security;

@@ -77,7 +77,8 @@ fn insert(to: &mut BTreeMap<String, Quantity>, name: &str, amount: Option<Quanti
 fn cpu_limit(resources: &LinuxContainerResources) -> Option<u64> {
     let quota = positive(resources.cpu_quota)?;
     let period = positive(resources.cpu_period).unwrap_or(DEFAULT_PERIOD.unsigned_abs());
-    Some(quota.saturating_mul(1000).div_ceil(period))
+    let millicores = (u128::from(quota) * 1000).div_ceil(u128::from(period));
+    Some(u64::try_from(millicores).unwrap_or(u64::MAX))
 }
 
 /// Millicores. The kubelet's shares are millicores x 1024 / 1000.
@@ -268,6 +269,15 @@ mod tests {
                     ..Default::default()
                 },
                 "cpu=500m / ",
+            ),
+            (
+                "a quota and a period beyond all measure",
+                LinuxContainerResources {
+                    cpu_quota: i64::MAX,
+                    cpu_period: i64::MAX,
+                    ..Default::default()
+                },
+                "cpu=1 / ",
             ),
             (
                 "nonsense",

@@ -7,7 +7,8 @@ use protobuf::Message as _;
 
 use super::{container_start::about, Error, Face};
 use crate::{
-    model::{ContainerPhase, Pod, Submission},
+    convert,
+    model::{ContainerId, ContainerPhase, Pod, Submission},
     proto::{
         ContainerConfig, LinuxContainerResources, UpdateContainerResourcesRequest,
         UpdateContainerResourcesResponse,
@@ -42,35 +43,36 @@ impl Face {
                      recreate the pod with the new resources"
                 )));
             }
-            replace_resources(pod, &id, &request.linux, &about)
+            self.replace_resources(pod, &id, &request.linux, &about)
         })?;
         Ok(UpdateContainerResourcesResponse::default())
     }
-}
 
-fn replace_resources(
-    pod: &mut Pod,
-    id: &crate::model::ContainerId,
-    new: &LinuxContainerResources,
-    about: &str,
-) -> Result<(), Error> {
-    let Some(entry) = pod.containers.iter_mut().find(|entry| entry.id() == id) else {
-        return Ok(());
-    };
-    let damaged = |error| Error::Internal(format!("{about}: {error}"));
-    let mut config = ContainerConfig::parse_from_bytes(&entry.container.config).map_err(damaged)?;
-    merge(
-        config
-            .linux
-            .mut_or_insert_default()
-            .resources
-            .mut_or_insert_default(),
-        new,
-    );
-    let mut container = (*entry.container).clone();
-    container.config = Arc::from(config.write_to_bytes().map_err(damaged)?);
-    entry.container = Arc::new(container);
-    Ok(())
+    /// What does not convert is refused here, as at the container's creation: later it would make
+    /// the whole job fail.
+    fn replace_resources(
+        &self,
+        pod: &mut Pod,
+        id: &ContainerId,
+        new: &LinuxContainerResources,
+        about: &str,
+    ) -> Result<(), Error> {
+        let uid = pod.sandbox.uid.clone();
+        let Some(entry) = pod.containers.iter_mut().find(|entry| entry.id() == id) else {
+            return Ok(());
+        };
+        let damaged = |error| Error::Internal(format!("{about}: {error}"));
+        let mut config =
+            ContainerConfig::parse_from_bytes(&entry.container.config).map_err(damaged)?;
+        let linux = config.linux.mut_or_insert_default();
+        merge(linux.resources.mut_or_insert_default(), new);
+        convert::check_container(&config, &uid, &self.settings)
+            .map_err(|error| Error::convert(about, &error))?;
+        let mut container = (*entry.container).clone();
+        container.config = Arc::from(config.write_to_bytes().map_err(damaged)?);
+        entry.container = Arc::new(container);
+        Ok(())
+    }
 }
 
 /// Takes over what is given. The kubelet sends CPU and memory in separate calls, with zeros for

@@ -102,14 +102,58 @@ impl Error {
 
 impl From<&Error> for RpcStatus {
     fn from(error: &Error) -> Self {
-        RpcStatus::with_message(error.code(), chain(error))
+        RpcStatus::with_message(error.code(), shown(&chain(error)))
     }
+}
+
+/// The longest message. gRPC carries it in a header of 8 KiB, where a byte may take three; the
+/// kubelet's events hold no more.
+const MAX_MESSAGE: usize = 1024;
+
+/// A text that a request may have had a part in, on one line. What is too long is cut in its
+/// middle: what to do about an error stands at the end.
+fn shown(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for letter in text.chars() {
+        if letter.is_control() {
+            line.extend(letter.escape_default());
+        } else {
+            line.push(letter);
+        }
+    }
+    if line.len() <= MAX_MESSAGE {
+        return line;
+    }
+    const GAP: &str = " ... ";
+    let half = (MAX_MESSAGE - GAP.len()) / 2;
+    let (begin, end) = (line.floor_char_boundary(half), line.len() - half);
+    let end = line.ceil_char_boundary(end);
+    format!("{}{GAP}{}", &line[..begin], &line[end..])
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::model::SandboxId;
+
+    #[test]
+    fn a_message_is_one_short_line_whatever_the_request_said() {
+        let refused = |id: String| {
+            let kind = "container";
+            RpcStatus::from(&Error::NotFound { kind, id })
+        };
+        let message = refused("a\n\u{1b}[31mb".to_owned());
+        assert_eq!(
+            message.message(),
+            "container `a\\n\\u{1b}[31mb` does not exist"
+        );
+        for letter in ["x", "ü", "語", "\0"] {
+            let status = refused(letter.repeat(100_000));
+            let message = status.message();
+            assert!((1000..=MAX_MESSAGE).contains(&message.len()), "{message}");
+            assert!(message.starts_with("container `") && message.ends_with("` does not exist"));
+        }
+    }
 
     #[test]
     fn the_table() {

@@ -26,6 +26,10 @@ mod image_status;
 mod metrics;
 mod not_supported;
 mod pool;
+/// What must hold whatever comes in; `fuzz/` and the tests share it.
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod properties;
 mod runtime_config;
 mod runtime_status;
 mod sandbox_list;

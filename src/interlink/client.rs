@@ -54,6 +54,34 @@ pub struct Ping {
     pub parsed: Option<PingResponse>,
 }
 
+impl Created {
+    /// Reads the answer to a submission.
+    ///
+    /// # Errors
+    /// One that cannot be read, or that names no job.
+    pub(super) fn read(body: &[u8]) -> Result<Self, Error> {
+        let call = Call::Create;
+        let answer = wire::one_or_only::<CreateStruct>(body)
+            .map_err(|why| Error::Malformed { call, why })?;
+        match plain::one_line(&answer.pod_jid) {
+            id if id.is_empty() => Err(Error::NoJobId { call }),
+            remote_id => Ok(Self { remote_id }),
+        }
+    }
+}
+
+impl Ping {
+    /// Reads the answer to a ping; any will do.
+    pub(super) fn read(body: &[u8]) -> Self {
+        let parsed = match serde_json::from_slice(body) {
+            Ok(object @ Value::Object(_)) => serde_json::from_value(object).ok(),
+            _ => None,
+        };
+        let text = plain::one_line(&String::from_utf8_lossy(body));
+        Self { text, parsed }
+    }
+}
+
 /// How much of a log is wanted at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogLimits {
@@ -114,13 +142,7 @@ impl Client {
     pub fn create(&self, request: &PodCreateRequests) -> Result<Created, Error> {
         let call = Call::Create;
         let limit = self.create_limit();
-        let body = self.exchange(call, &json(call, request)?, limit)?;
-        let answer = wire::one_or_only::<CreateStruct>(&body)
-            .map_err(|why| Error::Malformed { call, why })?;
-        match plain::one_line(&answer.pod_jid) {
-            id if id.is_empty() => Err(Error::NoJobId { call }),
-            remote_id => Ok(Created { remote_id }),
-        }
+        Created::read(&self.exchange(call, &json(call, request)?, limit)?)
     }
 
     /// Cancels a pod's job and lets the plugin forget it, its log included.
@@ -201,12 +223,7 @@ impl Client {
     /// No answer, or a refusal.
     pub fn ping(&self) -> Result<Ping, Error> {
         let body = self.exchange(Call::Ping, b"", self.request_limit())?;
-        let parsed = match serde_json::from_slice(&body) {
-            Ok(object @ Value::Object(_)) => serde_json::from_value(object).ok(),
-            _ => None,
-        };
-        let text = plain::one_line(&String::from_utf8_lossy(&body));
-        Ok(Ping { text, parsed })
+        Ok(Ping::read(&body))
     }
 
     /// Makes the server forget what it remembers of a pod, so that the next /status asks the

@@ -15,6 +15,10 @@ mod follow;
 mod link;
 mod names;
 mod plain;
+/// What must hold whatever comes in; `fuzz/` and the tests share it.
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod properties;
 mod tls;
 mod token;
 mod transport;

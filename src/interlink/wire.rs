@@ -8,6 +8,8 @@ use serde::{
 };
 use serde_json::Value;
 
+use super::plain;
+
 /// The body of POST /create: one pod with what it mounts. The server matches by name:
 /// `volumeMounts[].name` to `volumes[].name`, then a ConfigMap by its own name, a Secret by its
 /// own name, a projected or downward API volume by the name of the **volume**.
@@ -228,7 +230,7 @@ where
 fn text_or_number<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
     match Value::deserialize(from)? {
         Value::Null => Ok(String::new()),
-        Value::String(text) => Ok(text),
+        Value::String(text) => Ok(plain::one_line(&text)),
         Value::Number(number) => Ok(number.to_string()),
         other => Err(D::Error::custom(format!("{other} is no job id"))),
     }
@@ -240,22 +242,46 @@ fn text_or_number<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error
 /// # Errors
 /// Text that is neither, or a list of any other length.
 pub fn one_or_only<T: DeserializeOwned>(body: &[u8]) -> Result<T, String> {
-    let one = match serde_json::from_slice(body).map_err(|error| error.to_string())? {
+    let one = match serde_json::from_slice(body).map_err(why)? {
         Value::Array(mut list) if list.len() == 1 => list.remove(0),
         Value::Array(list) => return Err(format!("a list of {} where one belongs", list.len())),
         other => other,
     };
-    serde_json::from_value(one).map_err(|error| error.to_string())
+    serde_json::from_value(one).map_err(why)
 }
 
-/// Reads the list of /status; `null` is an empty one.
+/// What is wrong with a body; the text may quote it.
+fn why(error: serde_json::Error) -> String {
+    plain::one_line(&error.to_string())
+}
+
+/// Reads the list of /status; `null` is an empty one. What it says of a container's end is kept
+/// and shown, so it is made fit for that.
 ///
 /// # Errors
 /// Text that is neither.
 pub fn status_list(body: &[u8]) -> Result<Vec<PodStatus>, String> {
-    serde_json::from_slice::<Option<Vec<PodStatus>>>(body)
-        .map(Option::unwrap_or_default)
-        .map_err(|error| error.to_string())
+    let list: Option<Vec<PodStatus>> = serde_json::from_slice(body).map_err(why)?;
+    let mut list = list.unwrap_or_default();
+    for status in &mut list {
+        let containers = status.init_containers.iter_mut();
+        for container in containers.chain(&mut status.containers) {
+            let state = container.state.as_mut();
+            if let Some(ended) = state.and_then(|state| state.terminated.as_mut()) {
+                ended.reason = ended.reason.take().map(|text| plain::one_line(&text));
+                ended.message = ended.message.take().map(last_part);
+            }
+        }
+    }
+    Ok(list)
+}
+
+/// The end of a termination message, as much as the kubelet reads.
+fn last_part(mut text: String) -> String {
+    const MAX_BYTES: usize = 4096;
+    let start = text.len().saturating_sub(MAX_BYTES);
+    text.drain(..text.ceil_char_boundary(start));
+    text
 }
 
 #[cfg(test)]
@@ -297,6 +323,27 @@ mod tests {
         let list = status_list(body).expect("a list");
         assert_eq!((list[0].uid.as_str(), list[0].containers.len()), ("u", 0));
         assert!(status_list(b"{}").is_err());
+    }
+
+    #[test]
+    fn what_is_kept_of_an_answer_is_small_and_plain() {
+        let (line, ends) = ("Out\n\tof\u{1b} memory ".repeat(9999), "é".repeat(9999));
+        let ended =
+            serde_json::json!({"terminated": {"reason": line, "message": ends, "exitCode": 1}});
+        let container = serde_json::json!({"name": "c", "state": ended, "ready": false,
+            "restartCount": 0, "image": "", "imageID": ""});
+        let body = serde_json::json!([{"JID": line, "containers": [container]}]).to_string();
+        let list = status_list(body.as_bytes()).expect("a list");
+        let state = list[0].containers[0].state.clone().expect("a state");
+        let ended = state.terminated.expect("an end");
+        assert_eq!(ended.message.map(|text| text.len()), Some(4096));
+        for text in [Some(list[0].jid.clone()), ended.reason] {
+            let text = text.expect("given");
+            assert!(text.starts_with("Out of memory Out") && text.len() <= 1024);
+        }
+        let quoted = format!("[\"{}\"]", "a\\n  b ".repeat(9999));
+        let why = status_list(quoted.as_bytes()).expect_err("no status");
+        assert!(why.len() <= 1024 && !why.contains("  "), "{why}");
     }
 
     #[test]

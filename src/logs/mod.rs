@@ -3,6 +3,10 @@
 
 mod line;
 mod place;
+/// What must hold whatever comes in; `fuzz/` and the tests share it.
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod properties;
 mod recover;
 mod registry;
 mod sink;

@@ -13,10 +13,14 @@ pub mod batch;
 pub mod lifecycle;
 pub mod observe;
 pub mod owed;
+/// What must hold whatever comes in; `fuzz/` and the tests share it.
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod properties;
 pub mod resync;
 mod rules;
 pub mod submission;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 pub(crate) mod testing;
 
 pub use rules::Rules;

@@ -45,6 +45,7 @@ pub fn container(pod: &Pod, name: &str, attempt: u32) -> Container {
 }
 
 /// A container for a pod with a creation time.
+#[cfg(test)]
 pub fn created(pod: &Pod, name: &str, created_at: Nanos) -> Container {
     Container {
         created_at,

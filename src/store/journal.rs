@@ -99,6 +99,12 @@ impl Write {
     pub fn table(&self) -> Table {
         self.table
     }
+
+    /// What will be in its place; nothing if it deletes.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn into_row(self) -> Option<(Table, String, Vec<u8>)> {
+        self.value.map(|value| (self.table, self.key, value))
+    }
 }
 
 /// Why the disk failed us.

@@ -18,6 +18,10 @@ mod events;
 mod images;
 mod index;
 mod journal;
+/// What must hold whatever comes in; `fuzz/` and the tests share it.
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod properties;
 mod record;
 mod recover;
 

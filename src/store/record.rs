@@ -89,14 +89,17 @@ impl PodRecord {
     }
 }
 
-fn encode(record: &impl Serialize, config: &[u8]) -> Vec<u8> {
+pub(super) fn encode(record: &impl Serialize, config: &[u8]) -> Vec<u8> {
     // Plain structs with string keys: their JSON cannot fail.
-    let json = serde_json::to_vec(record).unwrap_or_default();
+    with_header(&serde_json::to_vec(record).unwrap_or_default(), config)
+}
+
+pub(super) fn with_header(json: &[u8], config: &[u8]) -> Vec<u8> {
     let length = u32::try_from(json.len()).unwrap_or(u32::MAX);
     let mut bytes = Vec::with_capacity(HEADER + json.len() + config.len());
     bytes.push(VERSION);
     bytes.extend_from_slice(&length.to_be_bytes());
-    bytes.extend_from_slice(&json);
+    bytes.extend_from_slice(json);
     bytes.extend_from_slice(config);
     bytes
 }

@@ -54,21 +54,39 @@ pub fn recover(contents: Contents) -> Result<Recovered, (String, record::Error)>
     }
     let mut rows = |name| tables.remove(name).unwrap_or_default();
     let damage = &mut found.damage;
-    found.images = decode("image", rows("images"), record::image, damage)?
-        .into_iter()
-        .map(|(_, image)| image)
-        .collect();
-    let containers = decode("container", rows("containers"), record::container, damage)?;
+    found.images = decode(
+        "image",
+        rows("images"),
+        record::image,
+        |image| Some(&image.id),
+        damage,
+    )?
+    .into_iter()
+    .map(|(_, image)| image)
+    .collect();
+    let containers = decode(
+        "container",
+        rows("containers"),
+        record::container,
+        |container| Some(container.id.as_str()),
+        damage,
+    )?;
     let mut containers: HashMap<ContainerId, Container> = containers
         .into_iter()
         .map(|(key, container)| (key.as_str().into(), container))
         .collect();
     let mut records: HashMap<SandboxId, record::PodRecord> =
-        decode("pod", rows("pods"), record::pod, damage)?
+        decode("pod", rows("pods"), record::pod, |_| None, damage)?
             .into_iter()
             .map(|(key, pod)| (key.as_str().into(), pod))
             .collect();
-    for (key, sandbox) in decode("sandbox", rows("sandboxes"), record::sandbox, damage)? {
+    for (key, sandbox) in decode(
+        "sandbox",
+        rows("sandboxes"),
+        record::sandbox,
+        |sandbox| Some(sandbox.id.as_str()),
+        damage,
+    )? {
         let Some(record) = records.remove(&sandbox.id) else {
             damage.push(format!("sandbox {key} has no pod record"));
             continue;
@@ -98,15 +116,42 @@ fn decode<T>(
     kind: &str,
     rows: Vec<(String, Vec<u8>)>,
     read: fn(&[u8]) -> Result<T, record::Error>,
+    own_id: fn(&T) -> Option<&str>,
     damage: &mut Vec<String>,
 ) -> Result<Vec<(String, T)>, (String, record::Error)> {
     let mut good = Vec::with_capacity(rows.len());
     for (key, value) in rows {
         match read(&value) {
+            // It would be written under its own id, and meet what is there.
+            Ok(record) if own_id(&record).is_some_and(|id| id != key) => {
+                damage.push(format!("{kind} {key}: it has another id"));
+            }
             Ok(record) => good.push((key, record)),
             Err(error @ record::Error::TooNew(_)) => return Err((format!("{kind} {key}"), error)),
             Err(error) => damage.push(format!("{kind} {key}: {error}")),
         }
     }
     Ok(good)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::testing::{container, pod};
+
+    #[test]
+    fn a_record_under_another_id_than_its_own_is_damage() {
+        let pod = pod(&[]);
+        let row = |key: &str| {
+            let container = container(&pod, "a", 0);
+            (key.to_owned(), record::encode(&container, &[]))
+        };
+        let rows = vec![row("a-0"), row("b-0")];
+        let found = recover(vec![(Table::Containers, rows)]).expect("our version");
+        let want = [
+            "container b-0: it has another id",
+            "container a-0 belongs to no pod",
+        ];
+        assert_eq!(found.damage, want);
+    }
 }

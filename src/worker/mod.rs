@@ -16,6 +16,10 @@ mod follow;
 mod lanes;
 mod logs;
 mod poll;
+/// What must hold whatever comes in; `fuzz/` and the tests share it.
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod properties;
 mod submit;
 
 use std::{

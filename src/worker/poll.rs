@@ -47,7 +47,7 @@ pub fn told(statuses: &[PodStatus], job: &Job) -> Told {
 
 /// Everything that is said of a job: its containers have the names that they have here, and those
 /// that plugins put elsewhere, as init containers, are among them.
-fn understand(status: Option<&PodStatus>, job: &Job) -> Told {
+pub fn understand(status: Option<&PodStatus>, job: &Job) -> Told {
     let lists = status.map(|status| status.init_containers.iter().chain(&status.containers));
     let mut containers: Vec<_> = lists.into_iter().flatten().cloned().collect();
     convert::restore_container_names(job, &mut containers);
