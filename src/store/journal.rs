@@ -16,6 +16,7 @@ use std::{
     thread::JoinHandle,
 };
 
+use super::salvage;
 use crossbeam_channel::{bounded, Receiver, Sender};
 use parking_lot::Mutex;
 use redb::{
@@ -43,10 +44,13 @@ pub enum Table {
     LogPositions,
     /// Single values, by name.
     Values,
+    /// Damaged rows of the others, by table and key. Written and never read.
+    SetAside,
 }
 
 impl Table {
-    const ALL: [Table; 6] = [
+    /// Those that are read at the start.
+    pub(super) const ALL: [Table; 6] = [
         Table::Sandboxes,
         Table::Containers,
         Table::Pods,
@@ -55,15 +59,21 @@ impl Table {
         Table::Values,
     ];
 
-    fn definition(self) -> TableDefinition<'static, &'static str, &'static [u8]> {
-        TableDefinition::new(match self {
+    /// Its name in the store.
+    pub(super) fn name(self) -> &'static str {
+        match self {
             Table::Sandboxes => "sandboxes",
             Table::Containers => "containers",
             Table::Pods => "pods",
             Table::Images => "images",
             Table::LogPositions => "log_positions",
             Table::Values => "values",
-        })
+            Table::SetAside => "set_aside",
+        }
+    }
+
+    pub(super) fn definition(self) -> TableDefinition<'static, &'static str, &'static [u8]> {
+        TableDefinition::new(self.name())
     }
 }
 
@@ -137,6 +147,14 @@ pub enum Error {
         /// What the embedded store said.
         source: Arc<redb::Error>,
     },
+    /// It is damaged, and what is good in it could not be saved.
+    #[error("state file {path} is damaged, and what is good in it cannot be saved beside it")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: Arc<io::Error>,
+    },
     /// A commit failed; nothing of it is on disk.
     #[error("state file {path} cannot be written; check for free space in its file system")]
     Commit {
@@ -196,7 +214,10 @@ impl Journal {
     }
 
     fn start(mut disk: Disk, lock: File) -> Result<(Self, Contents), Error> {
-        let contents = disk.read_all()?;
+        let contents = match disk.check_and_read() {
+            Err(error) if salvage::is_damage(&error) => disk.salvage(&error)?,
+            other => other?,
+        };
         let (sender, receiver) = bounded(QUEUE);
         let path = disk.path.clone();
         let thread = std::thread::Builder::new()
@@ -301,22 +322,57 @@ impl Disk {
             };
             let file = private_file(path).map_err(|source| failed(source.into()))?;
             let backend = FileBackend::new(file).map_err(|source| failed(source.into()))?;
-            let database = redb::Builder::new()
-                .set_cache_size(CACHE_BYTES)
-                .create_with_backend(backend);
-            self.database = Some(database.map_err(|source| failed(source.into()))?);
+            // Its own checks of a damaged file are assertions in part.
+            let database = salvage::calmly(|| {
+                redb::Builder::new()
+                    .set_cache_size(CACHE_BYTES)
+                    .create_with_backend(backend)
+                    .map_err(redb::Error::from)
+            });
+            self.database = Some(database.map_err(failed)?);
         }
         self.database.as_mut().ok_or(Error::Closed)
     }
 
-    fn read_all(&mut self) -> Result<Contents, Error> {
+    /// Sets a damaged file aside, and goes on with what is good in it.
+    fn salvage(&mut self, damage: &Error) -> Result<Contents, Error> {
+        self.database = None;
+        let path = self.path.clone();
+        let failed = |source| Error::Damaged {
+            path,
+            source: Arc::new(source),
+        };
+        let aside = salvage::set_aside(&self.path).map_err(failed)?;
+        let contents = salvage::read(&aside);
+        let rows: usize = contents.iter().map(|(_, rows)| rows.len()).sum();
+        log::error!(
+            "{damage}: {}; it is kept as {}, and {rows} records that can be read were taken over: \
+             pods that are missing now may still have jobs at the plugin",
+            source_of(damage),
+            aside.display(),
+        );
+        let writes = contents.iter().flat_map(|(table, rows)| {
+            rows.iter()
+                .map(|(key, value)| Write::put(*table, key, value.clone()))
+        });
+        let (done, _) = bounded(1);
+        let writes = writes.collect();
+        self.write(&[Batch { writes, done }])?;
+        Ok(contents)
+    }
+
+    /// Reads everything, once the checksums of the whole file are found right: it is small.
+    fn check_and_read(&mut self) -> Result<Contents, Error> {
         let path = self.path.clone();
         let failed = |source: redb::Error| Error::Read {
             path,
             source: Arc::new(source),
         };
         let database = self.database()?;
-        (|| {
+        salvage::calmly(|| {
+            if !database.check_integrity()? {
+                log::warn!("the state file was not closed well, and is repaired");
+            }
             let transaction = database.begin_read()?;
             let mut contents = Vec::new();
             for table in Table::ALL {
@@ -333,12 +389,12 @@ impl Disk {
                 contents.push((table, rows));
             }
             Ok(contents)
-        })()
+        })
         .map_err(failed)
     }
 }
 
-fn private_file(path: &Path) -> io::Result<File> {
+pub(super) fn private_file(path: &Path) -> io::Result<File> {
     OpenOptions::new()
         .read(true)
         .write(true)
@@ -413,13 +469,5 @@ mod tests {
             |path: &Path| std::fs::metadata(path).expect("there").permissions().mode() & 0o777;
         assert_eq!(mode(&state), 0o700);
         assert_eq!(mode(&state.join("state.redb")), 0o600);
-    }
-
-    #[test]
-    fn a_file_that_is_no_store_is_an_error_with_its_name() {
-        let dir = tempfile::tempdir().expect("dir");
-        std::fs::write(dir.path().join("state.redb"), vec![7; 100_000]).expect("writes");
-        let error = Journal::open(dir.path()).err().expect("refused");
-        assert!(error.to_string().contains("state.redb"), "{error}");
     }
 }

@@ -24,6 +24,7 @@ mod journal;
 pub mod properties;
 mod record;
 mod recover;
+mod salvage;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -127,12 +128,26 @@ impl Store {
         wake: Sender<SandboxId>,
     ) -> Result<Self, Error> {
         let (journal, contents) = Journal::open(directory)?;
-        let found = recover::recover(contents).map_err(|(record, error)| Error::Record {
+        let found = recover::recover(&contents).map_err(|(record, error)| Error::Record {
             record,
             reason: error.to_string(),
         })?;
+        let mut aside = Vec::new();
         for damage in &found.damage {
-            log::error!("state: {damage}; it is left out, and left on disk");
+            log::error!("state: {}; it is left out", damage.what);
+            aside.extend(
+                damage
+                    .row
+                    .iter()
+                    .flat_map(|(table, key)| set_aside(&contents, *table, key)),
+            );
+        }
+        if !aside.is_empty() {
+            log::error!(
+                "state: {} damaged records are set aside in the table `set_aside`",
+                aside.len() / 2
+            );
+            journal.commit(aside)?;
         }
         log::info!(
             "state: {} pods, {} images",
@@ -390,6 +405,22 @@ impl Store {
     fn cell(&self, id: &SandboxId) -> Option<Arc<Cell>> {
         self.pods.read().get(id).cloned()
     }
+}
+
+/// The writes that move a row to where nobody reads it.
+fn set_aside(contents: &journal::Contents, table: Table, key: &str) -> Vec<Write> {
+    let rows = contents.iter().filter(|(known, _)| *known == table);
+    let found = rows
+        .flat_map(|(_, rows)| rows)
+        .find(|(known, _)| known == key);
+    let Some((_, value)) = found else {
+        return Vec::new();
+    };
+    let name = format!("{}/{key}", table.name());
+    vec![
+        Write::put(Table::SetAside, &name, value.clone()),
+        Write::delete(table, key),
+    ]
 }
 
 const POD_CIDR: &str = "pod_cidr";

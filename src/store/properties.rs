@@ -28,13 +28,13 @@ pub fn any_records(data: &[u8]) {
             Table::Containers => stays(value, record::container, |r| record::encode(r, &r.config)),
             Table::Pods => stays(value, record::pod, |r| record::encode(r, &[])),
             Table::Images => stays(value, record::image, |r| record::encode(r, &[])),
-            Table::LogPositions | Table::Values => {}
+            Table::LogPositions | Table::Values | Table::SetAside => {}
         }
     }
     let rows = rows
         .into_iter()
         .map(|(table, key, value)| (table, vec![(key, value)]));
-    let found = match recover(by_table(rows.collect())) {
+    let found = match recover(&by_table(rows.collect())) {
         Ok(found) => found,
         Err((record, error)) => {
             assert!(!record.is_empty() && matches!(error, record::Error::TooNew(_)));
@@ -109,8 +109,8 @@ fn is_written_as_it_is(found: &Recovered) {
         .chain(found.images.iter().map(record::put_image));
     let rows = writes.filter_map(Write::into_row);
     let rows = rows.map(|(table, key, value)| (table, vec![(key, value)]));
-    let again = recover(by_table(rows.collect())).expect("our own version");
-    assert_eq!(again.damage, [""; 0]);
+    let again = recover(&by_table(rows.collect())).expect("our own version");
+    assert_eq!(again.damage, []);
     assert_eq!(again.pods, found.pods);
     assert_eq!(again.images, found.images);
 }

@@ -1,18 +1,21 @@
 //! Records as they lie on disk.
 //!
 //! ```text
-//! ┌─────────┬──────────────────┬────────────┬───────────────────────────┐
-//! │ version │ length of JSON   │ JSON       │ CRI config, as received   │
-//! │ 1 byte  │ 4 bytes, big end │ the record │ protobuf, may be empty    │
-//! └─────────┴──────────────────┴────────────┴───────────────────────────┘
+//! ┌─────────┬──────────────────┬──────────┬────────────┬─────────────────────────┐
+//! │ version │ length of JSON   │ checksum │ JSON       │ CRI config, as received │
+//! │ 1 byte  │ 4 bytes, big end │ 8 bytes  │ the record │ protobuf, may be empty  │
+//! └─────────┴──────────────────┴──────────┴────────────┴─────────────────────────┘
 //! ```
 //!
 //! JSON, so that fields can come and go with a default and an administrator can read a record;
-//! the CRI messages stay beside it as the bytes that came, unknown fields included.
+//! the CRI messages stay beside it as the bytes that came, unknown fields included. The checksum is
+//! the beginning of the SHA-256 of all that follows it: what is read from a damaged file must not be
+//! taken for true because it is JSON. Version 1 had none.
 
 use std::{collections::HashMap, sync::Arc};
 
 use serde::{de::DeserializeOwned, Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use super::journal::{Table, Write};
 use crate::model::{
@@ -21,8 +24,10 @@ use crate::model::{
 };
 
 /// The version that this daemon writes, and the newest that it reads.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// Version and length.
 const HEADER: usize = 5;
+const CHECKSUM: usize = 8;
 
 /// Why a record cannot be read.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -33,6 +38,9 @@ pub enum Error {
     /// It comes from a newer daemon.
     #[error("it has version {0}, and this daemon reads up to {VERSION}; install a newer one")]
     TooNew(u8),
+    /// It is not what was written.
+    #[error("its checksum is wrong")]
+    Checksum,
     /// Its JSON is not what belongs there.
     #[error("its content is wrong: {0}")]
     Content(String),
@@ -96,12 +104,21 @@ pub(super) fn encode(record: &impl Serialize, config: &[u8]) -> Vec<u8> {
 
 pub(super) fn with_header(json: &[u8], config: &[u8]) -> Vec<u8> {
     let length = u32::try_from(json.len()).unwrap_or(u32::MAX);
-    let mut bytes = Vec::with_capacity(HEADER + json.len() + config.len());
+    let mut bytes = Vec::with_capacity(HEADER + CHECKSUM + json.len() + config.len());
     bytes.push(VERSION);
     bytes.extend_from_slice(&length.to_be_bytes());
+    bytes.extend_from_slice(&checksum(&[&json, config]));
     bytes.extend_from_slice(json);
     bytes.extend_from_slice(config);
     bytes
+}
+
+fn checksum(parts: &[&[u8]]) -> [u8; CHECKSUM] {
+    let mut hash = Sha256::new();
+    parts.iter().for_each(|part| hash.update(part));
+    let mut sum = [0; CHECKSUM];
+    sum.copy_from_slice(&hash.finalize()[..CHECKSUM]);
+    sum
 }
 
 fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, &[u8]), Error> {
@@ -115,6 +132,15 @@ fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, &[u8]), Error> {
     let length = length
         .iter()
         .fold(0_usize, |sum, byte| sum << 8 | usize::from(*byte));
+    let rest = if *version < 2 {
+        rest
+    } else {
+        let (sum, rest) = rest.split_at_checked(CHECKSUM).ok_or(Error::CutShort)?;
+        if sum != checksum(&[rest]) {
+            return Err(Error::Checksum);
+        }
+        rest
+    };
     let (json, config) = rest.split_at_checked(length).ok_or(Error::CutShort)?;
     let record = serde_json::from_slice(json).map_err(|error| Error::Content(error.to_string()))?;
     Ok((record, config))

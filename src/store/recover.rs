@@ -1,14 +1,11 @@
 //! Puts the state together again from what is on disk.
 //!
 //! It takes for granted that everything of one transition was written in one transaction. What
-//! contradicts that is damage: it is left on disk, left out of the state, and reported.
+//! contradicts that is damage: it is left out of the state, reported, and set aside on disk.
 
 use std::collections::HashMap;
 
-use super::{
-    journal::{Contents, Table},
-    record,
-};
+use super::{journal::Table, record};
 use crate::model::{Container, ContainerId, Image, Pod, SandboxId};
 
 /// What was found on disk.
@@ -22,51 +19,58 @@ pub struct Recovered {
     pub log_positions: HashMap<ContainerId, Vec<u8>>,
     /// Single values.
     pub values: HashMap<String, Vec<u8>>,
-    /// What could not be read, in words for the log.
-    pub damage: Vec<String>,
+    /// What could not be read.
+    pub damage: Vec<Damage>,
+}
+
+/// Something that could not be read, or belongs to nothing.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Damage {
+    /// In words, for the log.
+    pub what: String,
+    /// The row that is of no use, if it is one that is there.
+    pub row: Option<(Table, String)>,
+}
+
+impl Damage {
+    fn row(table: Table, key: &str, what: String) -> Self {
+        Self {
+            what,
+            row: Some((table, key.to_owned())),
+        }
+    }
 }
 
 /// Reads what the journal found.
 ///
 /// # Errors
 /// A record of a newer daemon: going on without it would lose it.
-pub fn recover(contents: Contents) -> Result<Recovered, (String, record::Error)> {
-    let mut tables: HashMap<&str, Vec<(String, Vec<u8>)>> = HashMap::new();
-    let mut found = Recovered::default();
-    for (table, rows) in contents {
-        match table {
-            Table::Sandboxes => tables.insert("sandboxes", rows),
-            Table::Containers => tables.insert("containers", rows),
-            Table::Pods => tables.insert("pods", rows),
-            Table::Images => tables.insert("images", rows),
-            Table::LogPositions => {
-                let rows = rows.into_iter();
-                found.log_positions = rows
-                    .map(|(key, value)| (key.as_str().into(), value))
-                    .collect();
-                None
-            }
-            Table::Values => {
-                found.values = rows.into_iter().collect();
-                None
-            }
-        };
-    }
-    let mut rows = |name| tables.remove(name).unwrap_or_default();
+pub fn recover(
+    contents: &[(Table, Vec<(String, Vec<u8>)>)],
+) -> Result<Recovered, (String, record::Error)> {
+    let rows = |wanted: Table| {
+        contents
+            .iter()
+            .filter(move |(table, _)| *table == wanted)
+            .flat_map(|(_, rows)| rows)
+    };
+    let mut found = Recovered {
+        log_positions: rows(Table::LogPositions)
+            .map(|(key, value)| (key.as_str().into(), value.clone()))
+            .collect(),
+        values: rows(Table::Values).cloned().collect(),
+        ..Recovered::default()
+    };
     let damage = &mut found.damage;
-    found.images = decode(
-        "image",
-        rows("images"),
+    let images = decode(
+        (Table::Images, rows(Table::Images)),
         record::image,
         |image| Some(&image.id),
         damage,
-    )?
-    .into_iter()
-    .map(|(_, image)| image)
-    .collect();
+    )?;
+    found.images = images.into_iter().map(|(_, image)| image).collect();
     let containers = decode(
-        "container",
-        rows("containers"),
+        (Table::Containers, rows(Table::Containers)),
         record::container,
         |container| Some(container.id.as_str()),
         damage,
@@ -75,60 +79,67 @@ pub fn recover(contents: Contents) -> Result<Recovered, (String, record::Error)>
         .into_iter()
         .map(|(key, container)| (key.as_str().into(), container))
         .collect();
-    let mut records: HashMap<SandboxId, record::PodRecord> =
-        decode("pod", rows("pods"), record::pod, |_| None, damage)?
-            .into_iter()
-            .map(|(key, pod)| (key.as_str().into(), pod))
-            .collect();
-    for (key, sandbox) in decode(
-        "sandbox",
-        rows("sandboxes"),
+    let records = decode(
+        (Table::Pods, rows(Table::Pods)),
+        record::pod,
+        |_| None,
+        damage,
+    )?;
+    let mut records: HashMap<SandboxId, record::PodRecord> = records
+        .into_iter()
+        .map(|(key, pod)| (key.as_str().into(), pod))
+        .collect();
+    let sandboxes = decode(
+        (Table::Sandboxes, rows(Table::Sandboxes)),
         record::sandbox,
         |sandbox| Some(sandbox.id.as_str()),
         damage,
-    )? {
+    )?;
+    for (key, sandbox) in sandboxes {
         let Some(record) = records.remove(&sandbox.id) else {
-            damage.push(format!("sandbox {key} has no pod record"));
+            let what = format!("sandbox {key} has no pod record");
+            damage.push(Damage::row(Table::Sandboxes, &key, what));
             continue;
         };
         let (pod, missing) = record.assemble(sandbox, &mut containers);
-        damage.extend(
-            missing
-                .iter()
-                .map(|id| format!("container {id} of sandbox {key} is missing")),
-        );
+        damage.extend(missing.iter().map(|id| Damage {
+            what: format!("container {id} of sandbox {key} is missing"),
+            row: None,
+        }));
         found.pods.push(pod);
     }
-    damage.extend(
-        records
-            .keys()
-            .map(|id| format!("the pod record of sandbox {id} has no sandbox")),
-    );
-    damage.extend(
-        containers
-            .keys()
-            .map(|id| format!("container {id} belongs to no pod")),
-    );
+    damage.extend(records.keys().map(|id| {
+        let what = format!("the pod record of sandbox {id} has no sandbox");
+        Damage::row(Table::Pods, id.as_str(), what)
+    }));
+    damage.extend(containers.keys().map(|id| {
+        let what = format!("container {id} belongs to no pod");
+        Damage::row(Table::Containers, id.as_str(), what)
+    }));
     Ok(found)
 }
 
-fn decode<T>(
-    kind: &str,
-    rows: Vec<(String, Vec<u8>)>,
+fn decode<'a, T>(
+    (table, rows): (Table, impl Iterator<Item = &'a (String, Vec<u8>)>),
     read: fn(&[u8]) -> Result<T, record::Error>,
     own_id: fn(&T) -> Option<&str>,
-    damage: &mut Vec<String>,
+    damage: &mut Vec<Damage>,
 ) -> Result<Vec<(String, T)>, (String, record::Error)> {
-    let mut good = Vec::with_capacity(rows.len());
+    let mut good = Vec::new();
     for (key, value) in rows {
-        match read(&value) {
+        let name = format!("{}/{key}", table.name());
+        match read(value) {
             // It would be written under its own id, and meet what is there.
             Ok(record) if own_id(&record).is_some_and(|id| id != key) => {
-                damage.push(format!("{kind} {key}: it has another id"));
+                damage.push(Damage::row(
+                    table,
+                    key,
+                    format!("{name}: it has another id"),
+                ));
             }
-            Ok(record) => good.push((key, record)),
-            Err(error @ record::Error::TooNew(_)) => return Err((format!("{kind} {key}"), error)),
-            Err(error) => damage.push(format!("{kind} {key}: {error}")),
+            Ok(record) => good.push((key.clone(), record)),
+            Err(error @ record::Error::TooNew(_)) => return Err((name, error)),
+            Err(error) => damage.push(Damage::row(table, key, format!("{name}: {error}"))),
         }
     }
     Ok(good)
@@ -147,10 +158,11 @@ mod tests {
             (key.to_owned(), record::encode(&container, &[]))
         };
         let rows = vec![row("a-0"), row("b-0")];
-        let found = recover(vec![(Table::Containers, rows)]).expect("our version");
+        let found = recover(&vec![(Table::Containers, rows)]).expect("our version");
+        let damage = |key: &str, what: &str| Damage::row(Table::Containers, key, what.into());
         let want = [
-            "container b-0: it has another id",
-            "container a-0 belongs to no pod",
+            damage("b-0", "containers/b-0: it has another id"),
+            damage("a-0", "container a-0 belongs to no pod"),
         ];
         assert_eq!(found.damage, want);
     }

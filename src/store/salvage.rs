@@ -1,0 +1,100 @@
+//! What is done with a state file that is damaged: it is kept under another name, and what can be
+//! read of it is taken over.
+
+use std::{
+    fs, io,
+    panic::{catch_unwind, AssertUnwindSafe},
+    path::{Path, PathBuf},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use redb::{backends::FileBackend, Database, ReadableDatabase as _, ReadableTable as _};
+
+use super::journal::{private_file, Contents, Error, Table};
+
+/// Whether the file itself is bad, so that opening it again will not help. What comes from a newer
+/// daemon or from the disk is none.
+pub fn is_damage(error: &Error) -> bool {
+    let (Error::Open { source, .. } | Error::Read { source, .. }) = error else {
+        return false;
+    };
+    match &**source {
+        redb::Error::Corrupted(_) | redb::Error::TableTypeMismatch { .. } => true,
+        redb::Error::Io(error) => matches!(
+            error.kind(),
+            io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof
+        ),
+        _ => false,
+    }
+}
+
+/// Runs what may meet damage that the store answers with a panic.
+pub fn calmly<T>(work: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, redb::Error> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
+        let what = "the store panicked over it".to_owned();
+        Err(redb::Error::Corrupted(what))
+    })
+}
+
+/// Renames a damaged file, and gives its new name.
+///
+/// # Errors
+/// A directory that cannot be written.
+pub fn set_aside(path: &Path) -> io::Result<PathBuf> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let seconds = now.unwrap_or_default().as_secs();
+    // Another one of the same second is not overwritten.
+    let names = (0..).map(|n| path.with_extension(format!("redb.damaged-{}", seconds + n)));
+    for name in names {
+        if !name.try_exists()? {
+            fs::rename(path, &name)?;
+            return Ok(name);
+        }
+    }
+    Err(io::ErrorKind::AlreadyExists.into())
+}
+
+/// All rows that can be read of a damaged file. Each record has a checksum of its own, so whoever
+/// reads the rows tells the good ones.
+pub fn read(path: &Path) -> Contents {
+    let opened = calmly(|| {
+        let backend = FileBackend::new(private_file(path)?)?;
+        Ok(Database::builder().create_with_backend(backend)?)
+    });
+    let Ok(database) = opened else {
+        return Contents::new();
+    };
+    let tables = Table::ALL.into_iter();
+    tables
+        .map(|table| (table, rows(&database, table)))
+        .collect()
+}
+
+/// The rows of a table up to the first that cannot be read, from both ends.
+fn rows(database: &Database, table: Table) -> Vec<(String, Vec<u8>)> {
+    let mut found = Vec::new();
+    for backwards in [false, true] {
+        let mut taken = Vec::new();
+        let read = calmly(|| {
+            let opened = database.begin_read()?.open_table(table.definition())?;
+            let mut rows = opened.iter()?;
+            while let Some(row) = if backwards {
+                rows.next_back()
+            } else {
+                rows.next()
+            } {
+                let (key, value) = row?;
+                taken.push((key.value().to_owned(), value.value().to_vec()));
+            }
+            Ok(())
+        });
+        found.append(&mut taken);
+        if read.is_ok() {
+            break;
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests;
