@@ -1,8 +1,10 @@
 //! The one wrapper round every RPC: pool, timing, log line, panic guard.
 
 use std::{
+    future::poll_fn,
     panic::{catch_unwind, AssertUnwindSafe},
     sync::Arc,
+    task::ready,
     time::Instant,
 };
 
@@ -130,19 +132,32 @@ impl Dispatch for Caller {
                 None => answer.await.unwrap_or_else(|_| stopped()),
             };
             let ended = match answer {
-                Ok(replies) => {
-                    let mut replies = replies.map(|reply| Ok((reply, WriteFlags::default())));
-                    match sink.send_all(&mut replies).await {
-                        Ok(()) => sink.close().await,
-                        Err(gone) => Err(gone),
-                    }
-                }
+                Ok(replies) => send_all(&mut sink, replies).await,
                 Err(status) => sink.fail(status).await,
             };
             if let Err(gone) = ended {
                 log::debug!("{method}: the client is gone: {gone}");
             }
         });
+    }
+}
+
+/// Sends replies as they come. The end of the client shows also while there is none to send: who
+/// subscribes to events and goes away on a quiet node leaves nothing behind.
+async fn send_all<P: Send + 'static>(
+    sink: &mut ServerStreamingSink<P>,
+    mut replies: Replies<P>,
+) -> grpcio::Result<()> {
+    loop {
+        let next = poll_fn(|context| {
+            ready!(sink.poll_ready_unpin(context))?;
+            replies.poll_next_unpin(context).map(Ok)
+        });
+        let next: grpcio::Result<Option<P>> = next.await;
+        match next? {
+            Some(reply) => sink.send((reply, WriteFlags::default())).await?,
+            None => return sink.close().await,
+        }
     }
 }
 

@@ -21,14 +21,19 @@ impl Face {
         let (sender, receiver) = mpsc::channel::<Arc<Event>>(self.config.cri.event_backlog);
         // One sender for all events: every clone of it would add a place to the channel.
         let sender = Mutex::new(sender);
-        self.store.subscribe(Box::new(move |event| {
-            match sender.lock().try_send(Arc::new(event.clone())) {
-                Ok(()) => Delivery::Taken,
-                Err(error) if error.is_full() => Delivery::Behind,
-                Err(_) => Delivery::Gone,
-            }
-        }));
-        Ok(receiver.map(|event| response(&event)).boxed())
+        let deliver = move |event: &Event| match sender.lock().try_send(Arc::new(event.clone())) {
+            Ok(()) => Delivery::Taken,
+            Err(error) if error.is_full() => Delivery::Behind,
+            Err(_) => Delivery::Gone,
+        };
+        let alive = Arc::new(());
+        self.store.subscribe(Box::new(deliver), &alive);
+        let replies = receiver.map(move |event| {
+            // Held for as long as the stream is.
+            let _ = &alive;
+            response(&event)
+        });
+        Ok(replies.boxed())
     }
 }
 

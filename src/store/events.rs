@@ -2,7 +2,7 @@
 
 use std::sync::{
     atomic::{AtomicUsize, Ordering},
-    Arc,
+    Arc, Weak,
 };
 
 use parking_lot::Mutex;
@@ -52,30 +52,43 @@ pub type Subscriber = Box<dyn Fn(&Event) -> Delivery + Send + Sync>;
 /// Those who listen.
 #[derive(Default)]
 pub struct Subscribers {
-    list: Mutex<Vec<Subscriber>>,
+    list: Mutex<Vec<(Weak<()>, Subscriber)>>,
     count: AtomicUsize,
 }
 
 impl Subscribers {
-    /// Adds one; it hears what happens from now on.
-    pub fn add(&self, subscriber: Subscriber) {
+    /// Adds one; it hears what happens from now on, for as long as somebody holds `alive`.
+    pub fn add(&self, subscriber: Subscriber, alive: &Arc<()>) {
         let mut list = self.list.lock();
-        list.push(subscriber);
-        self.count.store(list.len(), Ordering::Relaxed);
+        list.push((Arc::downgrade(alive), subscriber));
+        self.let_go(&mut list);
     }
 
     /// How many listen.
     pub fn count(&self) -> usize {
-        self.count.load(Ordering::Relaxed)
+        let mut list = self.list.lock();
+        self.let_go(&mut list);
+        list.len()
+    }
+
+    /// Whether it is worth the trouble to find out what there is to tell.
+    pub fn are_there(&self) -> bool {
+        self.count.load(Ordering::Relaxed) > 0
+    }
+
+    /// Lets go of those who are gone: when nothing happens for long, others come and go.
+    fn let_go(&self, list: &mut Vec<(Weak<()>, Subscriber)>) {
+        list.retain(|(alive, _)| alive.strong_count() > 0);
+        self.count.store(list.len(), Ordering::Relaxed);
     }
 
     /// Tells everybody, and lets go of those who are gone or too slow.
     pub fn publish(&self, events: &[Event]) {
-        if events.is_empty() || self.count() == 0 {
+        if events.is_empty() || !self.are_there() {
             return;
         }
         let mut list = self.list.lock();
-        list.retain(|subscriber| {
+        list.retain(|(_, subscriber)| {
             events.iter().all(|event| match subscriber(event) {
                 Delivery::Taken => true,
                 Delivery::Gone => false,
@@ -195,11 +208,14 @@ mod tests {
     #[test]
     fn who_is_gone_or_slow_is_let_go() {
         let subscribers = Subscribers::default();
+        let alive = Arc::new(());
         for answer in [Delivery::Taken, Delivery::Gone, Delivery::Behind] {
-            subscribers.add(Box::new(move |_| answer));
+            subscribers.add(Box::new(move |_| answer), &alive);
         }
         let event = between(None, &Arc::new(pod(&[])), Nanos(1));
         subscribers.publish(&event);
         assert_eq!(subscribers.count(), 1);
+        drop(alive);
+        assert_eq!(subscribers.count(), 0, "nothing has to happen for that");
     }
 }

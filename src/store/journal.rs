@@ -371,7 +371,8 @@ impl Disk {
         let database = self.database()?;
         salvage::calmly(|| {
             if !database.check_integrity()? {
-                log::warn!("the state file was not closed well, and is repaired");
+                let what = "its checksums do not hold".to_owned();
+                return Err(redb::Error::Corrupted(what));
             }
             let transaction = database.begin_read()?;
             let mut contents = Vec::new();

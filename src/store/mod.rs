@@ -331,7 +331,7 @@ impl Store {
 
     fn announce(&self, before: Option<&Pod>, after: &Arc<Pod>) {
         index::follow(&mut self.owners.write(), before, after);
-        if self.subscribers.count() > 0 {
+        if self.subscribers.are_there() {
             self.subscribers
                 .publish(&events::between(before, after, self.clock.now()));
         }
@@ -347,8 +347,9 @@ impl Store {
     }
 
     /// Adds a listener for everything that happens to sandboxes and containers from now on.
-    pub fn subscribe(&self, subscriber: Subscriber) {
-        self.subscribers.add(subscriber);
+    /// It is let go when nobody holds `alive` any more.
+    pub fn subscribe(&self, subscriber: Subscriber, alive: &Arc<()>) {
+        self.subscribers.add(subscriber, alive);
     }
 
     /// How many listen.

@@ -9,8 +9,8 @@
 //!
 //! JSON, so that fields can come and go with a default and an administrator can read a record;
 //! the CRI messages stay beside it as the bytes that came, unknown fields included. The checksum is
-//! the beginning of the SHA-256 of all that follows it: what is read from a damaged file must not be
-//! taken for true because it is JSON. Version 1 had none.
+//! the beginning of the SHA-256 of everything else: what is read from a damaged file must not be taken
+//! for true because it is JSON. Version 1 had none; every later one begins like this.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -103,11 +103,16 @@ pub(super) fn encode(record: &impl Serialize, config: &[u8]) -> Vec<u8> {
 }
 
 pub(super) fn with_header(json: &[u8], config: &[u8]) -> Vec<u8> {
+    with_version(VERSION, json, config)
+}
+
+fn with_version(version: u8, json: &[u8], config: &[u8]) -> Vec<u8> {
     let length = u32::try_from(json.len()).unwrap_or(u32::MAX);
     let mut bytes = Vec::with_capacity(HEADER + CHECKSUM + json.len() + config.len());
-    bytes.push(VERSION);
+    bytes.push(version);
     bytes.extend_from_slice(&length.to_be_bytes());
-    bytes.extend_from_slice(&checksum(&[&json, config]));
+    let sum = checksum(&[&bytes, json, config]);
+    bytes.extend_from_slice(&sum);
     bytes.extend_from_slice(json);
     bytes.extend_from_slice(config);
     bytes
@@ -126,9 +131,6 @@ fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, &[u8]), Error> {
     let [version, length @ ..] = header else {
         return Err(Error::CutShort);
     };
-    if *version > VERSION {
-        return Err(Error::TooNew(*version));
-    }
     let length = length
         .iter()
         .fold(0_usize, |sum, byte| sum << 8 | usize::from(*byte));
@@ -136,8 +138,11 @@ fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, &[u8]), Error> {
         rest
     } else {
         let (sum, rest) = rest.split_at_checked(CHECKSUM).ok_or(Error::CutShort)?;
-        if sum != checksum(&[rest]) {
+        if sum != checksum(&[header, rest]) {
             return Err(Error::Checksum);
+        }
+        if *version > VERSION {
+            return Err(Error::TooNew(*version));
         }
         rest
     };
@@ -258,8 +263,16 @@ mod tests {
         for length in 0..good.len() {
             assert!(pod(&good[..length]).is_err(), "cut to {length}");
         }
-        let newer = [&[9], &good[1..]].concat();
+        let newer = with_version(9, b"{}", &[]);
         assert_eq!(pod(&newer), Err(Error::TooNew(9)));
+        for at in 0..good.len() {
+            let mut bad = good.clone();
+            bad[at] ^= 0x5a;
+            assert!(
+                !matches!(pod(&bad), Ok(_) | Err(Error::TooNew(_))),
+                "byte {at}"
+            );
+        }
         assert!(matches!(sandbox(&good), Err(Error::Content(_))));
         assert_eq!(pod(&[1, 255, 255, 255, 255]), Err(Error::CutShort));
     }

@@ -215,11 +215,15 @@ fn subscribers_hear_what_happens() {
     let dir = tempfile::tempdir().expect("dir");
     let (store, _woken) = open(dir.path());
     let (sender, heard) = unbounded();
-    store.subscribe(Box::new(move |event| {
-        sender
-            .send((event.kind, event.id.clone()))
-            .map_or(Delivery::Gone, |()| Delivery::Taken)
-    }));
+    let alive = Arc::new(());
+    store.subscribe(
+        Box::new(move |event| {
+            sender
+                .send((event.kind, event.id.clone()))
+                .map_or(Delivery::Gone, |()| Delivery::Taken)
+        }),
+        &alive,
+    );
     let (id, container) = running(&store, "a");
     let next = || {
         heard

@@ -210,7 +210,7 @@ impl World {
         }
         for (count, since) in self.missing.values_mut() {
             *count = (*count).min(2);
-            *since = move_(*since, 3);
+            *since = move_(*since, 6);
         }
         if let Some((at, _)) = &mut self.poll {
             *at = move_(*at, 3);
