@@ -15,8 +15,16 @@ use interlink_cri::proto::{
 use protobuf::MessageField;
 use support::{code, container, options, sandbox, wait_for, Cri, Daemon};
 
-/// Threads and descriptors of the daemon. The C core of gRPC has a small pool of its own, which
-/// grows and shrinks as it likes.
+/// Threads that the C core of gRPC starts when it likes, a handful in all.
+const CORE: [&str; 5] = [
+    "event_engine",
+    "default-exec",
+    "resolver-exec",
+    "timer_manager",
+    "grpc_global",
+];
+
+/// Threads and descriptors of the daemon.
 fn holds(daemon: &Daemon) -> (usize, usize) {
     let entries = |what: &str| {
         let path = format!("/proc/{}/{what}", daemon.pid());
@@ -26,7 +34,7 @@ fn holds(daemon: &Daemon) -> (usize, usize) {
     let threads = entries("task").filter(|task| {
         // A thread may have ended meanwhile.
         let name = fs::read_to_string(task.join("comm")).unwrap_or_default();
-        !name.starts_with("event_engine")
+        !CORE.iter().any(|core| name.starts_with(core))
     });
     (threads.count(), entries("fd").count())
 }
