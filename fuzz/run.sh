@@ -41,8 +41,9 @@ for target in "${targets[@]}"; do
 		TMPDIR=$scratch exec cargo fuzz run "${build[@]}" "$target" \
 			"fuzz/corpus/$target" "fuzz/seeds/$target" -- "${options[@]}"
 	) || {
-		echo "fuzz target \`$target\` FAILED; its input is the newest file in fuzz/artifacts/$target/. Reproduce with:" >&2
-		echo "  cargo fuzz run ${build[*]} $target fuzz/artifacts/$target/FILE" >&2
+		found=$(find "fuzz/artifacts/$target" -type f -printf '%T@ %p\n' 2>/dev/null | sort -n | tail -n 1 | cut -d' ' -f2-)
+		echo "fuzz target \`$target\` FAILED. Reproduce with:" >&2
+		echo "  cargo fuzz run ${build[*]} $target ${found:-(nothing was kept: see above)}" >&2
 		exit 1
 	}
 done

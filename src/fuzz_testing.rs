@@ -23,6 +23,7 @@ fn check(target: &str, data: &[u8]) -> bool {
         "config" => |data| with_text(config::properties::any_file)(data),
         "cri_calls" => cri::properties::any_calls,
         "image_ref" => |data| with_text(convert::properties::image_ref)(data),
+        "job" => convert::properties::any_job,
         "log_file" => logs::properties::any_fetches,
         "quantity" => |data| with_text(convert::properties::quantity)(data),
         "records" => store::properties::any_records,

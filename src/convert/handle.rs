@@ -102,17 +102,11 @@ mod tests {
     use super::*;
     use crate::{
         convert::testing::{self, fixture},
-        model::{Exit, Nanos},
+        model::Exit,
     };
 
     fn ended() -> Option<Exit> {
-        Some(Exit {
-            code: 0,
-            reason: "Completed".to_owned(),
-            message: String::new(),
-            finished_at: Nanos(9),
-            termination_message: None,
-        })
+        Some(testing::exit())
     }
 
     #[test]

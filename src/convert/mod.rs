@@ -29,7 +29,7 @@ pub mod resources;
 mod security;
 mod settings;
 mod termination;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 mod testing;
 mod volumes;
 

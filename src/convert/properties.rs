@@ -1,9 +1,19 @@
-//! What holds of image references and amounts, whatever the text.
+//! What holds of image references, amounts and jobs, whatever the text or message.
 
-use protobuf::Message as _;
+use std::{collections::HashSet, sync::Arc};
 
-use super::{image_id, quantity, resources, user_image, ImageRef};
-use crate::proto::{ImageSpec, LinuxContainerResources};
+use protobuf::Message;
+
+use super::{
+    check_container, check_sandbox, decode_container_config, decode_sandbox_config, image_id,
+    job_pod, names::is_dns_label, quantity, resources, testing, user_image, Error, ImageRef,
+    JobPod, Settings,
+};
+use crate::{
+    config::schema::Unsupported,
+    model::{Container, Job, Pod},
+    proto::{ImageSpec, LinuxContainerResources},
+};
 
 /// The longest message that an error has here.
 const MAX_MESSAGE: usize = 2048;
@@ -94,5 +104,186 @@ pub fn resources(data: &[u8]) {
         Some(own) => assert_eq!(memory(&limits), Some(own)),
         // A limit below the request would be no valid pod.
         None => assert!(default.is_none() || memory(&limits) >= memory(&requests)),
+    }
+}
+
+/// A pod's sandbox, and up to four containers: protobuf messages with `||` between them, each
+/// merged into one that a kubelet sends; what comes before a fault in it counts. After a `%` in
+/// front of them, volumes that cannot travel are left out. What is let pass becomes a job.
+pub fn any_job(data: &[u8]) {
+    let (unsupported_volumes, data) = match data.strip_prefix(b"%") {
+        Some(rest) => (Unsupported::Skip, rest),
+        None => (Unsupported::Refuse, data),
+    };
+    let settings = Settings {
+        kubelet_root: "/var/lib/kubelet".into(),
+        unsupported_volumes,
+        image_uid: 65_532,
+        default_memory: Some(1 << 30),
+    };
+    let (mut pod, mut job) = testing::fixture(&["main", "side", "init", "more"]);
+    let mut parts = parts(data).into_iter();
+    if !takes_sandbox(&mut pod, parts.next().unwrap_or_default()) {
+        return;
+    }
+    for index in 0..pod.containers.len() {
+        let part = parts.next().filter(|part| {
+            let container = Arc::make_mut(&mut pod.containers[index].container);
+            takes_container(container, part, &settings)
+        });
+        if part.is_none() {
+            pod.containers[index].status.exit = Some(testing::exit());
+        }
+        job.names[index].clone_from(&pod.containers[index].container.name);
+    }
+    match job_pod(&pod, &job, &settings) {
+        Ok(made) => hangs_together(&pod, &job, &made),
+        Err(Error::NoContainers) => {
+            let mut containers = pod.containers.iter();
+            assert!(containers.all(|entry| entry.status.exit.is_some()));
+        }
+        // Two names that do not travel may be the same over there.
+        Err(Error::DuplicateContainer { .. }) => {}
+        Err(error) => panic!("what was let pass does not convert: {error}"),
+    }
+}
+
+fn parts(mut data: &[u8]) -> Vec<&[u8]> {
+    let mut parts = Vec::new();
+    while let Some(at) = data.windows(2).position(|pair| pair == b"||") {
+        parts.push(&data[..at]);
+        data = &data[at + 2..];
+    }
+    parts.push(data);
+    parts
+}
+
+fn takes_sandbox(pod: &mut Pod, given: &[u8]) -> bool {
+    let mut config = decode_sandbox_config(&pod.sandbox).expect("the fixture is good");
+    let _ = config.merge_from_bytes(given);
+    let sandbox = testing::sandbox_mut(pod);
+    if let Some(metadata) = config.metadata.as_ref() {
+        sandbox.name.clone_from(&metadata.name);
+        sandbox.namespace.clone_from(&metadata.namespace);
+        sandbox.attempt = metadata.attempt;
+    }
+    sandbox.annotations.extend(config.annotations.clone());
+    sandbox.config = config.write_to_bytes().expect("it was read").into();
+    check_sandbox(&config).is_ok()
+}
+
+fn takes_container(container: &mut Container, given: &[u8], settings: &Settings) -> bool {
+    let mut config = decode_container_config(container).expect("the fixture is good");
+    let _ = config.merge_from_bytes(given);
+    let name = &config.metadata.name;
+    if !name.is_empty() {
+        container.name.clone_from(name);
+    }
+    container.annotations.extend(config.annotations.clone());
+    container.config = config.write_to_bytes().expect("it was read").into();
+    match check_container(&config, testing::UID, settings) {
+        Ok(warnings) => {
+            let mut texts = warnings.iter().map(ToString::to_string);
+            assert!(texts.all(|text| !text.is_empty()));
+            true
+        }
+        Err(error) => {
+            assert!(!error.to_string().is_empty());
+            false
+        }
+    }
+}
+
+/// The server matches by name, and insists on names of a certain form.
+fn hangs_together(pod: &Pod, job: &Job, made: &JobPod) {
+    let json = serde_json::to_vec(&made.pod).expect("it is written");
+    let again = serde_json::from_slice(&json).expect("it reads back");
+    assert_eq!(made.pod, again);
+    let uid = job.uid.to_string();
+    assert_eq!(made.pod.metadata.uid.as_deref(), Some(uid.as_str()));
+    let name = made.pod.metadata.name.as_deref().unwrap_or_default();
+    assert!((1..=253).contains(&name.len()), "{name}");
+    assert!(made
+        .pod
+        .metadata
+        .namespace
+        .as_deref()
+        .is_some_and(is_dns_label));
+    let spec = made.pod.spec.as_ref().expect("a job has a spec");
+    let volumes = spec.volumes.iter().flatten();
+    let volumes: Vec<_> = volumes.map(|volume| volume.name.as_str()).collect();
+    assert!(volumes.iter().all(|name| is_dns_label(name)), "{volumes:?}");
+    let known: HashSet<_> = volumes.iter().copied().collect();
+    assert_eq!(known.len(), volumes.len(), "no two volumes have one name");
+    let mut used = HashSet::new();
+    for container in &spec.containers {
+        assert!(is_dns_label(&container.name), "{}", container.name);
+        for mount in container.volume_mounts.iter().flatten() {
+            assert!(known.contains(mount.name.as_str()), "{}", mount.name);
+            assert!(mount.mount_path.starts_with('/'), "{}", mount.mount_path);
+            used.insert(mount.name.as_str());
+        }
+    }
+    assert_eq!(used, known, "each volume is mounted");
+    let runs = pod.containers.iter().filter(|c| c.status.exit.is_none());
+    assert_eq!(spec.containers.len(), runs.count());
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::proto::{ContainerConfig, KeyValue, Mount};
+
+    fn mount() -> impl Strategy<Value = Mount> {
+        let below = proptest::sample::select(&[
+            "volumes/kubernetes.io~empty-dir/scratch",
+            "volumes/kubernetes.io~configmap/conf/key",
+            "volumes/kubernetes.io~csi/pvc-1/mount",
+            "volumes/kubernetes.io~nfs/Odd_name.",
+            "volume-subpaths/conf/main/0",
+            "etc-hosts",
+            "containers/main/1a",
+        ]);
+        let root = format!("/var/lib/kubelet/pods/{}", testing::UID);
+        let host = prop_oneof![
+            below.prop_map(move |below| format!("{root}/{below}")),
+            "/[a-z./]{0,9}",
+            "\\PC{0,9}",
+        ];
+        ("/[a-z./]{0,9}", host, any::<bool>()).prop_map(|(container_path, host_path, readonly)| {
+            Mount {
+                container_path,
+                host_path,
+                readonly,
+                ..Default::default()
+            }
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_let_pass_becomes_a_job(
+            mounts in proptest::collection::vec(mount(), 0..4),
+            envs in proptest::collection::vec(("[A-Z=]{0,3}", "\\PC{0,5}"), 0..3),
+            sandbox in proptest::collection::vec(any::<u8>(), 0..30),
+            noise in proptest::collection::vec(any::<u8>(), 0..30),
+            skips: bool,
+        ) {
+            let variable = |(key, value): (String, String)| KeyValue {
+                key,
+                value: value.into_bytes(),
+                ..Default::default()
+            };
+            let config = ContainerConfig {
+                mounts,
+                envs: envs.into_iter().map(variable).collect(),
+                ..Default::default()
+            };
+            let config = config.write_to_bytes().expect("it is written");
+            let start = if skips { "%" } else { "" };
+            any_job(&[start.as_bytes(), &sandbox, b"||", &config, b"||", &noise].concat());
+        }
     }
 }

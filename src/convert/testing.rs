@@ -5,7 +5,9 @@ use std::{collections::BTreeMap, sync::Arc};
 use protobuf::{Message, MessageField};
 
 use crate::{
-    model::{Container, ContainerId, Job, JobUid, Nanos, Pod, Sandbox, SandboxId, Submission},
+    model::{
+        Container, ContainerId, Exit, Job, JobUid, Nanos, Pod, Sandbox, SandboxId, Submission,
+    },
     proto::{
         ContainerConfig, DNSConfig, KeyValue, LinuxContainerConfig, LinuxContainerResources,
         LinuxContainerSecurityContext, LinuxPodSandboxConfig, LinuxSandboxSecurityContext, Mount,
@@ -37,6 +39,17 @@ pub fn fixture(names: &[&str]) -> (Pod, Job) {
         cancel: None,
     };
     (pod, job)
+}
+
+/// How a container ended that is not to run.
+pub fn exit() -> Exit {
+    Exit {
+        code: 0,
+        reason: "Completed".to_owned(),
+        message: String::new(),
+        finished_at: Nanos(9),
+        termination_message: None,
+    }
 }
 
 /// The sandbox, to be changed.

@@ -126,8 +126,9 @@ fn shown(text: &str) -> String {
     }
     const GAP: &str = " ... ";
     let half = (MAX_MESSAGE - GAP.len()) / 2;
-    let (begin, end) = (line.floor_char_boundary(half), line.len() - half);
-    let end = line.ceil_char_boundary(end);
+    let whole = |at: &usize| line.is_char_boundary(*at);
+    let begin = (0..=half).rev().find(whole).unwrap_or(0);
+    let end = (line.len() - half..).find(whole).unwrap_or(line.len());
     format!("{}{GAP}{}", &line[..begin], &line[end..])
 }
 

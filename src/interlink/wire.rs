@@ -280,7 +280,8 @@ pub fn status_list(body: &[u8]) -> Result<Vec<PodStatus>, String> {
 fn last_part(mut text: String) -> String {
     const MAX_BYTES: usize = 4096;
     let start = text.len().saturating_sub(MAX_BYTES);
-    text.drain(..text.ceil_char_boundary(start));
+    let whole = (start..text.len()).find(|at| text.is_char_boundary(*at));
+    text.drain(..whole.unwrap_or(text.len()));
     text
 }
 
