@@ -13,7 +13,7 @@ FUZZ_SECONDS ?= 60
 CHAOS_SECONDS ?= 900
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build release test lint demo bench fuzz chaos model install uninstall clean
+.PHONY: help deps build release test lint demo bench soak fuzz chaos model install uninstall clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,7 +40,10 @@ demo: build ## Run two pods through a daemon of its own, and leave nothing behin
 	@./examples/demo.sh $(DEBUG_BINARY)
 
 bench: release ## Measure, and print the figures
-	$(CARGO) bench --locked
+	$(CARGO) bench --locked --bench load
+
+soak: release ## Let pods come and go for SOAK_SECONDS (600), and watch the memory
+	$(CARGO) bench --locked --bench soak
 
 chaos: deps ## Kill, and commit faults, for CHAOS_SECONDS (900) with and without faults each
 	CHAOS_SECONDS=$(CHAOS_SECONDS) $(CARGO) test --locked --test chaos -- --nocapture --test-threads 1
