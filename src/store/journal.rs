@@ -8,9 +8,11 @@
 //! writes fail, and writes work again once there is room.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::{File, OpenOptions, Permissions},
     io,
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    os::unix::fs::{
+        DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
+    },
     path::{Path, PathBuf},
     sync::Arc,
     thread::JoinHandle,
@@ -200,6 +202,7 @@ impl Journal {
             .mode(0o700)
             .create(directory)
             .map_err(unusable)?;
+        make_private(directory).map_err(unusable)?;
         let lock = private_file(&directory.join("lock")).map_err(unusable)?;
         match lock.try_lock() {
             Ok(()) => {}
@@ -395,14 +398,38 @@ impl Disk {
     }
 }
 
+/// Takes everybody else's rights to a directory that was there before; it holds the environment of
+/// containers, secrets included.
+fn make_private(directory: &Path) -> io::Result<()> {
+    let metadata = std::fs::metadata(directory)?;
+    if metadata.uid() != rustix::process::geteuid().as_raw() {
+        let owner = metadata.uid();
+        return Err(io::Error::other(format!(
+            "it belongs to user {owner}, who could change it under this daemon; give it to the user \
+             that the daemon runs as"
+        )));
+    }
+    if metadata.mode() & 0o077 != 0 {
+        let path = directory.display();
+        log::warn!("state directory {path} was open to others; its mode is 0700 now");
+        std::fs::set_permissions(directory, Permissions::from_mode(0o700))?;
+    }
+    Ok(())
+}
+
 pub(super) fn private_file(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
+    let file = OpenOptions::new()
         .read(true)
         .write(true)
         .create(true)
         .truncate(false)
         .mode(0o600)
-        .open(path)
+        .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed())
+        .open(path)?;
+    if file.metadata()?.mode() & 0o077 != 0 {
+        file.set_permissions(Permissions::from_mode(0o600))?;
+    }
+    Ok(file)
 }
 
 fn source_of(error: &Error) -> String {
