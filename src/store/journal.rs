@@ -183,8 +183,11 @@ pub struct Journal {
     _lock: File,
 }
 
+/// The rows of a table: keys and values.
+pub type Rows = (Table, Vec<(String, Vec<u8>)>);
+
 /// Everything that was on disk, table by table.
-pub type Contents = Vec<(Table, Vec<(String, Vec<u8>)>)>;
+pub type Contents = Vec<Rows>;
 
 impl Journal {
     /// Opens the store in a directory, which is made (0700) if it is not there, and reads all of

@@ -5,7 +5,10 @@
 
 use std::collections::HashMap;
 
-use super::{journal::Table, record};
+use super::{
+    journal::{Rows, Table},
+    record,
+};
 use crate::model::{Container, ContainerId, Image, Pod, SandboxId};
 
 /// What was found on disk.
@@ -45,9 +48,7 @@ impl Damage {
 ///
 /// # Errors
 /// A record of a newer daemon: going on without it would lose it.
-pub fn recover(
-    contents: &[(Table, Vec<(String, Vec<u8>)>)],
-) -> Result<Recovered, (String, record::Error)> {
+pub fn recover(contents: &[Rows]) -> Result<Recovered, (String, record::Error)> {
     let rows = |wanted: Table| {
         contents
             .iter()
@@ -158,7 +159,7 @@ mod tests {
             (key.to_owned(), record::encode(&container, &[]))
         };
         let rows = vec![row("a-0"), row("b-0")];
-        let found = recover(&vec![(Table::Containers, rows)]).expect("our version");
+        let found = recover(&[(Table::Containers, rows)]).expect("our version");
         let damage = |key: &str, what: &str| Damage::row(Table::Containers, key, what.into());
         let want = [
             damage("b-0", "containers/b-0: it has another id"),

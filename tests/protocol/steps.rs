@@ -15,7 +15,9 @@ use k8s_openapi::api::core::v1::{
     ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStatus,
 };
 
-use crate::world::{rules, ticks, Lane, Mutation, Remote, View, World, BLIND, CODE, LATE, TICK};
+use crate::world::{
+    rules, ticks, Lane, Mutation, Remote, View, World, BLIND, CODE, LATE, LIMIT, TICK,
+};
 
 impl World {
     /// Everything that can happen next.
@@ -353,12 +355,17 @@ impl World {
         steps.push(("the daemon crashes".into(), next));
     }
 
-    /// A request that was given up is acted on in time, or never.
+    /// A request that was given up is acted on in time, or never; and questions have a time limit.
     fn time_may_pass(&self) -> bool {
         let next = self.now.plus(TICK);
-        self.flights
-            .iter()
-            .all(|(_, left)| next.since(*left) <= ticks(LATE))
+        let asked = match (&self.lane, &self.poll) {
+            (Lane::Asking(_, at) | Lane::Asked(_, at, _), Some((poll, _))) => Some(*at.min(poll)),
+            (Lane::Asking(_, at) | Lane::Asked(_, at, _), None) | (_, Some((at, _))) => Some(*at),
+            _ => None,
+        };
+        let in_time = asked.is_none_or(|at| next.since(at) <= ticks(LIMIT));
+        let mut flights = self.flights.iter();
+        in_time && flights.all(|(_, left)| next.since(*left) <= ticks(LATE))
     }
 
     fn tick(&mut self) {

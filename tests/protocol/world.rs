@@ -22,6 +22,8 @@ pub const TICK: Duration = Duration::from_secs(10);
 pub const LATE: u64 = 3;
 /// For how long a plugin may not show a fresh job.
 pub const BLIND: u64 = 1;
+/// How long an answer may take.
+pub const LIMIT: u64 = 2;
 const GRACE: u32 = 4;
 /// The code that containers end with over there.
 pub const CODE: i32 = 7;
@@ -213,10 +215,10 @@ impl World {
             *since = move_(*since, 6);
         }
         if let Some((at, _)) = &mut self.poll {
-            *at = move_(*at, 3);
+            *at = move_(*at, LIMIT);
         }
         if let Lane::Asking(_, at) | Lane::Asked(_, at, _) = &mut self.lane {
-            *at = move_(*at, 4);
+            *at = move_(*at, LIMIT);
         }
         let Some(pod) = &mut self.pod else { return };
         for time in [&mut pod.status.stopped_at, &mut pod.status.removed_at] {
@@ -254,7 +256,7 @@ impl World {
                 } => {
                     *failures = 1;
                     *denials = (*denials).min(MIN_DENIALS);
-                    (*since, *not_before) = (move_(*since, 4), move_(*not_before, 0));
+                    (*since, *not_before) = (move_(*since, 6), move_(*not_before, 0));
                 }
                 Submission::Submitted { at } => *at = START,
                 Submission::Finished | Submission::Lost | Submission::Dropped => {}
