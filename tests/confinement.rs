@@ -45,13 +45,16 @@ impl Scene {
     }
 }
 
+/// What somebody puts where a log file should be, and how.
+type Trap = (&'static str, Box<dyn Fn()>);
+
 /// What may lie where a log file should be.
 #[test]
 fn a_log_path_that_leads_elsewhere_is_not_followed() {
     let scene = scene();
     let main = scene.logs.join("main");
     let (outside, file) = (scene.outside.clone(), scene.outside.join("0.log"));
-    let plant: [(&str, Box<dyn Fn()>); 4] = [
+    let plant: [Trap; 4] = [
         ("a link in the directory's place", {
             let main = main.clone();
             Box::new(move || symlink(&outside, &main).expect("a link"))

@@ -438,4 +438,6 @@ fn name_of(sandbox: &Sandbox) -> SandboxName {
 }
 
 #[cfg(test)]
+mod reference;
+#[cfg(test)]
 mod tests;
