@@ -12,17 +12,19 @@ const SECRET: &str = "hunter2";
 /// is never shown.
 pub fn any_file(input: &str) {
     let (text, variables) = input.split_once("\n---\n").unwrap_or((input, ""));
-    let environment = variables
+    let environment: Vec<_> = variables
         .lines()
         .filter_map(|line| line.split_once('='))
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect();
+    // A name is no place for one.
+    let named = environment.iter().any(|(name, _)| name.contains(SECRET));
+    let values = environment.iter().map(|(_, value)| value.as_str());
+    let hides = !named && is_within_urls(text.lines().chain(values));
     let sources = Sources {
         environment,
         ..Sources::default()
     };
-    let words = variables.lines().flat_map(|line| line.splitn(2, '='));
-    let hides = is_within_urls(text.lines().chain(words));
     match load::from_text(text, Path::new("/config.toml"), &sources) {
         Ok(config) => {
             let again = toml::from_str::<Config>(&super::print(&config));
