@@ -67,6 +67,7 @@ fn campaign(name: &str, weather: Weather) {
     });
     world.weather().clear_up();
     world.settle(&books);
+    report::check(&world, &books);
     report::print(name, seed, begun.elapsed(), &world, &books);
     let violations = books.violations();
     assert!(

@@ -7,6 +7,27 @@ use crate::{
     world::World,
 };
 
+/// More memory than that, and an answer without end was kept, or something else that has none.
+const MOST_MEMORY_KIB: u64 = 400 << 10;
+
+/// Looks at what the daemon said and held: once for each thing that happened, and no more than the
+/// largest answers that it allows.
+pub fn check(world: &World, books: &Books) {
+    let said: usize = shapes(&world.daemon_log()).values().sum();
+    let faults: usize = world.weather().counts().values().sum();
+    let kills: usize = books.kills().values().sum();
+    let happened = faults + 20 * kills + books.counted(Count::Starts);
+    if said > happened {
+        books.violation(format!(
+            "{said} warnings of {happened} things that happened"
+        ));
+    }
+    let most = books.most_memory_kib();
+    if most > MOST_MEMORY_KIB {
+        books.violation(format!("the daemon held {most} KiB"));
+    }
+}
+
 pub fn print(name: &str, seed: u64, span: Duration, world: &World, books: &Books) {
     let n = |what| books.counted(what);
     println!("\n== campaign `{name}`, CHAOS_SEED={seed}, {span:.0?}");
