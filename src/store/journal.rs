@@ -340,16 +340,17 @@ impl Disk {
         self.database.as_mut().ok_or(Error::Closed)
     }
 
-    /// Sets a damaged file aside, and goes on with what is good in it.
+    /// Sets a damaged file aside, and goes on with what is good in it. The damaged one is in its
+    /// place until the new one is whole, so a crash in between loses nothing.
     fn salvage(&mut self, damage: &Error) -> Result<Contents, Error> {
         self.database = None;
         let path = self.path.clone();
         let failed = |source| Error::Damaged {
-            path,
+            path: path.clone(),
             source: Arc::new(source),
         };
-        let aside = salvage::set_aside(&self.path).map_err(failed)?;
-        let contents = salvage::read(&aside);
+        let aside = salvage::set_aside(&path).map_err(failed)?;
+        let contents = salvage::read(&path);
         let rows: usize = contents.iter().map(|(_, rows)| rows.len()).sum();
         log::error!(
             "{damage}: {}; it is kept as {}, and {rows} records that can be read were taken over: \
@@ -363,7 +364,13 @@ impl Disk {
         });
         let (done, _) = bounded(1);
         let writes = writes.collect();
-        self.write(&[Batch { writes, done }])?;
+        let mut fresh = Disk {
+            path: salvage::fresh(&path).map_err(failed)?,
+            database: None,
+        };
+        fresh.write(&[Batch { writes, done }])?;
+        fresh.database = None;
+        salvage::replace(&fresh.path, &path).map_err(failed)?;
         Ok(contents)
     }
 

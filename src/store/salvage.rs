@@ -36,10 +36,10 @@ pub fn calmly<T>(work: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, red
     })
 }
 
-/// Renames a damaged file, and gives its new name.
+/// Copies a damaged file as it is, and gives the copy's name: reading it may change it.
 ///
 /// # Errors
-/// A directory that cannot be written.
+/// A directory that cannot be written, or has no room.
 pub fn set_aside(path: &Path) -> io::Result<PathBuf> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let seconds = now.unwrap_or_default().as_secs();
@@ -47,11 +47,37 @@ pub fn set_aside(path: &Path) -> io::Result<PathBuf> {
     let names = (0..).map(|n| path.with_extension(format!("redb.damaged-{}", seconds + n)));
     for name in names {
         if !name.try_exists()? {
-            fs::rename(path, &name)?;
+            fs::copy(path, &name)?;
+            fs::File::open(&name)?.sync_all()?;
             return Ok(name);
         }
     }
     Err(io::ErrorKind::AlreadyExists.into())
+}
+
+/// The name of a new file that is to take the place of a damaged one; an attempt that a crash has
+/// left is removed.
+///
+/// # Errors
+/// A directory that cannot be written.
+pub fn fresh(path: &Path) -> io::Result<PathBuf> {
+    let fresh = path.with_extension("redb.new");
+    match fs::remove_file(&fresh) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(fresh),
+    }
+}
+
+/// Puts the new file into the place of the damaged one, for good.
+///
+/// # Errors
+/// A directory that cannot be written.
+pub fn replace(fresh: &Path, path: &Path) -> io::Result<()> {
+    fs::rename(fresh, path)?;
+    match path.parent() {
+        Some(directory) => fs::File::open(directory)?.sync_all(),
+        None => Ok(()),
+    }
 }
 
 /// All rows that can be read of a damaged file. Each record has a checksum of its own, so whoever
