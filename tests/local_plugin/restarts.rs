@@ -124,7 +124,7 @@ fn a_deletion_is_carried_out_by_the_next_plugin() {
     let start: Value = serde_json::from_slice(&start).unwrap();
     let pid = start["container"]["pid"].to_string();
     let mut patient = pod.clone();
-    patient["metadata"]["deletionGracePeriodSeconds"] = json!(2);
+    patient["metadata"]["deletionGracePeriodSeconds"] = json!(6);
     std::thread::scope(|scope| {
         let request = scope.spawn(|| fixture.try_ask("/delete", &patient));
         let file = fixture.pod_dir(UID).join("deletion.json");
@@ -181,7 +181,8 @@ fn stopping_does_not_wait_for_anybody() {
     until("somebody waits", || file.exists());
     let begin = std::time::Instant::now();
     fixture.stop();
-    assert!(begin.elapsed() < std::time::Duration::from_secs(5));
+    // The deletion alone would take the default grace period of 30 s.
+    assert!(begin.elapsed() < std::time::Duration::from_secs(20));
     for waiting in waiting {
         let _ = waiting.join().unwrap();
     }
