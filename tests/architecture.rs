@@ -11,7 +11,7 @@ const FLOORS: &[&[&str]] = &[
     &["model", "proto", "telemetry"],
     &["config"],
     &["convert", "plan"],
-    &["store", "interlink", "logs"],
+    &["store", "interlink", "logs", "host"],
     &["cri", "worker", "plugin"],
     &["cli", "daemon"],
 ];
@@ -21,6 +21,7 @@ const FORBIDDEN: &[(&str, &str)] = &[
     ("cri", "interlink"),
     ("plugin", "store"),
     ("plugin", "logs"),
+    ("plugin", "host"),
     ("plugin", "plan"),
 ];
 

@@ -227,8 +227,18 @@ pub struct Pods {
     /// The kubelet's root directory, below which it puts volumes.
     pub kubelet_root: PathBuf,
     /// What to do with a volume that cannot travel: `refuse` the container, or `skip` the volume.
-    /// The service account token volume that every pod has is always left out, with a warning.
     pub unsupported_volumes: Unsupported,
+    /// Directories of shared file systems: a path below one of them is the same on the compute
+    /// nodes. Persistent volumes that lie there (CSI, NFS, local) travel as host paths.
+    pub shared_paths: Vec<PathBuf>,
+    /// Which hostPath volumes travel: `any`, or only those below `shared_paths`: `shared`.
+    pub host_paths: HostPaths,
+    /// Whether the service account token that every ordinary pod mounts is shipped with its jobs.
+    /// It is valid for about an hour, and is not renewed over there. `false` leaves the volume
+    /// out, with a warning.
+    pub service_account_tokens: bool,
+    /// The most bytes of ConfigMaps, Secrets and projected volumes that are shipped with a job.
+    pub max_volume_bytes: u64,
 }
 
 impl Default for Pods {
@@ -236,8 +246,22 @@ impl Default for Pods {
         Self {
             kubelet_root: "/var/lib/kubelet".into(),
             unsupported_volumes: Unsupported::Refuse,
+            shared_paths: Vec::new(),
+            host_paths: HostPaths::Any,
+            service_account_tokens: true,
+            max_volume_bytes: 8 << 20,
         }
     }
+}
+
+/// Which hostPath volumes travel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HostPaths {
+    /// All: the path is looked for on the compute node.
+    Any,
+    /// Those on shared file systems.
+    Shared,
 }
 
 /// What to do with what cannot travel.

@@ -3,8 +3,8 @@
 use k8s_openapi::api::core::v1::{Container as PodContainer, EnvVar};
 
 use super::{
-    names::remote_container_name, resources, security, volumes, volumes::JobVolumes, Error,
-    Settings, Warning,
+    names::remote_container_name, prepared::Prepared, resources, security, travel,
+    volumes::JobVolumes, Error, Settings, Warning,
 };
 use crate::{
     model::Container,
@@ -17,22 +17,33 @@ const MESSAGE_PATH: &str = "io.kubernetes.container.terminationMessagePath";
 const MESSAGE_POLICY: &str = "io.kubernetes.container.terminationMessagePolicy";
 
 /// Checks that a new container can become part of a job, and tells what it will run without.
-/// What passes here fails no conversion later.
+/// What passes here, and [`check_volumes`], fails no conversion later.
 ///
 /// # Errors
 /// What is wrong with the configuration, or cannot be had in a remote job.
 pub fn check_container(
     config: &ContainerConfig,
-    pod_uid: &str,
     settings: &Settings,
 ) -> Result<Vec<Warning>, Error> {
     check_texts(config)?;
     env(&config.envs)?;
     let linux = config.linux.get_or_default();
     resources::requirements(&linux.resources, settings.default_memory)?;
-    let mut warnings = security::check_container(&linux.security_context)?;
-    warnings.extend(volumes::check(config, pod_uid, settings)?);
-    Ok(warnings)
+    travel::check_mounts(config)?;
+    security::check_container(&linux.security_context)
+}
+
+/// Checks that what a new container mounts can travel, and tells what it will run without.
+/// `found` is what stands behind its mounts, in their order.
+///
+/// # Errors
+/// A volume that cannot travel, if such ones are to be refused.
+pub fn check_volumes(
+    config: &ContainerConfig,
+    found: &[Prepared],
+    settings: &Settings,
+) -> Result<Vec<Warning>, Error> {
+    travel::check(config, found, settings)
 }
 
 fn check_texts(config: &ContainerConfig) -> Result<(), Error> {
@@ -86,13 +97,14 @@ pub(super) fn pod_container(
     container: &Container,
     config: &ContainerConfig,
     sandbox: &LinuxSandboxSecurityContext,
+    found: &[Prepared],
     volumes: &mut JobVolumes<'_>,
     settings: &Settings,
 ) -> Result<PodContainer, Error> {
     let linux = config.linux.get_or_default();
     let list = |list: &[String]| (!list.is_empty()).then(|| list.to_vec());
     let env = env(&config.envs)?;
-    let mounts = volumes.mounts(&config.mounts);
+    let mounts = volumes.mounts(&config.mounts, found);
     let noted = |key| container.annotations.get(key).cloned();
     Ok(PodContainer {
         name: remote_container_name(&container.name),
@@ -195,9 +207,9 @@ mod tests {
                 },
             ),
         ] {
-            assert!(check_container(&bad, "", &settings).is_err(), "{name}");
+            assert!(check_container(&bad, &settings).is_err(), "{name}");
         }
-        let plain = check_container(&ContainerConfig::default(), "", &settings);
+        let plain = check_container(&ContainerConfig::default(), &settings);
         assert!(plain.is_ok_and(|warnings| warnings.is_empty()));
     }
 }

@@ -3,7 +3,10 @@
 use std::{fmt, path::PathBuf};
 
 use super::{quantity, Error};
-use crate::config::{schema::Unsupported, Config};
+use crate::config::{
+    schema::{HostPaths, Unsupported},
+    Config,
+};
 
 /// What conversion depends on beside the messages themselves.
 #[derive(Clone, Debug, PartialEq)]
@@ -12,6 +15,14 @@ pub struct Settings {
     pub kubelet_root: PathBuf,
     /// What becomes of volumes that cannot travel.
     pub unsupported_volumes: Unsupported,
+    /// Directories that are the same on the compute nodes.
+    pub shared_paths: Vec<PathBuf>,
+    /// Which hostPath volumes travel.
+    pub host_paths: HostPaths,
+    /// Whether service account tokens are shipped.
+    pub service_account_tokens: bool,
+    /// The most bytes of volumes that are shipped with a job.
+    pub max_volume_bytes: u64,
     /// The user that images are reported to have; 0 when none is reported, as the kubelet has it.
     pub image_uid: i64,
     /// Memory limit in bytes of containers that bring none.
@@ -28,6 +39,10 @@ impl Settings {
         Ok(Self {
             kubelet_root: config.pods.kubelet_root.clone(),
             unsupported_volumes: config.pods.unsupported_volumes,
+            shared_paths: config.pods.shared_paths.clone(),
+            host_paths: config.pods.host_paths,
+            service_account_tokens: config.pods.service_account_tokens,
+            max_volume_bytes: config.pods.max_volume_bytes,
             image_uid: config.images.uid.into(),
             default_memory: default_memory.map(quantity::parse_memory).transpose()?,
         })
