@@ -166,7 +166,9 @@ fn name(content: Content<'_>) -> String {
     match content {
         Content::EmptyDir { volume, .. } => dns_label(volume),
         Content::HostPath(path, _) => host_path_name(path),
-        Content::Files { volume, inside, .. } if inside.is_empty() => dns_label(volume),
+        Content::Files {
+            volume, inside: "", ..
+        } => dns_label(volume),
         Content::Files { volume, inside, .. } => {
             let (part, hash) = (slug(inside, 20), short_hash(inside));
             dns_label(&format!("{}-{part}-{hash}", slug(volume, 30)))
