@@ -1,9 +1,11 @@
 //! One container: what is checked when it is created, and what its job says of it.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::core::v1::{Container as PodContainer, EnvVar};
 
 use super::{
-    names::remote_container_name, prepared::Prepared, resources, security, travel,
+    extended, names::remote_container_name, prepared::Prepared, resources, security, travel,
     volumes::JobVolumes, Error, Settings, Warning,
 };
 use crate::{
@@ -28,7 +30,7 @@ pub fn check_container(
     check_texts(config)?;
     env(&config.envs)?;
     let linux = config.linux.get_or_default();
-    resources::requirements(&linux.resources, settings.default_memory)?;
+    resources::requirements(&linux.resources, BTreeMap::new(), settings.default_memory)?;
     travel::check_mounts(config)?;
     security::check_container(&linux.security_context)
 }
@@ -92,18 +94,37 @@ fn env(variables: &[KeyValue]) -> Result<Vec<EnvVar>, Error> {
         .collect()
 }
 
+/// What a container takes from its pod.
+pub(super) struct Surroundings<'a> {
+    /// The sandbox's security context.
+    pub(super) context: &'a LinuxSandboxSecurityContext,
+    /// The pod's annotations.
+    pub(super) annotations: &'a BTreeMap<String, String>,
+    /// What conversion depends on.
+    pub(super) settings: &'a Settings,
+}
+
 /// A container as its job's pod has it.
 pub(super) fn pod_container(
     container: &Container,
     config: &ContainerConfig,
-    sandbox: &LinuxSandboxSecurityContext,
     found: &[Prepared],
     volumes: &mut JobVolumes<'_>,
-    settings: &Settings,
+    around: &Surroundings<'_>,
 ) -> Result<PodContainer, Error> {
+    let (settings, annotations) = (around.settings, around.annotations);
     let linux = config.linux.get_or_default();
     let list = |list: &[String]| (!list.is_empty()).then(|| list.to_vec());
-    let env = env(&config.envs)?;
+    let known = &settings.extended;
+    let mut variables = env(&config.envs)?;
+    variables.retain(|variable| {
+        let mut given = config
+            .envs
+            .iter()
+            .filter(|given| given.key == variable.name);
+        !given.any(|given| extended::names_devices(known, given))
+    });
+    let extended = extended::amounts(known, config, &container.name, annotations)?;
     let mounts = volumes.mounts(&config.mounts, found);
     let noted = |key| container.annotations.get(key).cloned();
     Ok(PodContainer {
@@ -112,9 +133,9 @@ pub(super) fn pod_container(
         command: list(&config.command),
         args: list(&config.args),
         working_dir: (!config.working_dir.is_empty()).then(|| config.working_dir.clone()),
-        env: (!env.is_empty()).then_some(env),
-        resources: resources::requirements(&linux.resources, settings.default_memory)?,
-        security_context: security::of_container(&linux.security_context, sandbox, settings),
+        env: (!variables.is_empty()).then_some(variables),
+        resources: resources::requirements(&linux.resources, extended, settings.default_memory)?,
+        security_context: security::of_container(&linux.security_context, around.context, settings),
         volume_mounts: (!mounts.is_empty()).then_some(mounts),
         stdin: config.stdin.then_some(true),
         stdin_once: config.stdin_once.then_some(true),

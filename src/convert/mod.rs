@@ -7,6 +7,7 @@
 //! mounts      what a mount's path says                  prepared    what was found behind it
 //! travel      whether and how that travels              volumes     the volumes of a job
 //! resources   CPU, memory, huge pages                   quantity    amounts, printed and read
+//! extended    GPUs and the like                         pattern     lists of patterns
 //! security    security contexts, namespaces             image_ref   references, and their identity
 //! ```
 //!
@@ -16,10 +17,12 @@
 
 mod container;
 mod error;
+mod extended;
 mod handle;
 mod image_ref;
 pub mod mounts;
 mod names;
+mod pattern;
 mod pod;
 pub mod prepared;
 /// What must hold whatever comes in; `fuzz/` and the tests share it.
@@ -53,6 +56,7 @@ use crate::proto::PodSandboxConfig;
 ///
 /// # Errors
 /// What is wrong with the configuration, or cannot be had in a remote job.
-pub fn check_sandbox(config: &PodSandboxConfig) -> Result<(), Error> {
+pub fn check_sandbox(config: &PodSandboxConfig, settings: &Settings) -> Result<(), Error> {
+    extended::check(&settings.extended, config.annotations.iter())?;
     security::check_sandbox(&config.linux.security_context)
 }

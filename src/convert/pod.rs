@@ -11,7 +11,7 @@ use k8s_openapi::{
 use protobuf::Message;
 
 use super::{
-    container::pod_container,
+    container::{pod_container, Surroundings},
     names::{is_dns_label, label_value, remote_namespace, remote_pod_name},
     prepared::PreparedMounts,
     security,
@@ -64,6 +64,11 @@ pub fn job_pod(
 ) -> Result<JobPod, Error> {
     let sandbox = decode_sandbox_config(&pod.sandbox)?;
     let context = &sandbox.linux.security_context;
+    let around = Surroundings {
+        context,
+        annotations: &pod.sandbox.annotations,
+        settings,
+    };
     let mut volumes = JobVolumes::new(remote_namespace(&pod.sandbox), settings);
     let mut containers = Vec::new();
     let mut names = HashSet::new();
@@ -71,7 +76,7 @@ pub fn job_pod(
         let config = decode_container_config(&entry.container)?;
         let found = prepared.get(entry.id()).map_or(&[][..], Vec::as_slice);
         let entry = &entry.container;
-        let container = pod_container(entry, &config, context, found, &mut volumes, settings)?;
+        let container = pod_container(entry, &config, found, &mut volumes, &around)?;
         if !names.insert(container.name.clone()) {
             return Err(Error::DuplicateContainer {
                 name: container.name,

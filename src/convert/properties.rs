@@ -11,7 +11,7 @@ use super::{
     ImageRef, JobPod, Settings,
 };
 use crate::{
-    config::{schema::Unsupported, Config},
+    config::{policy::Unsupported, Config},
     model::{Container, Job, Pod},
     proto::{ImageSpec, LinuxContainerResources},
 };
@@ -76,7 +76,7 @@ pub fn resources(data: &[u8]) {
     let mut given = LinuxContainerResources::new();
     // What comes before a fault has been read.
     let _ = given.merge_from_bytes(message);
-    let required = match resources::requirements(&given, default) {
+    let required = match resources::requirements(&given, Default::default(), default) {
         Ok(required) => required.unwrap_or_default(),
         Err(error) => return assert!(error.to_string().len() < MAX_MESSAGE),
     };
@@ -126,7 +126,7 @@ pub fn any_job(data: &[u8]) {
     };
     let (mut pod, mut job) = testing::fixture(&["main", "side", "init", "more"]);
     let mut parts = parts(data).into_iter();
-    if !takes_sandbox(&mut pod, parts.next().unwrap_or_default()) {
+    if !takes_sandbox(&mut pod, parts.next().unwrap_or_default(), &settings) {
         return;
     }
     for index in 0..pod.containers.len() {
@@ -161,7 +161,7 @@ fn parts(mut data: &[u8]) -> Vec<&[u8]> {
     parts
 }
 
-fn takes_sandbox(pod: &mut Pod, given: &[u8]) -> bool {
+fn takes_sandbox(pod: &mut Pod, given: &[u8], settings: &Settings) -> bool {
     let mut config = decode_sandbox_config(&pod.sandbox).expect("the fixture is good");
     let _ = config.merge_from_bytes(given);
     let sandbox = testing::sandbox_mut(pod);
@@ -172,7 +172,7 @@ fn takes_sandbox(pod: &mut Pod, given: &[u8]) -> bool {
     }
     sandbox.annotations.extend(config.annotations.clone());
     sandbox.config = config.write_to_bytes().expect("it was read").into();
-    check_sandbox(&config).is_ok()
+    check_sandbox(&config, settings).is_ok()
 }
 
 fn takes_container(container: &mut Container, given: &[u8], settings: &Settings) -> bool {

@@ -8,12 +8,12 @@
 use std::path::Path;
 
 use super::{
-    mounts,
+    extended, mounts,
     prepared::{ContentKind, Files, PathKind, Prepared},
     Error, Settings, Warning,
 };
 use crate::{
-    config::schema::{HostPaths, Unsupported},
+    config::policy::{HostPaths, Unsupported},
     proto::{ContainerConfig, Mount, MountPropagation},
 };
 
@@ -194,7 +194,12 @@ pub fn check(
             }
         }
     }
-    for device in &config.devices {
+    let counts = |device: &str| extended::stands_for_one(&settings.extended, device);
+    for device in config
+        .devices
+        .iter()
+        .filter(|device| !counts(&device.host_path))
+    {
         warnings.push(match block_volume(&device.host_path) {
             Some(name) => left_out(
                 format!("volume `{name}`"),
@@ -204,7 +209,10 @@ pub fn check(
             None => Warning::Device(device.host_path.clone()),
         });
     }
-    let cdi = config.CDI_devices.iter();
+    let cdi = config
+        .CDI_devices
+        .iter()
+        .filter(|device| !counts(&device.name));
     warnings.extend(cdi.map(|device| Warning::Device(device.name.clone())));
     Ok(warnings)
 }
@@ -370,7 +378,7 @@ mod tests {
         let mut config = ContainerConfig {
             devices: vec![device("/dev/fuse")],
             CDI_devices: vec![CDIDevice {
-                name: "nvidia.com/gpu=0".to_owned(),
+                name: "example.com/net=0".to_owned(),
                 ..Default::default()
             }],
             ..Default::default()
@@ -380,7 +388,7 @@ mod tests {
             checked(&config, &refuse).unwrap(),
             [
                 Warning::Device("/dev/fuse".to_owned()),
-                Warning::Device("nvidia.com/gpu=0".to_owned())
+                Warning::Device("example.com/net=0".to_owned())
             ]
         );
         let block = format!("/var/lib/kubelet/pods/{UID}/volumeDevices/kubernetes.io~csi/raw");

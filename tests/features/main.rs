@@ -5,5 +5,6 @@
 mod support;
 
 mod kubelet;
+mod resources;
 mod table;
 mod volumes;
