@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::{Container as PodContainer, EnvVar};
 
 use super::{
-    extended, names::remote_container_name, prepared::Prepared, resources, security, travel,
-    volumes::JobVolumes, Error, Settings, Warning,
+    extended, forbidden, names::remote_container_name, prepared::Prepared, resources, security,
+    travel, volumes::JobVolumes, Error, Settings, Warning,
 };
 use crate::{
     model::Container,
@@ -32,7 +32,12 @@ pub fn check_container(
     let linux = config.linux.get_or_default();
     resources::requirements(&linux.resources, BTreeMap::new(), settings.default_memory)?;
     travel::check_mounts(config)?;
-    security::check_container(&linux.security_context)
+    let mut warnings = security::check_container(&linux.security_context)?;
+    warnings.extend(forbidden::check_container(
+        &linux.security_context,
+        settings,
+    )?);
+    Ok(warnings)
 }
 
 /// Checks that what a new container mounts can travel, and tells what it will run without.
@@ -114,6 +119,7 @@ pub(super) fn pod_container(
 ) -> Result<PodContainer, Error> {
     let (settings, annotations) = (around.settings, around.annotations);
     let linux = config.linux.get_or_default();
+    let permitted = forbidden::permitted_container(&linux.security_context, settings);
     let list = |list: &[String]| (!list.is_empty()).then(|| list.to_vec());
     let known = &settings.extended;
     let mut variables = env(&config.envs)?;
@@ -135,7 +141,7 @@ pub(super) fn pod_container(
         working_dir: (!config.working_dir.is_empty()).then(|| config.working_dir.clone()),
         env: (!variables.is_empty()).then_some(variables),
         resources: resources::requirements(&linux.resources, extended, settings.default_memory)?,
-        security_context: security::of_container(&linux.security_context, around.context, settings),
+        security_context: security::of_container(&permitted, around.context, settings),
         volume_mounts: (!mounts.is_empty()).then_some(mounts),
         stdin: config.stdin.then_some(true),
         stdin_once: config.stdin_once.then_some(true),

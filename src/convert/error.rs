@@ -71,6 +71,16 @@ pub enum Error {
         /// What it is, and why it cannot travel.
         reason: String,
     },
+    /// A demand that the site does not allow.
+    #[error(
+        "{field} is not allowed here; take it out of the pod, or set `{key}` to `drop` or `pass`"
+    )]
+    Forbidden {
+        /// The field, as a pod's author writes it.
+        field: &'static str,
+        /// The key of the configuration that forbids it.
+        key: &'static str,
+    },
     /// Something else that a remote job cannot have.
     #[error("{field}: {reason}")]
     Unsupported {
@@ -105,6 +115,7 @@ impl Error {
     pub fn is_precondition(&self) -> bool {
         match self {
             Self::UnsupportedVolume { .. }
+            | Self::Forbidden { .. }
             | Self::Unsupported { .. }
             | Self::DuplicateContainer { .. }
             | Self::NoContainers

@@ -8,7 +8,8 @@
 //! travel      whether and how that travels              volumes     the volumes of a job
 //! resources   CPU, memory, huge pages                   quantity    amounts, printed and read
 //! extended    GPUs and the like                         pattern     lists of patterns
-//! security    security contexts, namespaces             image_ref   references, and their identity
+//! security    security contexts, namespaces             forbidden   what of that sites allow
+//! image_ref   references, and their identity
 //! ```
 //!
 //! What cannot become part of a job is refused when a container is created
@@ -18,6 +19,7 @@
 mod container;
 mod error;
 mod extended;
+mod forbidden;
 mod handle;
 mod image_ref;
 pub mod mounts;
@@ -52,11 +54,16 @@ pub use termination::termination_log;
 
 use crate::proto::PodSandboxConfig;
 
-/// Checks that a new sandbox's containers can become jobs.
+/// Checks that a new sandbox's containers can become jobs, and tells what they will run without.
 ///
 /// # Errors
 /// What is wrong with the configuration, or cannot be had in a remote job.
-pub fn check_sandbox(config: &PodSandboxConfig, settings: &Settings) -> Result<(), Error> {
+pub fn check_sandbox(
+    config: &PodSandboxConfig,
+    settings: &Settings,
+) -> Result<Vec<Warning>, Error> {
     extended::check(&settings.extended, config.annotations.iter())?;
-    security::check_sandbox(&config.linux.security_context)
+    let context = &config.linux.security_context;
+    security::check_sandbox(context)?;
+    forbidden::check_sandbox(context, settings)
 }

@@ -12,6 +12,7 @@ use protobuf::Message;
 
 use super::{
     container::{pod_container, Surroundings},
+    forbidden,
     names::{is_dns_label, label_value, remote_namespace, remote_pod_name},
     prepared::PreparedMounts,
     security,
@@ -63,7 +64,8 @@ pub fn job_pod(
     settings: &Settings,
 ) -> Result<JobPod, Error> {
     let sandbox = decode_sandbox_config(&pod.sandbox)?;
-    let context = &sandbox.linux.security_context;
+    let linux = sandbox.linux.get_or_default();
+    let context = &forbidden::permitted_sandbox(&linux.security_context, settings);
     let around = Surroundings {
         context,
         annotations: &pod.sandbox.annotations,
@@ -100,7 +102,7 @@ pub fn job_pod(
         host_pid: namespaces.host_pid.then_some(true),
         host_ipc: namespaces.host_ipc.then_some(true),
         share_process_namespace: namespaces.shared_pid.then_some(true),
-        security_context: security::of_pod(sandbox.linux.get_or_default()),
+        security_context: security::of_pod(context, &linux.sysctls),
         ..PodSpec::default()
     };
     Ok(JobPod {

@@ -4,7 +4,7 @@
 //! a default again says nothing on the other side and is left out: a plugin should see a demand
 //! only where somebody made one.
 
-use std::path::Path;
+use std::{collections::HashMap, path::Path};
 
 use k8s_openapi::api::core::v1::{
     AppArmorProfile, Capabilities, PodSecurityContext, SELinuxOptions, SeccompProfile,
@@ -14,8 +14,8 @@ use k8s_openapi::api::core::v1::{
 use super::{Error, Settings, Warning};
 use crate::proto::{
     security_profile::ProfileType, Capability, Int64Value, LinuxContainerSecurityContext,
-    LinuxPodSandboxConfig, LinuxSandboxSecurityContext, NamespaceMode, NamespaceOption,
-    SELinuxOption, SecurityProfile, SupplementalGroupsPolicy,
+    LinuxSandboxSecurityContext, NamespaceMode, NamespaceOption, SELinuxOption, SecurityProfile,
+    SupplementalGroupsPolicy,
 };
 
 /// Which namespaces of the node a pod shares, or its containers with each other.
@@ -137,13 +137,14 @@ fn check_namespaces(options: Option<&NamespaceOption>) -> Result<(), Error> {
 ///
 /// The kubelet appends `fsGroup` to the supplemental groups, so it arrives as one of them. The
 /// sandbox's seccomp profile is its own pause container's, not the pod's.
-pub fn of_pod(linux: &LinuxPodSandboxConfig) -> Option<PodSecurityContext> {
-    let context = linux.security_context.get_or_default();
+pub fn of_pod(
+    context: &LinuxSandboxSecurityContext,
+    sysctls: &HashMap<String, String>,
+) -> Option<PodSecurityContext> {
     let groups = &context.supplemental_groups;
     let strict =
         context.supplemental_groups_policy.enum_value() == Ok(SupplementalGroupsPolicy::Strict);
-    let mut sysctls: Vec<_> = linux
-        .sysctls
+    let mut sysctls: Vec<_> = sysctls
         .iter()
         .map(|(name, value)| Sysctl {
             name: name.clone(),
@@ -352,15 +353,11 @@ mod tests {
         );
         assert!(check_container(&plain()).unwrap().is_empty());
         // The sandbox of every pod has this profile, for its pause container.
-        let linux = LinuxPodSandboxConfig {
-            security_context: Some(Sandbox {
-                seccomp: profile(ProfileType::RuntimeDefault, ""),
-                ..Default::default()
-            })
-            .into(),
+        let sandbox = Sandbox {
+            seccomp: profile(ProfileType::RuntimeDefault, ""),
             ..Default::default()
         };
-        assert_eq!(of_pod(&linux), None);
+        assert_eq!(of_pod(&sandbox, &HashMap::new()), None);
     }
 
     #[test]
@@ -522,20 +519,16 @@ mod tests {
 
     #[test]
     fn the_pod_s_own_demands_arrive() {
-        let linux = LinuxPodSandboxConfig {
-            security_context: Some(Sandbox {
-                run_as_user: id(1000),
-                run_as_group: id(1001),
-                supplemental_groups: vec![2000, 3000],
-                supplemental_groups_policy: SupplementalGroupsPolicy::Strict.into(),
-                ..Default::default()
-            })
-            .into(),
-            sysctls: [("net.b", "2"), ("kernel.a", "1")]
-                .map(|(name, value)| (name.to_owned(), value.to_owned()))
-                .into(),
+        let sandbox = Sandbox {
+            run_as_user: id(1000),
+            run_as_group: id(1001),
+            supplemental_groups: vec![2000, 3000],
+            supplemental_groups_policy: SupplementalGroupsPolicy::Strict.into(),
             ..Default::default()
         };
+        let sysctls = [("net.b", "2"), ("kernel.a", "1")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into();
         let want = serde_json::json!({
             "runAsUser": 1000,
             "runAsGroup": 1001,
@@ -543,7 +536,10 @@ mod tests {
             "supplementalGroupsPolicy": "Strict",
             "sysctls": [{"name": "kernel.a", "value": "1"}, {"name": "net.b", "value": "2"}],
         });
-        assert_eq!(serde_json::to_value(of_pod(&linux).unwrap()).unwrap(), want);
+        assert_eq!(
+            serde_json::to_value(of_pod(&sandbox, &sysctls).unwrap()).unwrap(),
+            want
+        );
     }
 
     #[test]

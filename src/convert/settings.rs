@@ -4,7 +4,7 @@ use std::{fmt, path::PathBuf};
 
 use super::{extended::Extended, quantity, Error};
 use crate::config::{
-    policy::{HostPaths, Unsupported},
+    policy::{HostPaths, Security, Unsupported},
     Config,
 };
 
@@ -23,6 +23,8 @@ pub struct Settings {
     pub service_account_tokens: bool,
     /// The most bytes of volumes that are shipped with a job.
     pub max_volume_bytes: u64,
+    /// What sites forbid.
+    pub security: Security,
     /// GPUs and the like.
     pub extended: Vec<Extended>,
     /// The user that images are reported to have; 0 when none is reported, as the kubelet has it.
@@ -46,6 +48,7 @@ impl Settings {
             host_paths: config.pods.host_paths,
             service_account_tokens: config.pods.service_account_tokens,
             max_volume_bytes: config.pods.max_volume_bytes,
+            security: config.security.clone(),
             extended: extended.collect::<Result<_, _>>()?,
             image_uid: config.images.uid.into(),
             default_memory: default_memory.map(quantity::parse_memory).transpose()?,
@@ -65,6 +68,13 @@ pub enum Warning {
     },
     /// A device of this node, by its path or its CDI name.
     Device(String),
+    /// A demand that the site does not allow, and that the settings say to drop.
+    Dropped {
+        /// The field, as a pod's author writes it.
+        field: &'static str,
+        /// The key of the configuration that says so.
+        key: &'static str,
+    },
     /// A user by name, which a Kubernetes pod cannot ask for.
     UserName(String),
 }
@@ -79,6 +89,9 @@ impl fmt::Display for Warning {
                 f,
                 "device `{device}` belongs to this node; the container runs without it"
             ),
+            Self::Dropped { field, key } => {
+                write!(f, "{field} is dropped, as `{key}` says")
+            }
             Self::UserName(name) => write!(
                 f,
                 "user `{name}` is asked for by name, which no Kubernetes pod can; the container \

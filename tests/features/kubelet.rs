@@ -71,9 +71,14 @@ impl Node {
         refused
     }
 
+    /// The kubelet's root.
+    pub fn root(&self) -> &Path {
+        self.root.path()
+    }
+
     /// The pod's directory.
     pub fn pod(&self) -> PathBuf {
-        self.root.path().join("pods").join(UID)
+        self.root().join("pods").join(UID)
     }
 
     /// A volume's directory.

@@ -6,5 +6,6 @@ mod support;
 
 mod kubelet;
 mod resources;
+mod security;
 mod table;
 mod volumes;
