@@ -9,8 +9,10 @@ use k8s_openapi::{
 };
 
 use super::{
+    metadata,
     names::{remote_container_name, remote_namespace, remote_pod_name},
-    pod::{metadata, phase, to_run},
+    pod::{phase, to_run},
+    Settings,
 };
 use crate::model::{ContainerId, Job, JobUid, Pod, Remote};
 
@@ -19,7 +21,7 @@ const JOB_ID: &str = "JobID";
 
 /// The pod to ask /status about: who it is, and the containers that have not ended. A plugin that
 /// is asked about a container which never came with the job may fail the whole call.
-pub fn status_pod(pod: &Pod, job: &Job) -> JobsPod {
+pub fn status_pod(pod: &Pod, job: &Job, settings: &Settings) -> JobsPod {
     let containers = to_run(pod, job)
         .map(|entry| PodContainer {
             name: remote_container_name(&entry.container.name),
@@ -27,12 +29,12 @@ pub fn status_pod(pod: &Pod, job: &Job) -> JobsPod {
             ..PodContainer::default()
         })
         .collect();
-    short_pod(pod, job, containers)
+    short_pod(pod, job, containers, settings)
 }
 
 /// The pod to hand to /delete: who it is, and every container that may ever have come with it,
 /// with the time that they have to end.
-pub fn delete_pod(pod: &Pod, job: &Job, grace: Duration) -> JobsPod {
+pub fn delete_pod(pod: &Pod, job: &Job, grace: Duration, settings: &Settings) -> JobsPod {
     let containers = job
         .containers
         .iter()
@@ -43,7 +45,7 @@ pub fn delete_pod(pod: &Pod, job: &Job, grace: Duration) -> JobsPod {
             ..PodContainer::default()
         })
         .collect();
-    let mut short = short_pod(pod, job, containers);
+    let mut short = short_pod(pod, job, containers, settings);
     let seconds = i64::try_from(grace.as_secs()).unwrap_or(i64::MAX);
     short.metadata.deletion_grace_period_seconds = Some(seconds);
     short
@@ -51,10 +53,10 @@ pub fn delete_pod(pod: &Pod, job: &Job, grace: Duration) -> JobsPod {
 
 /// The phase is always one of a pod that lives: the server answers for others from its memory,
 /// without asking the plugin.
-fn short_pod(pod: &Pod, job: &Job, containers: Vec<PodContainer>) -> JobsPod {
+fn short_pod(pod: &Pod, job: &Job, containers: Vec<PodContainer>, settings: &Settings) -> JobsPod {
     let runs = to_run(pod, job).any(|entry| entry.status.remote == Remote::Running);
     JobsPod {
-        metadata: with_job_id(metadata(&pod.sandbox, job), job),
+        metadata: with_job_id(metadata::identity(&pod.sandbox, job, settings), job),
         spec: Some(PodSpec {
             containers,
             ..PodSpec::default()
@@ -105,6 +107,10 @@ mod tests {
         model::Exit,
     };
 
+    fn settings() -> Settings {
+        Settings::new(&crate::config::Config::default()).unwrap()
+    }
+
     fn ended() -> Option<Exit> {
         Some(testing::exit())
     }
@@ -114,7 +120,7 @@ mod tests {
         let (mut pod, mut job) = fixture(&["main", "side"]);
         pod.containers[0].status.exit = ended();
         job.remote_id = Some("4711".to_owned());
-        let got = serde_json::to_value(status_pod(&pod, &job)).unwrap();
+        let got = serde_json::to_value(status_pod(&pod, &job, &settings())).unwrap();
         assert_eq!(got["metadata"]["uid"], testing::UID);
         assert_eq!(got["metadata"]["annotations"]["JobID"], "4711");
         assert_eq!(
@@ -126,7 +132,7 @@ mod tests {
         assert_eq!(got["spec"], json!({"containers": containers}));
         assert_eq!(got["status"]["phase"], "Pending");
         pod.containers[1].status.remote = Remote::Running;
-        let got = status_pod(&pod, &job).status.unwrap();
+        let got = status_pod(&pod, &job, &settings()).status.unwrap();
         assert_eq!(got.phase.as_deref(), Some("Running"));
     }
 
@@ -135,8 +141,13 @@ mod tests {
         let (mut pod, job) = fixture(&["main", "side"]);
         pod.containers[0].status.exit = ended();
         pod.containers.remove(1);
-        let got =
-            serde_json::to_value(delete_pod(&pod, &job, Duration::from_millis(2500))).unwrap();
+        let got = serde_json::to_value(delete_pod(
+            &pod,
+            &job,
+            Duration::from_millis(2500),
+            &settings(),
+        ))
+        .unwrap();
         let containers = json!([{"name": "main", "image": "busybox"}, {"name": "side"}]);
         assert_eq!(got["spec"], json!({"containers": containers}));
         assert_eq!(got["metadata"]["deletionGracePeriodSeconds"], 2);

@@ -9,6 +9,7 @@
 //! resources   CPU, memory, huge pages                   quantity    amounts, printed and read
 //! extended    GPUs and the like                         pattern     lists of patterns
 //! security    security contexts, namespaces             forbidden   what of that sites allow
+//! metadata    labels and annotations                    slurm       flags for sbatch
 //! image_ref   references, and their identity
 //! ```
 //!
@@ -22,6 +23,7 @@ mod extended;
 mod forbidden;
 mod handle;
 mod image_ref;
+mod metadata;
 pub mod mounts;
 mod names;
 mod pattern;
@@ -35,6 +37,7 @@ pub mod quantity;
 pub mod resources;
 mod security;
 mod settings;
+mod slurm;
 mod termination;
 #[cfg(any(test, fuzzing))]
 mod testing;

@@ -1,6 +1,6 @@
 //! A job as the Kubernetes pod that interLink takes.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 
 use k8s_openapi::{
     api::core::v1::{
@@ -12,8 +12,8 @@ use protobuf::Message;
 
 use super::{
     container::{pod_container, Surroundings},
-    forbidden,
-    names::{is_dns_label, label_value, remote_namespace, remote_pod_name},
+    forbidden, metadata,
+    names::{is_dns_label, remote_namespace},
     prepared::PreparedMounts,
     security,
     volumes::JobVolumes,
@@ -24,19 +24,8 @@ use crate::{
     proto::{ContainerConfig, DNSConfig, PodSandboxConfig},
 };
 
-/// What the labels and annotations that we add begin with.
-const PREFIX: &str = "cri.interlink.eu/";
-/// The kubelet's labels and annotations, which mean something on this node only.
-const KUBELET_PREFIX: &str = "io.kubernetes.";
-/// Where a pod came from and when, as the kubelet notes it.
-const KUBELET_CONFIG_PREFIX: &str = "kubernetes.io/config.";
-/// kubectl's copy of the whole pod.
-const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 /// Where the kubelet notes `terminationGracePeriodSeconds`.
 const GRACE_PERIOD: &str = "io.kubernetes.pod.terminationGracePeriod";
-/// The longest id that fits a label value with room to spare; as much as people read.
-const SHORT_ID: usize = 12;
-
 /// A job's pod with the contents that it mounts.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct JobPod {
@@ -108,8 +97,8 @@ pub fn job_pod(
     Ok(JobPod {
         pod: JobsPod {
             metadata: ObjectMeta {
-                labels: Some(labels(&pod.sandbox, job)),
-                ..metadata(&pod.sandbox, job)
+                labels: Some(metadata::labels(&pod.sandbox, job, settings)),
+                ..metadata::identity(&pod.sandbox, job, settings)
             },
             spec: Some(spec),
             status: Some(phase("Pending")),
@@ -128,71 +117,11 @@ pub fn to_run<'a>(pod: &'a Pod, job: &'a Job) -> impl Iterator<Item = &'a Contai
         .filter(|entry| entry.status.exit.is_none())
 }
 
-/// A job's identity over there: name, namespace, UID and annotations.
-pub(super) fn metadata(sandbox: &Sandbox, job: &Job) -> ObjectMeta {
-    ObjectMeta {
-        name: Some(remote_pod_name(sandbox, job)),
-        namespace: Some(remote_namespace(sandbox)),
-        uid: Some(job.uid.to_string()),
-        annotations: Some(annotations(sandbox, job)),
-        ..ObjectMeta::default()
-    }
-}
-
 pub(super) fn phase(phase: &str) -> PodStatus {
     PodStatus {
         phase: Some(phase.to_owned()),
         ..PodStatus::default()
     }
-}
-
-/// What the job's pod is on this side, in full.
-fn origin(sandbox: &Sandbox, job: &Job) -> [(&'static str, String); 5] {
-    [
-        ("pod-name", sandbox.name.clone()),
-        ("pod-namespace", sandbox.namespace.clone()),
-        ("pod-uid", sandbox.uid.clone()),
-        ("sandbox-id", sandbox.id.to_string()),
-        ("job-number", job.number.to_string()),
-    ]
-}
-
-/// The pod's own labels and its origin, shortened to what a label value holds.
-fn labels(sandbox: &Sandbox, job: &Job) -> BTreeMap<String, String> {
-    let mut labels: BTreeMap<_, _> = sandbox
-        .labels
-        .iter()
-        .filter(|(key, _)| !key.starts_with(KUBELET_PREFIX))
-        .map(|(key, value)| (key.clone(), value.clone()))
-        .collect();
-    for (key, value) in origin(sandbox, job) {
-        let value = match key {
-            "sandbox-id" => value.chars().take(SHORT_ID).collect(),
-            _ => label_value(&value),
-        };
-        labels.insert(format!("{PREFIX}{key}"), value);
-    }
-    labels
-}
-
-/// The pod's own annotations but the kubelet's, so that those for plugins reach them, and its
-/// origin.
-fn annotations(sandbox: &Sandbox, job: &Job) -> BTreeMap<String, String> {
-    let is_internal = |key: &str| {
-        key.starts_with(KUBELET_PREFIX)
-            || key.starts_with(KUBELET_CONFIG_PREFIX)
-            || key == LAST_APPLIED
-    };
-    let mut annotations: BTreeMap<_, _> = sandbox
-        .annotations
-        .iter()
-        .filter(|(key, _)| !is_internal(key))
-        .map(|(key, value)| (key.clone(), value.clone()))
-        .collect();
-    for (key, value) in origin(sandbox, job) {
-        annotations.insert(format!("{PREFIX}{key}"), value);
-    }
-    annotations
 }
 
 /// The kubelet notes it on each container; it is the pod's, so the first one will do.
@@ -354,7 +283,11 @@ mod tests {
     #[test]
     fn other_jobs_and_attempts_have_other_names() {
         let (mut pod, mut job) = fixture(&["main"]);
-        let name = |pod: &Pod, job: &Job| metadata(&pod.sandbox, job).name.unwrap();
+        let name = |pod: &Pod, job: &Job| {
+            metadata::identity(&pod.sandbox, job, &settings())
+                .name
+                .unwrap()
+        };
         assert_eq!(name(&pod, &job), "train-7");
         job.number = 3;
         assert_eq!(name(&pod, &job), "train-7-3-0f6e1c1a");

@@ -2,7 +2,7 @@
 
 use std::{fmt, path::PathBuf};
 
-use super::{extended::Extended, quantity, Error};
+use super::{extended::Extended, metadata, quantity, Error};
 use crate::config::{
     policy::{HostPaths, Security, Unsupported},
     Config,
@@ -25,6 +25,8 @@ pub struct Settings {
     pub max_volume_bytes: u64,
     /// What sites forbid.
     pub security: Security,
+    /// Labels and annotations.
+    pub metadata: metadata::Rules,
     /// GPUs and the like.
     pub extended: Vec<Extended>,
     /// The user that images are reported to have; 0 when none is reported, as the kubelet has it.
@@ -49,6 +51,7 @@ impl Settings {
             service_account_tokens: config.pods.service_account_tokens,
             max_volume_bytes: config.pods.max_volume_bytes,
             security: config.security.clone(),
+            metadata: metadata::Rules::new(&config.metadata)?,
             extended: extended.collect::<Result<_, _>>()?,
             image_uid: config.images.uid.into(),
             default_memory: default_memory.map(quantity::parse_memory).transpose()?,

@@ -117,15 +117,17 @@ fn is_written_as_it_is(found: &Recovered) {
 
 /// Whatever was read, what is owed can be worked out, and who is meant by each job.
 fn can_be_gone_on_with(found: &Recovered) {
-    let rules = Rules::from(&Config::default());
+    let config = Config::default();
+    let rules = Rules::from(&config);
+    let settings = convert::Settings::new(&config).expect("the defaults are good");
     for pod in &found.pods {
         for now in [Nanos(i64::MIN), Nanos(0), Nanos(i64::MAX)] {
             let owed = owed::next(pod, now, &rules);
             assert!(owed.is_none_or(|owed| owed.due >= now));
         }
         for job in &pod.jobs {
-            let _ = convert::status_pod(pod, job);
-            let _ = convert::delete_pod(pod, job, Duration::ZERO);
+            let _ = convert::status_pod(pod, job, &settings);
+            let _ = convert::delete_pod(pod, job, Duration::ZERO, &settings);
             for id in &job.containers {
                 let _ = convert::log_target(pod, job, id);
             }

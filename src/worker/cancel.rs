@@ -21,7 +21,9 @@ pub fn cancel(context: &Context, client: &Client, id: &SandboxId, number: u32) -
     };
     let (name, uid) = (pod.full_name(), job.uid);
     let grace = Duration::from_secs(job.grace_seconds.into());
-    let ended = match context.call(|| client.delete(&convert::delete_pod(&pod, job, grace))) {
+    let ended = match context
+        .call(|| client.delete(&convert::delete_pod(&pod, job, grace, &context.settings)))
+    {
         Ok(()) => {
             log::info!("pod {name}: job {uid} cancelled");
             Deleted::Confirmed
@@ -68,7 +70,7 @@ fn is_denied(
     if error.status().is_none() || !answers::may_be_gone(job, now, &context.rules) {
         return false;
     }
-    match context.call(|| client.status(&[convert::status_pod(pod, job)])) {
+    match context.call(|| client.status(&[convert::status_pod(pod, job, &context.settings)])) {
         Ok(statuses) => !super::poll::told(&statuses, job).report().shows_the_job(),
         Err(_) => false,
     }

@@ -170,7 +170,7 @@ impl Poller<'_> {
             .iter()
             .filter_map(|live| {
                 let job = live.pod.jobs.iter().find(|job| job.number == live.number)?;
-                Some(convert::status_pod(&live.pod, job))
+                Some(convert::status_pod(&live.pod, job, &self.context.settings))
             })
             .collect();
         let asked_at = Instant::now();

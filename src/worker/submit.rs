@@ -108,7 +108,8 @@ pub fn ask(context: &Context, client: &Client, id: &SandboxId, number: u32) -> H
     };
     let (name, uid) = (pod.full_name(), job.uid);
     let asked_at = context.store.clock().now();
-    let answer = context.call(|| client.status(&[convert::status_pod(&pod, job)]));
+    let answer =
+        context.call(|| client.status(&[convert::status_pod(&pod, job, &context.settings)]));
     let told = match answer {
         Ok(statuses) => {
             let told = super::poll::told(&statuses, job);

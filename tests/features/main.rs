@@ -5,6 +5,7 @@
 mod support;
 
 mod kubelet;
+mod metadata;
 mod resources;
 mod security;
 mod table;

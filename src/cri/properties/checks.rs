@@ -101,8 +101,13 @@ fn travels(face: &Face, pod: &Pod) {
             Err(convert::Error::NoContainers) => {}
             Err(error) => panic!("what was created does not convert: {error}"),
         }
-        let _ = convert::status_pod(pod, job);
-        let _ = convert::delete_pod(pod, job, Duration::from_secs(job.grace_seconds.into()));
+        let _ = convert::status_pod(pod, job, &face.settings);
+        let _ = convert::delete_pod(
+            pod,
+            job,
+            Duration::from_secs(job.grace_seconds.into()),
+            &face.settings,
+        );
         for id in &job.containers {
             let target = convert::log_target(pod, job, id).expect("the job carries it");
             for label in [&target.namespace, &target.container_name] {

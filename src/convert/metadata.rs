@@ -1,0 +1,327 @@
+//! Labels and annotations of jobs: the pod's own, as far as they may travel, what the site gives,
+//! and where the job comes from.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+use super::{
+    names::{label_value, remote_namespace, remote_pod_name},
+    pattern::Patterns,
+    slurm::{self, Flag},
+    Error, Settings,
+};
+use crate::{
+    config::policy::{self, Defaults},
+    model::{Job, Sandbox},
+};
+
+/// What the labels and annotations that we add begin with.
+const PREFIX: &str = "cri.interlink.eu/";
+/// The kubelet's labels and annotations, which mean something on this node only.
+const KUBELET_PREFIX: &str = "io.kubernetes.";
+/// Where a pod came from and when, as the kubelet notes it.
+const KUBELET_CONFIG_PREFIX: &str = "kubernetes.io/config.";
+/// kubectl's copy of the whole pod.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+/// The longest id that fits a label value with room to spare; as much as people read.
+const SHORT_ID: usize = 12;
+
+/// What travels, and what the site gives.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rules {
+    annotations: Choice,
+    labels: Choice,
+    defaults: Vec<SiteDefaults>,
+}
+
+/// What is allowed and not denied.
+#[derive(Clone, Debug, PartialEq)]
+struct Choice {
+    allow: Patterns,
+    deny: Patterns,
+}
+
+impl Choice {
+    fn takes(&self, key: &str) -> bool {
+        self.allow.any(key) && !self.deny.any(key)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct SiteDefaults {
+    /// None are all.
+    namespaces: Option<Patterns>,
+    may_override: bool,
+    flags: Vec<(Flag, String)>,
+    annotations: BTreeMap<String, String>,
+}
+
+impl Rules {
+    /// Takes the rules out of the configuration.
+    ///
+    /// # Errors
+    /// [`Error::Pattern`].
+    pub fn new(from: &policy::Metadata) -> Result<Self, Error> {
+        let defaults = from.defaults.iter().map(SiteDefaults::new);
+        Ok(Self {
+            annotations: Choice {
+                allow: Patterns::new(&from.annotations_allow)?,
+                deny: Patterns::new(&from.annotations_deny)?,
+            },
+            labels: Choice {
+                allow: Patterns::new(&from.labels_allow)?,
+                deny: Patterns::new(&from.labels_deny)?,
+            },
+            defaults: defaults.collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+impl SiteDefaults {
+    fn new(from: &Defaults) -> Result<Self, Error> {
+        let flags = [
+            (Flag::Partition, &from.partition),
+            (Flag::Account, &from.account),
+            (Flag::Qos, &from.qos),
+        ];
+        let flags = flags.into_iter();
+        let mut annotations = from.annotations.clone();
+        if let Some(flavor) = &from.flavor {
+            annotations.insert(slurm::FLAVOR.to_owned(), flavor.clone());
+        }
+        Ok(Self {
+            namespaces: match from.namespaces.is_empty() {
+                true => None,
+                false => Some(Patterns::new(&from.namespaces)?),
+            },
+            may_override: from.may_override,
+            flags: flags
+                .filter_map(|(flag, value)| Some((flag, value.clone()?)))
+                .collect(),
+            annotations,
+        })
+    }
+
+    fn are_for(&self, namespace: &str) -> bool {
+        let namespaces = self.namespaces.as_ref();
+        namespaces.is_none_or(|namespaces| namespaces.any(namespace))
+    }
+}
+
+/// A job's identity over there: name, namespace, UID and annotations.
+pub fn identity(sandbox: &Sandbox, job: &Job, settings: &Settings) -> ObjectMeta {
+    ObjectMeta {
+        name: Some(remote_pod_name(sandbox, job)),
+        namespace: Some(remote_namespace(sandbox)),
+        uid: Some(job.uid.to_string()),
+        annotations: Some(annotations(sandbox, job, &settings.metadata)),
+        ..ObjectMeta::default()
+    }
+}
+
+/// What the job's pod is on this side, in full.
+fn origin(sandbox: &Sandbox, job: &Job) -> [(&'static str, String); 5] {
+    [
+        ("pod-name", sandbox.name.clone()),
+        ("pod-namespace", sandbox.namespace.clone()),
+        ("pod-uid", sandbox.uid.clone()),
+        ("sandbox-id", sandbox.id.to_string()),
+        ("job-number", job.number.to_string()),
+    ]
+}
+
+/// The pod's own labels and its origin, shortened to what a label value holds.
+pub fn labels(sandbox: &Sandbox, job: &Job, settings: &Settings) -> BTreeMap<String, String> {
+    let choice = &settings.metadata.labels;
+    let own = sandbox.labels.iter();
+    let own = own.filter(|(key, _)| !key.starts_with(KUBELET_PREFIX) && choice.takes(key));
+    let mut labels: BTreeMap<_, _> = own
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect();
+    for (key, value) in origin(sandbox, job) {
+        let value = match key {
+            "sandbox-id" => value.chars().take(SHORT_ID).collect(),
+            _ => label_value(&value),
+        };
+        labels.insert(format!("{PREFIX}{key}"), value);
+    }
+    labels
+}
+
+/// The pod's own annotations but the kubelet's, so that those for plugins reach them; what the site
+/// gives; and the origin.
+fn annotations(sandbox: &Sandbox, job: &Job, rules: &Rules) -> BTreeMap<String, String> {
+    let is_internal = |key: &str| {
+        key.starts_with(KUBELET_PREFIX)
+            || key.starts_with(KUBELET_CONFIG_PREFIX)
+            || key == LAST_APPLIED
+    };
+    let own = sandbox.annotations.iter();
+    let own = own.filter(|(key, _)| !is_internal(key) && rules.annotations.takes(key));
+    let mut annotations = own
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect();
+    add_defaults(&mut annotations, &sandbox.namespace, &rules.defaults);
+    for (key, value) in origin(sandbox, job) {
+        annotations.insert(format!("{PREFIX}{key}"), value);
+    }
+    annotations
+}
+
+/// Of the entries that are for a namespace, the first that says something of an annotation or a
+/// flag decides, and with it whether the pod may say otherwise.
+fn add_defaults(
+    annotations: &mut BTreeMap<String, String>,
+    namespace: &str,
+    defaults: &[SiteDefaults],
+) {
+    let (mut keys, mut flags) = (BTreeSet::new(), BTreeSet::new());
+    let ours: Vec<_> = defaults
+        .iter()
+        .filter(|entry| entry.are_for(namespace))
+        .collect();
+    for entry in &ours {
+        for (key, value) in &entry.annotations {
+            let is_first = keys.insert(key);
+            if is_first && !(entry.may_override && annotations.contains_key(key)) {
+                annotations.insert(key.clone(), value.clone());
+            }
+        }
+    }
+    for entry in &ours {
+        for (flag, value) in &entry.flags {
+            let own = annotations.get(slurm::FLAGS).map_or("", String::as_str);
+            let is_first = flags.insert(flag);
+            if is_first && !(entry.may_override && slurm::has(own, *flag)) {
+                let flags = slurm::with(own, *flag, value);
+                annotations.insert(slurm::FLAGS.to_owned(), flags);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        config::Config,
+        convert::testing::{self, fixture},
+    };
+
+    fn settings(toml: &str) -> Settings {
+        let config: Config = toml::from_str(toml).unwrap();
+        Settings::new(&config).unwrap()
+    }
+
+    fn shown(toml: &str, annotations: &[(&str, &str)]) -> String {
+        let (mut pod, job) = fixture(&["main"]);
+        let text = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+        testing::sandbox_mut(&mut pod).annotations = annotations.iter().map(text).collect();
+        let got = identity(&pod.sandbox, &job, &settings(toml))
+            .annotations
+            .unwrap();
+        let own = got.iter().filter(|(key, _)| !key.starts_with(PREFIX));
+        own.map(|(key, value)| format!("{key}={value}"))
+            .collect::<Vec<_>>()
+            .join(";")
+    }
+
+    #[test]
+    fn annotations_travel_as_far_as_they_may() {
+        let own = [
+            ("a/x", "1"),
+            ("a/y", "2"),
+            ("b", "3"),
+            ("kubernetes.io/config.seen", "now"),
+            ("io.kubernetes.cri.x", "y"),
+            (LAST_APPLIED, "{}"),
+        ];
+        for (toml, want) in [
+            ("", "a/x=1;a/y=2;b=3"),
+            ("annotations_allow = ['a/*']", "a/x=1;a/y=2"),
+            ("annotations_deny = ['*/y']", "a/x=1;b=3"),
+            (
+                "annotations_allow = ['a/*']\nannotations_deny = ['a/x']",
+                "a/y=2",
+            ),
+            ("annotations_allow = []", ""),
+        ] {
+            assert_eq!(shown(&format!("[metadata]\n{toml}"), &own), want, "{toml}");
+        }
+    }
+
+    #[test]
+    fn labels_travel_as_far_as_they_may() {
+        let (mut pod, job) = fixture(&["main"]);
+        let own = [("app", "x"), ("team", "y"), ("io.kubernetes.pod.name", "z")];
+        let own = own.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        testing::sandbox_mut(&mut pod).labels = own.into();
+        for (toml, want) in [
+            ("", vec!["app", "team"]),
+            ("labels_deny = ['team']", vec!["app"]),
+            ("labels_allow = ['t*']", vec!["team"]),
+        ] {
+            let settings = settings(&format!("[metadata]\n{toml}"));
+            let got = labels(&pod.sandbox, &job, &settings);
+            let got: Vec<_> = got.keys().filter(|key| !key.starts_with(PREFIX)).collect();
+            assert_eq!(got, want, "{toml}");
+        }
+    }
+
+    #[test]
+    fn the_site_gives_and_a_pod_says_otherwise_where_it_may() {
+        // The pod of the fixture is in the namespace `lab`.
+        const OTHERS: &str = "[[metadata.defaults]]\nnamespaces = ['web-*']\nqos = 'web'\n";
+        for (entry, own, want) in [
+            ("partition = 'cpu'", "", "--partition=cpu"),
+            (
+                "partition = 'cpu'\nqos = 'low'",
+                "--time=1",
+                "--time=1 --partition=cpu --qos=low",
+            ),
+            (
+                "partition = 'cpu'",
+                "-p gpu --time=1",
+                "--time=1 --partition=cpu",
+            ),
+            (
+                "override = true\npartition = 'cpu'",
+                "-p gpu --time=1",
+                "-p gpu --time=1",
+            ),
+            (
+                "override = true\naccount = 'lab'",
+                "-p gpu",
+                "-p gpu --account=lab",
+            ),
+            ("namespaces = ['l*']\naccount = 'lab'", "", "--account=lab"),
+            ("namespaces = ['web']\naccount = 'lab'", "-p gpu", "-p gpu"),
+        ] {
+            let toml = format!("{OTHERS}[[metadata.defaults]]\n{entry}");
+            let own: &[_] = match own {
+                "" => &[],
+                own => &[(slurm::FLAGS, own)],
+            };
+            let got = shown(&toml, own);
+            assert_eq!(got, format!("slurm-job.vk.io/flags={want}"), "{entry}");
+        }
+        let two = "[[metadata.defaults]]\noverride = true\nflavor = 'small'\n\
+                   annotations = { a = '1' }\n\
+                   [[metadata.defaults]]\nflavor = 'large'\nannotations = { a = '2', b = '2' }";
+        assert_eq!(shown(two, &[]), "a=1;b=2;slurm-job.vk.io/flavor=small");
+        let own = [
+            ("a", "own"),
+            ("b", "own"),
+            ("slurm-job.vk.io/flavor", "own"),
+        ];
+        assert_eq!(shown(two, &own), "a=own;b=2;slurm-job.vk.io/flavor=own");
+    }
+
+    #[test]
+    fn patterns_that_are_none_are_refused() {
+        let config: Config = toml::from_str("[metadata]\nlabels_deny = ['a[']").unwrap();
+        let error = Settings::new(&config).unwrap_err().to_string();
+        assert!(error.contains("`a[` is no pattern"), "{error}");
+    }
+}
