@@ -17,7 +17,7 @@
 //!  3   store      the only owner of state     interlink  the HTTP client
 //!      logs       CRI log files
 //!  2   convert    CRI -> Kubernetes pods      plan    state machines and schedules      (pure)
-//!  1   config     keys, defaults, checks
+//!  1   config     keys, defaults, checks    tls     certificates and tokens in files
 //!  0   model      records, ids, time          proto   the generated CRI   telemetry   metrics
 //! ```
 //!
@@ -43,7 +43,10 @@ pub mod plugin;
 pub mod proto;
 pub mod store;
 pub mod telemetry;
+pub mod tls;
 pub mod worker;
 
 #[cfg(test)]
 mod fuzz_testing;
+#[cfg(test)]
+mod http_testing;
