@@ -15,7 +15,7 @@
 //!  4   cri        the gRPC face               worker  submits, cancels, polls, follows logs
 //!      plugin     the local plugin, a house of its own (sees interlink::wire only)
 //!  3   store      the only owner of state     interlink  the HTTP client
-//!      logs       CRI log files
+//!      logs       CRI log files           kube       the pod as the API server has it
 //!  2   convert    CRI -> Kubernetes pods      plan    state machines and schedules      (pure)
 //!  1   config     keys, defaults, checks    tls     certificates and tokens in files
 //!  0   model      records, ids, time          proto   the generated CRI   telemetry   metrics
@@ -36,6 +36,7 @@ pub mod convert;
 pub mod cri;
 pub mod daemon;
 pub mod interlink;
+pub mod kube;
 pub mod logs;
 pub mod model;
 pub mod plan;

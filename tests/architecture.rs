@@ -11,7 +11,7 @@ const FLOORS: &[&[&str]] = &[
     &["model", "proto", "telemetry"],
     &["config", "tls"],
     &["convert", "plan"],
-    &["store", "interlink", "logs"],
+    &["store", "interlink", "logs", "kube"],
     &["cri", "worker", "plugin"],
     &["cli", "daemon"],
 ];

@@ -1,0 +1,14 @@
+//! The API server as the kubelet's own credentials show it: reads pods, posts events about them,
+//! and sets one condition in their status.
+//!
+//! [`Client`] makes the calls, blocking and with limits. The server is always verified, and no
+//! secret gets into a message. Nothing here decides what a pod needs, and nothing depends on an
+//! answer: an API server that is gone costs a daemon what it would have learned, and no more.
+
+mod error;
+pub mod kubeconfig;
+mod names;
+mod server;
+mod text;
+
+pub use self::{error::Error, kubeconfig::Kubeconfig, server::Server};
