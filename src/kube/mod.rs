@@ -5,10 +5,22 @@
 //! secret gets into a message. Nothing here decides what a pod needs, and nothing depends on an
 //! answer: an API server that is gone costs a daemon what it would have learned, and no more.
 
+mod access;
+mod client;
 mod error;
 pub mod kubeconfig;
 mod names;
 mod server;
 mod text;
+mod time;
 
-pub use self::{error::Error, kubeconfig::Kubeconfig, server::Server};
+#[cfg(test)]
+mod tests;
+
+use self::time::time;
+pub use self::{
+    client::{Client, Limits},
+    error::Error,
+    kubeconfig::Kubeconfig,
+    server::Server,
+};

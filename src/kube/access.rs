@@ -1,0 +1,369 @@
+//! The kubeconfig with all that it names, and read again when one of the files changes: the
+//! kubelet renews its certificate by giving `kubelet-client-current.pem` another target.
+
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use ureq::{http::HeaderValue, tls::TlsConfig, unversioned::transport::DefaultConnector, Agent};
+
+use super::{
+    error::Error,
+    kubeconfig::{Item, Kubeconfig},
+    server::{Server, Whereabouts},
+};
+use crate::{
+    telemetry::chain,
+    tls::{self, bearer, Pem, Stamp, MAX_TOKEN_BYTES},
+};
+
+/// Who calls.
+const USER_AGENT: &str = concat!("interlink-cri/", env!("CARGO_PKG_VERSION"));
+/// Largest kubeconfig in bytes.
+const MAX_KUBECONFIG_BYTES: u64 = 1 << 20;
+/// Connections that are kept for the next call, and for how long: less than any load balancer in
+/// front of an API server keeps its end.
+const IDLE_CONNECTIONS: usize = 2;
+const IDLE_AGE: Duration = Duration::from_secs(15);
+
+/// The way to the API server, with the credentials of one moment.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) server: Server,
+    pub(super) bearer: Option<HeaderValue>,
+    /// Keeps connections for the next call.
+    pub(super) kept: Agent,
+    /// Uses each connection once.
+    pub(super) fresh: Agent,
+}
+
+/// A file, and how it was when it was looked at; `None` when it was not there.
+#[derive(Clone, Debug)]
+struct Watched {
+    path: PathBuf,
+    stamp: Option<Stamp>,
+}
+
+impl Watched {
+    fn now(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            stamp: Stamp::read(path).ok(),
+        }
+    }
+
+    fn has_changed(&self) -> bool {
+        Stamp::read(&self.path).ok() != self.stamp
+    }
+}
+
+/// Gives the [`Link`] of the moment.
+#[derive(Debug)]
+pub(super) struct Access {
+    path: PathBuf,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    link: Option<Arc<Link>>,
+    /// All files that the link, or the last try to renew it, came from.
+    watched: Vec<Watched>,
+}
+
+impl Access {
+    /// Nothing is read yet.
+    pub(super) fn new(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            state: Mutex::default(),
+        }
+    }
+
+    /// The link; a few `stat` when nothing has changed. Files that have become useless are told
+    /// once for each change, and what was read before stays in use.
+    ///
+    /// # Errors
+    /// The files are of no use, and never were.
+    pub(super) fn link(&self) -> Result<Arc<Link>, Error> {
+        let mut state = self.state.lock();
+        if let Some(link) = &state.link {
+            if !state.watched.iter().any(Watched::has_changed) {
+                return Ok(link.clone());
+            }
+        }
+        let mut watched = Vec::new();
+        match self.read(&mut watched) {
+            Ok(link) => {
+                if state.link.is_some() {
+                    log::info!("read {} and its files again", self.path.display());
+                }
+                let link = Arc::new(link);
+                *state = State {
+                    link: Some(link.clone()),
+                    watched,
+                };
+                Ok(link)
+            }
+            Err(error) => {
+                let link = state.link.clone().ok_or_else(|| error.clone())?;
+                log::warn!(
+                    "{}; the credentials that were read before stay in use",
+                    chain(&error)
+                );
+                // The files of the link count as well: any of them may be put right.
+                let is_new = |old: &Watched| watched.iter().all(|new| new.path != old.path);
+                let old: Vec<_> = state.watched.iter().filter(|old| is_new(old)).collect();
+                let old: Vec<_> = old.iter().map(|old| Watched::now(&old.path)).collect();
+                watched.extend(old);
+                state.watched = watched;
+                Ok(link)
+            }
+        }
+    }
+
+    /// Stamps are taken before a file is read: what is written meanwhile shows at the next call.
+    fn read(&self, watched: &mut Vec<Watched>) -> Result<Link, Error> {
+        watched.push(Watched::now(&self.path));
+        let text = read_limited(&self.path, MAX_KUBECONFIG_BYTES)
+            .and_then(|bytes| String::from_utf8(bytes).map_err(|_| not_text()))
+            .map_err(|source| Error::Unreadable {
+                path: self.path.clone(),
+                source: Arc::new(source),
+            })?;
+        let config = Kubeconfig::parse(&self.path, &text)?;
+        let files = [&config.authorities, &config.token]
+            .into_iter()
+            .flatten()
+            .chain(config.identity.iter().flat_map(|(cert, key)| [cert, key]));
+        for file in files {
+            if let Item::File { path, .. } = file {
+                if watched.iter().all(|seen| seen.path != *path) {
+                    watched.push(Watched::now(path));
+                }
+            }
+        }
+        self.connectable(config)
+            .map_err(|source| Error::Credentials {
+                path: self.path.clone(),
+                source: Arc::new(source),
+            })
+    }
+
+    fn connectable(&self, config: Kubeconfig) -> Result<Link, tls::Error> {
+        let mut tls = TlsConfig::builder();
+        if let Some(item) = &config.authorities {
+            tls = tls.root_certs(self.pem(item)?.authorities()?);
+        }
+        if let Some((cert, key)) = &config.identity {
+            tls = tls.client_cert(Some(self.pem(cert)?.identity(&self.pem(key)?)?));
+        }
+        let tls = tls.build();
+        let agent = |idle| agent(&config.server, tls.clone(), idle);
+        Ok(Link {
+            bearer: config
+                .token
+                .as_ref()
+                .map(|item| self.token(item))
+                .transpose()?,
+            kept: agent(IDLE_CONNECTIONS),
+            fresh: agent(0),
+            server: config.server,
+        })
+    }
+
+    fn pem(&self, item: &Item) -> Result<Pem, tls::Error> {
+        match item {
+            Item::File { key, path } => Pem::read(key, path),
+            Item::Inline { key, bytes } => Ok(Pem::new(key, &self.path, bytes.clone())),
+        }
+    }
+
+    fn token(&self, item: &Item) -> Result<HeaderValue, tls::Error> {
+        let (key, path, text) = match item {
+            Item::Inline { key, bytes } => (*key, &self.path, bytes.clone()),
+            Item::File { key, path } => {
+                // One byte more than a token may have shows that there are more.
+                let text = read_beginning(path, MAX_TOKEN_BYTES + 1).map_err(|source| {
+                    tls::Error::Unreadable {
+                        key,
+                        path: path.clone(),
+                        source,
+                    }
+                })?;
+                (*key, path, text)
+            }
+        };
+        bearer(&text).map_err(|why| tls::Error::Bad {
+            key,
+            path: path.clone(),
+            why: why.to_owned(),
+        })
+    }
+}
+
+fn agent(server: &Server, tls: TlsConfig, idle: usize) -> Agent {
+    let config = Agent::config_builder()
+        .tls_config(tls)
+        .max_idle_connections(idle)
+        .max_idle_connections_per_host(idle)
+        .max_idle_age(IDLE_AGE)
+        .user_agent(USER_AGENT)
+        .http_status_as_error(false)
+        // The credentials belong here and nowhere else.
+        .max_redirects(0)
+        // Taken from the environment otherwise.
+        .proxy(None)
+        .build();
+    let connector = DefaultConnector::default();
+    Agent::with_parts(config, connector, Whereabouts(server.clone()))
+}
+
+fn read_limited(path: &Path, max: u64) -> io::Result<Vec<u8>> {
+    let bytes = read_beginning(path, max + 1)?;
+    match bytes.len() as u64 > max {
+        true => Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            format!("larger than {max} bytes"),
+        )),
+        false => Ok(bytes),
+    }
+}
+
+fn read_beginning(path: &Path, max: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(max).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn not_text() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "not UTF-8")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::symlink};
+
+    use super::*;
+    use crate::tls::testing::Authority;
+
+    /// A kubeconfig whose certificate and key are the target of `current.pem`, as the kubelet has
+    /// it, and files `one.pem` and `two.pem` that it may become.
+    fn kubelet(authority: &Authority) -> Access {
+        for name in ["one", "two"] {
+            authority.issue(name);
+            let [cert, key] = ["pem", "key"].map(|end| authority.file(&format!("{name}.{end}")));
+            let both = fs::read_to_string(&cert).unwrap() + &fs::read_to_string(key).unwrap();
+            fs::write(cert, both).unwrap();
+        }
+        fs::write(authority.file("junk"), "hush").unwrap();
+        let path = authority.file("kubelet.conf");
+        let text = "current-context: c\n\
+            contexts: [{name: c, context: {cluster: k, user: u}}]\n\
+            clusters: [{name: k, cluster: {server: 'https://localhost', certificate-authority: ca.pem}}]\n\
+            users: [{name: u, user: {client-certificate: current.pem, client-key: current.pem}}]\n";
+        fs::write(&path, text).unwrap();
+        Access::new(&path)
+    }
+
+    fn point_to(authority: &Authority, target: &str) {
+        let next = authority.file("next");
+        symlink(target, &next).unwrap();
+        fs::rename(next, authority.file("current.pem")).unwrap();
+    }
+
+    #[test]
+    fn files_are_read_again_when_they_change_and_only_then() {
+        let authority = Authority::new();
+        let access = kubelet(&authority);
+        let error = access.link().unwrap_err();
+        assert!(matches!(error, Error::Credentials { .. }), "{error}");
+        assert!(chain(&error).contains("current.pem"), "{}", chain(&error));
+
+        point_to(&authority, "one.pem");
+        let one = access.link().expect("there now");
+        assert!(Arc::ptr_eq(&one, &access.link().unwrap()), "no change");
+
+        point_to(&authority, "two.pem");
+        let two = access.link().unwrap();
+        assert!(!Arc::ptr_eq(&one, &two), "another target");
+
+        // Any of the files counts.
+        for name in ["ca.pem", "kubelet.conf", "two.pem"] {
+            let before = access.link().unwrap();
+            let copy = authority.file("copy");
+            fs::copy(authority.file(name), &copy).unwrap();
+            fs::rename(copy, authority.file(name)).unwrap();
+            let after = access.link().unwrap();
+            assert!(!Arc::ptr_eq(&before, &after), "{name}");
+        }
+    }
+
+    #[test]
+    fn useless_files_leave_the_old_ones_in_use_and_are_told_once() {
+        let authority = Authority::new();
+        let access = kubelet(&authority);
+        point_to(&authority, "one.pem");
+        let link = access.link().unwrap();
+        let text = fs::read(authority.file("kubelet.conf")).unwrap();
+        // What a change is, and how it is made and unmade.
+        let steps: [(&str, &dyn Fn(), &dyn Fn()); 3] = [
+            (
+                "a target that is not there",
+                &|| point_to(&authority, "missing"),
+                &|| point_to(&authority, "one.pem"),
+            ),
+            ("junk", &|| point_to(&authority, "junk"), &|| {
+                point_to(&authority, "one.pem")
+            }),
+            (
+                "a kubeconfig that is none",
+                &|| fs::write(authority.file("kubelet.conf"), "hush").unwrap(),
+                &|| fs::write(authority.file("kubelet.conf"), &text).unwrap(),
+            ),
+        ];
+        let mut link = link;
+        for (name, spoil, mend) in steps {
+            spoil();
+            assert!(Arc::ptr_eq(&link, &access.link().unwrap()), "{name}");
+            let is_quiet = !access.state.lock().watched.iter().any(Watched::has_changed);
+            assert!(is_quiet, "{name}: it is not read and told again");
+            mend();
+            let next = access.link().unwrap();
+            assert!(!Arc::ptr_eq(&link, &next), "{name}: mended");
+            link = next;
+        }
+    }
+
+    #[test]
+    fn a_file_of_the_old_kubeconfig_can_change_while_the_new_one_is_useless() {
+        let authority = Authority::new();
+        let access = kubelet(&authority);
+        point_to(&authority, "one.pem");
+        let link = access.link().unwrap();
+        let path = authority.file("kubelet.conf");
+        let text = fs::read(&path).unwrap();
+        fs::write(&path, "hush").unwrap();
+        assert!(Arc::ptr_eq(&link, &access.link().unwrap()));
+        let watched = access.state.lock().watched.len();
+        assert_eq!(watched, 3, "kubeconfig, authority, certificate");
+        point_to(&authority, "two.pem");
+        assert!(Arc::ptr_eq(&link, &access.link().unwrap()));
+        fs::write(&path, text).unwrap();
+        assert!(!Arc::ptr_eq(&link, &access.link().unwrap()));
+    }
+
+    #[test]
+    fn a_kubeconfig_has_a_limit() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("k");
+        fs::write(&path, vec![b'#'; (1 << 20) + 1]).unwrap();
+        let text = chain(&Access::new(&path).link().unwrap_err());
+        assert!(text.contains("larger than 1048576 bytes"), "{text}");
+    }
+}
