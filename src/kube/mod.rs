@@ -9,8 +9,10 @@ mod access;
 mod client;
 mod error;
 pub mod kubeconfig;
+mod lru;
 mod names;
 mod server;
+mod source;
 mod text;
 mod time;
 
@@ -23,4 +25,5 @@ pub use self::{
     error::Error,
     kubeconfig::Kubeconfig,
     server::Server,
+    source::{PodSource, Pods},
 };

@@ -1,0 +1,354 @@
+//! What is remembered of pods and of failures, with a clock that stands still.
+
+use std::{
+    panic::{catch_unwind, AssertUnwindSafe},
+    sync::{
+        atomic::{AtomicUsize, Ordering},
+        mpsc, Arc, OnceLock,
+    },
+    thread,
+};
+
+use k8s_openapi::api::core::v1::Pod;
+use parking_lot::Mutex;
+use serde_json::json;
+
+use super::*;
+use crate::model::{Clock, ManualClock, Nanos};
+
+const LIFE: Duration = Duration::from_secs(60);
+const NANO: Duration = Duration::from_nanos(1);
+
+type Answer = Result<Option<Pod>, Error>;
+
+/// Answers with a function of the pod's name, and counts.
+struct Fake<F> {
+    calls: AtomicUsize,
+    answer: F,
+}
+
+impl<F: Fn(&str) -> Answer + Send + Sync + 'static> Pods for Fake<F> {
+    fn pod(&self, namespace: &str, name: &str) -> Answer {
+        assert_eq!(namespace, "lab");
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        (self.answer)(name)
+    }
+}
+
+/// A source of pods whose UID is their name.
+struct Bench<F> {
+    fake: Arc<Fake<F>>,
+    clock: Arc<ManualClock>,
+    source: Arc<PodSource>,
+}
+
+impl<F: Fn(&str) -> Answer + Send + Sync + 'static> Bench<F> {
+    fn new(size: usize, answer: F) -> Self {
+        let calls = AtomicUsize::new(0);
+        let fake = Arc::new(Fake { calls, answer });
+        let clock = Arc::new(ManualClock::at(Nanos(1 << 60)));
+        let source = PodSource::new(fake.clone(), size, LIFE, clock.clone());
+        Self {
+            fake,
+            clock,
+            source: Arc::new(source),
+        }
+    }
+
+    fn get(&self, name: &str) -> Result<Option<Arc<Pod>>, Error> {
+        self.source.get("lab", name, name)
+    }
+
+    /// How often the API server was asked so far.
+    fn calls(&self) -> usize {
+        self.fake.calls.load(Ordering::SeqCst)
+    }
+}
+
+fn pod(uid: &str) -> Pod {
+    serde_json::from_value(json!({"metadata": {"uid": uid}})).unwrap()
+}
+
+fn there(name: &str) -> Answer {
+    Ok(Some(pod(name)))
+}
+
+fn failing(status: u16) -> Answer {
+    Err(Error::refusal("reading pod", status, b"no"))
+}
+
+#[test]
+fn a_pod_is_remembered_for_its_life() {
+    let bench = Bench::new(9, there);
+    for _ in 0..3 {
+        assert!(bench.get("a").unwrap().is_some());
+    }
+    assert_eq!(bench.calls(), 1);
+    bench.clock.advance(LIFE - NANO);
+    bench.get("a").unwrap();
+    assert_eq!(bench.calls(), 1);
+    bench.clock.advance(NANO);
+    bench.get("a").unwrap();
+    assert_eq!(bench.calls(), 2);
+    bench.clock.set(Nanos(5));
+    bench.get("a").unwrap();
+    assert_eq!(bench.calls(), 3, "the clock was set back");
+}
+
+#[test]
+fn a_pod_that_is_not_there_is_asked_for_soon() {
+    let bench = Bench::new(9, |_| Ok(None));
+    for (advance, calls) in [(0, 1), (4, 1), (1, 2), (5, 3)] {
+        bench.clock.advance(Duration::from_secs(advance));
+        assert_eq!(bench.get("a").unwrap(), None);
+        assert_eq!(bench.calls(), calls, "{advance}");
+    }
+}
+
+#[test]
+fn the_uid_must_be_the_pods_or_its_static_pods() {
+    let table = [
+        ("its own", json!({"uid": "u"}), true),
+        ("another", json!({"uid": "v"}), false),
+        ("none", json!({}), false),
+        (
+            "a mirror pod",
+            json!({"uid": "v", "annotations": {"kubernetes.io/config.hash": "u"}}),
+            true,
+        ),
+        (
+            "a mirror pod, said otherwise",
+            json!({"uid": "v", "annotations": {"kubernetes.io/config.mirror": "u"}}),
+            true,
+        ),
+        (
+            "another's mirror pod",
+            json!({"uid": "v", "annotations": {"kubernetes.io/config.hash": "w"}}),
+            false,
+        ),
+        (
+            "another annotation",
+            json!({"uid": "v", "annotations": {"kubernetes.io/config.source": "u"}}),
+            false,
+        ),
+    ];
+    for (name, metadata, is_it) in table {
+        let pod = json!({ "metadata": metadata });
+        let bench = Bench::new(9, move |_| {
+            Ok(Some(serde_json::from_value(pod.clone()).unwrap()))
+        });
+        let got = bench.source.get("lab", "a", "u").unwrap();
+        assert_eq!(got.is_some(), is_it, "{name}");
+    }
+}
+
+#[test]
+fn managed_fields_are_left_out() {
+    let bench = Bench::new(9, |_| {
+        let metadata = json!({"uid": "a", "name": "a", "managedFields": [{"manager": "kubectl"}]});
+        Ok(Some(
+            serde_json::from_value(json!({ "metadata": metadata })).unwrap(),
+        ))
+    });
+    let pod = bench.get("a").unwrap().unwrap();
+    assert_eq!(pod.metadata.name.as_deref(), Some("a"));
+    assert!(pod.metadata.managed_fields.is_none());
+}
+
+#[test]
+fn so_many_pods_and_no_more() {
+    let bench = Bench::new(2, there);
+    for (name, calls) in [("a", 1), ("b", 2), ("a", 2), ("c", 3), ("a", 3), ("b", 4)] {
+        bench.get(name).unwrap();
+        assert_eq!(bench.calls(), calls, "{name}");
+    }
+}
+
+#[test]
+fn a_forgotten_pod_is_asked_for() {
+    let bench = Bench::new(9, there);
+    bench.get("a").unwrap();
+    bench.get("b").unwrap();
+    bench.source.forget("a");
+    bench.get("b").unwrap();
+    assert_eq!(bench.calls(), 2);
+    bench.get("a").unwrap();
+    assert_eq!(bench.calls(), 3);
+
+    // While the answer is on its way: it may be an old one.
+    let back = Arc::new(OnceLock::<Arc<PodSource>>::new());
+    let source = back.clone();
+    let bench = Bench::new(9, move |name: &str| {
+        source.get().unwrap().forget(name);
+        there(name)
+    });
+    back.set(bench.source.clone()).unwrap();
+    for calls in 1..=2 {
+        assert!(bench.get("a").unwrap().is_some());
+        assert_eq!(bench.calls(), calls);
+    }
+}
+
+#[test]
+fn a_dead_server_is_asked_less_and_less() {
+    let is_up = Arc::new(AtomicUsize::new(0));
+    let up = is_up.clone();
+    let bench = Bench::new(9, move |name: &str| match up.load(Ordering::SeqCst) {
+        0 => failing(503),
+        _ => there(name),
+    });
+    let mut calls = 0;
+    let mut ask = |is_asked: bool, is_up: bool| {
+        calls += usize::from(is_asked);
+        let got = bench.get("a").map(|pod| pod.is_some());
+        assert_eq!(bench.calls(), calls);
+        match is_up {
+            true => assert!(got.unwrap()),
+            false => assert_eq!(
+                got.unwrap_err().to_string(),
+                "reading pod: the API server answered 503: no"
+            ),
+        }
+    };
+    ask(true, false);
+    for seconds in [1, 2, 4, 8, 16, 32, 60, 60, 60] {
+        bench.clock.advance(Duration::from_secs(seconds) - NANO);
+        ask(false, false);
+        ask(false, false);
+        bench.clock.advance(NANO);
+        ask(true, false);
+    }
+    is_up.store(1, Ordering::SeqCst);
+    ask(false, false);
+    bench.clock.advance(Duration::from_secs(60));
+    ask(true, true);
+    is_up.store(0, Ordering::SeqCst);
+    bench.clock.advance(LIFE);
+    ask(true, false);
+    bench.clock.advance(Duration::from_secs(1));
+    ask(true, false);
+}
+
+#[test]
+fn failures_of_everyone_and_of_one() {
+    let table = [
+        (401, true),
+        (429, true),
+        (500, true),
+        (403, false),
+        (422, false),
+    ];
+    for (status, is_everyones) in table {
+        let bench = Bench::new(9, move |name: &str| match name {
+            "bad" => failing(status),
+            name => there(name),
+        });
+        bench.get("good").unwrap();
+        bench.get("bad").unwrap_err();
+        bench.get("good").expect("it is remembered");
+        assert_eq!(bench.get("other").is_err(), is_everyones, "{status}");
+        bench.get("bad").unwrap_err();
+        let calls = 3 - usize::from(is_everyones);
+        assert_eq!(bench.calls(), calls, "{status}: the bad one is paused");
+
+        bench.clock.advance(Duration::from_secs(1));
+        bench.get("bad").unwrap_err();
+        bench.clock.advance(Duration::from_secs(2) - NANO);
+        bench.get("bad").unwrap_err();
+        assert_eq!(bench.calls(), calls + 1, "{status}: the pause doubles");
+    }
+}
+
+#[test]
+fn one_call_tries_whether_the_pause_is_over() {
+    let back = Arc::new(OnceLock::<Arc<PodSource>>::new());
+    let source = back.clone();
+    let bench = Bench::new(9, move |_: &str| {
+        // Somebody else comes meanwhile; before the first failure there is nothing to go by.
+        if let Some(source) = source.get() {
+            let error = source.get("lab", "b", "b").unwrap_err();
+            assert!(error.to_string().contains("answered 500"), "{error}");
+        }
+        failing(500)
+    });
+    bench.get("a").unwrap_err();
+    back.set(bench.source.clone()).unwrap();
+    bench.clock.advance(Duration::from_secs(1));
+    bench.get("a").unwrap_err();
+    assert_eq!(bench.calls(), 2);
+    bench.clock.advance(Duration::from_secs(2) - NANO);
+    bench.get("a").unwrap_err();
+    assert_eq!(bench.calls(), 2, "one failure, one doubling");
+}
+
+/// Counts how often it is looked at.
+struct Watched(AtomicUsize);
+
+impl Clock for Watched {
+    fn now(&self) -> Nanos {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        Nanos(1 << 60)
+    }
+}
+
+#[test]
+fn threads_that_want_one_pod_share_a_request() {
+    const THREADS: usize = 6;
+    let (go, gate) = mpsc::channel::<()>();
+    let gate = Mutex::new(gate);
+    let fake = Arc::new(Fake {
+        calls: AtomicUsize::new(0),
+        answer: move |name: &str| {
+            gate.lock().recv_timeout(PATIENCE.time).unwrap();
+            there(name)
+        },
+    });
+    let clock = Arc::new(Watched(AtomicUsize::new(0)));
+    let source = Arc::new(PodSource::new(fake.clone(), 9, LIFE, clock.clone()));
+    let threads: Vec<_> = (0..THREADS)
+        .map(|_| {
+            let source = source.clone();
+            thread::spawn(move || source.get("lab", "a", "a").unwrap().is_some())
+        })
+        .collect();
+    // Each has looked at the clock: one asks, and the others are about to wait.
+    let end = std::time::Instant::now() + PATIENCE.time;
+    while clock.0.load(Ordering::SeqCst) < THREADS {
+        assert!(std::time::Instant::now() < end, "never: all have come");
+        thread::yield_now();
+    }
+    for _ in 0..THREADS {
+        go.send(()).unwrap();
+    }
+    assert!(threads.into_iter().all(|thread| thread.join().unwrap()));
+    assert_eq!(fake.calls.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn a_panic_leaves_nobody_waiting() {
+    let first = AtomicUsize::new(0);
+    let bench = Bench::new(9, move |name: &str| {
+        assert!(first.fetch_add(1, Ordering::SeqCst) > 0, "the first time");
+        there(name)
+    });
+    assert!(catch_unwind(AssertUnwindSafe(|| bench.get("a"))).is_err());
+    assert!(bench.get("a").unwrap().is_some());
+}
+
+#[test]
+fn through_a_client() {
+    let server = ApiServer::tcp(|seen, conn| {
+        let status = if seen.number == 0 { 200 } else { 503 };
+        conn.send(&answer(status, POD));
+        After::Keep
+    });
+    let (_config, client) = client(&server.url);
+    let clock = Arc::new(ManualClock::at(Nanos(1 << 60)));
+    let source = PodSource::new(Arc::new(client), 9, LIFE, clock);
+    for _ in 0..3 {
+        assert!(source.get("a", "b", "u-1").unwrap().is_some());
+        source.get("a", "c", "u-2").unwrap_err();
+        source.get("a", "d", "u-3").unwrap_err();
+    }
+    assert_eq!(server.seen().len(), 2);
+}
