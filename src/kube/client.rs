@@ -167,7 +167,8 @@ impl Client {
         )
     }
 
-    /// Sets one condition in a pod's status; the others stay.
+    /// Sets one condition in a pod's status; the others stay. `uid` is `metadata.uid`: of a
+    /// static pod, that of its mirror pod.
     ///
     /// # Errors
     /// No answer, or a refusal; [`Error::is_conflict`] when the pod of this name has another UID.

@@ -7,7 +7,9 @@
 
 mod access;
 mod client;
+mod correlator;
 mod error;
+mod events;
 pub mod kubeconfig;
 mod lru;
 mod names;
@@ -23,6 +25,7 @@ use self::time::time;
 pub use self::{
     client::{Client, Limits},
     error::Error,
+    events::{EventType, PodRef, Recorded, Recorder},
     kubeconfig::Kubeconfig,
     server::Server,
     source::{PodSource, Pods},

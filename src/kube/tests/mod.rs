@@ -2,6 +2,7 @@
 
 mod calls;
 mod credentials;
+mod events;
 mod source;
 
 use std::{fs, path::PathBuf, time::Duration};
