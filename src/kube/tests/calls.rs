@@ -1,9 +1,12 @@
 //! What is sent, and what an answer means.
 
+use std::net::SocketAddr;
+
 use k8s_openapi::{
     api::core::v1::{Event, PodCondition},
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
+use rustix::net::{bind, getsockname, socket, AddressFamily, SocketType};
 use serde_json::{json, Value};
 
 use super::*;
@@ -209,10 +212,11 @@ fn answers_that_are_of_no_use() {
 
 #[test]
 fn nobody_there() {
-    let server = always("", After::Close);
-    let url = server.url.clone();
-    drop(server);
-    let (_config, client) = client(&url);
+    // A port that is taken, so that no other test gets it, and where nobody listens.
+    let taken = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    bind(&taken, &SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    let address = SocketAddr::try_from(getsockname(&taken).unwrap()).unwrap();
+    let (_config, client) = client(&format!("http://{address}"));
     let error = client.pod("a", "b").unwrap_err();
     assert!(matches!(error, Error::Network { .. }), "{error:?}");
     assert!(error.is_retryable());

@@ -3,6 +3,7 @@
 mod calls;
 mod credentials;
 mod events;
+mod pauses;
 mod source;
 
 use std::{fs, path::PathBuf, time::Duration};

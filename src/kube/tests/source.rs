@@ -1,4 +1,4 @@
-//! What is remembered of pods and of failures, with a clock that stands still.
+//! What is remembered of pods, with a clock that stands still.
 
 use std::{
     panic::{catch_unwind, AssertUnwindSafe},
@@ -16,13 +16,13 @@ use serde_json::json;
 use super::*;
 use crate::model::{Clock, ManualClock, Nanos};
 
-const LIFE: Duration = Duration::from_secs(60);
-const NANO: Duration = Duration::from_nanos(1);
+pub(super) const LIFE: Duration = Duration::from_secs(60);
+pub(super) const NANO: Duration = Duration::from_nanos(1);
 
-type Answer = Result<Option<Pod>, Error>;
+pub(super) type Answer = Result<Option<Pod>, Error>;
 
 /// Answers with a function of the pod's name, and counts.
-struct Fake<F> {
+pub(super) struct Fake<F> {
     calls: AtomicUsize,
     answer: F,
 }
@@ -36,14 +36,14 @@ impl<F: Fn(&str) -> Answer + Send + Sync + 'static> Pods for Fake<F> {
 }
 
 /// A source of pods whose UID is their name.
-struct Bench<F> {
+pub(super) struct Bench<F> {
     fake: Arc<Fake<F>>,
-    clock: Arc<ManualClock>,
-    source: Arc<PodSource>,
+    pub(super) clock: Arc<ManualClock>,
+    pub(super) source: Arc<PodSource>,
 }
 
 impl<F: Fn(&str) -> Answer + Send + Sync + 'static> Bench<F> {
-    fn new(size: usize, answer: F) -> Self {
+    pub(super) fn new(size: usize, answer: F) -> Self {
         let calls = AtomicUsize::new(0);
         let fake = Arc::new(Fake { calls, answer });
         let clock = Arc::new(ManualClock::at(Nanos(1 << 60)));
@@ -55,12 +55,12 @@ impl<F: Fn(&str) -> Answer + Send + Sync + 'static> Bench<F> {
         }
     }
 
-    fn get(&self, name: &str) -> Result<Option<Arc<Pod>>, Error> {
+    pub(super) fn get(&self, name: &str) -> Result<Option<Arc<Pod>>, Error> {
         self.source.get("lab", name, name)
     }
 
     /// How often the API server was asked so far.
-    fn calls(&self) -> usize {
+    pub(super) fn calls(&self) -> usize {
         self.fake.calls.load(Ordering::SeqCst)
     }
 }
@@ -69,12 +69,8 @@ fn pod(uid: &str) -> Pod {
     serde_json::from_value(json!({"metadata": {"uid": uid}})).unwrap()
 }
 
-fn there(name: &str) -> Answer {
+pub(super) fn there(name: &str) -> Answer {
     Ok(Some(pod(name)))
-}
-
-fn failing(status: u16) -> Answer {
-    Err(Error::refusal("reading pod", status, b"no"))
 }
 
 #[test]
@@ -185,98 +181,6 @@ fn a_forgotten_pod_is_asked_for() {
     }
 }
 
-#[test]
-fn a_dead_server_is_asked_less_and_less() {
-    let is_up = Arc::new(AtomicUsize::new(0));
-    let up = is_up.clone();
-    let bench = Bench::new(9, move |name: &str| match up.load(Ordering::SeqCst) {
-        0 => failing(503),
-        _ => there(name),
-    });
-    let mut calls = 0;
-    let mut ask = |is_asked: bool, is_up: bool| {
-        calls += usize::from(is_asked);
-        let got = bench.get("a").map(|pod| pod.is_some());
-        assert_eq!(bench.calls(), calls);
-        match is_up {
-            true => assert!(got.unwrap()),
-            false => assert_eq!(
-                got.unwrap_err().to_string(),
-                "reading pod: the API server answered 503: no"
-            ),
-        }
-    };
-    ask(true, false);
-    for seconds in [1, 2, 4, 8, 16, 32, 60, 60, 60] {
-        bench.clock.advance(Duration::from_secs(seconds) - NANO);
-        ask(false, false);
-        ask(false, false);
-        bench.clock.advance(NANO);
-        ask(true, false);
-    }
-    is_up.store(1, Ordering::SeqCst);
-    ask(false, false);
-    bench.clock.advance(Duration::from_secs(60));
-    ask(true, true);
-    is_up.store(0, Ordering::SeqCst);
-    bench.clock.advance(LIFE);
-    ask(true, false);
-    bench.clock.advance(Duration::from_secs(1));
-    ask(true, false);
-}
-
-#[test]
-fn failures_of_everyone_and_of_one() {
-    let table = [
-        (401, true),
-        (429, true),
-        (500, true),
-        (403, false),
-        (422, false),
-    ];
-    for (status, is_everyones) in table {
-        let bench = Bench::new(9, move |name: &str| match name {
-            "bad" => failing(status),
-            name => there(name),
-        });
-        bench.get("good").unwrap();
-        bench.get("bad").unwrap_err();
-        bench.get("good").expect("it is remembered");
-        assert_eq!(bench.get("other").is_err(), is_everyones, "{status}");
-        bench.get("bad").unwrap_err();
-        let calls = 3 - usize::from(is_everyones);
-        assert_eq!(bench.calls(), calls, "{status}: the bad one is paused");
-
-        bench.clock.advance(Duration::from_secs(1));
-        bench.get("bad").unwrap_err();
-        bench.clock.advance(Duration::from_secs(2) - NANO);
-        bench.get("bad").unwrap_err();
-        assert_eq!(bench.calls(), calls + 1, "{status}: the pause doubles");
-    }
-}
-
-#[test]
-fn one_call_tries_whether_the_pause_is_over() {
-    let back = Arc::new(OnceLock::<Arc<PodSource>>::new());
-    let source = back.clone();
-    let bench = Bench::new(9, move |_: &str| {
-        // Somebody else comes meanwhile; before the first failure there is nothing to go by.
-        if let Some(source) = source.get() {
-            let error = source.get("lab", "b", "b").unwrap_err();
-            assert!(error.to_string().contains("answered 500"), "{error}");
-        }
-        failing(500)
-    });
-    bench.get("a").unwrap_err();
-    back.set(bench.source.clone()).unwrap();
-    bench.clock.advance(Duration::from_secs(1));
-    bench.get("a").unwrap_err();
-    assert_eq!(bench.calls(), 2);
-    bench.clock.advance(Duration::from_secs(2) - NANO);
-    bench.get("a").unwrap_err();
-    assert_eq!(bench.calls(), 2, "one failure, one doubling");
-}
-
 /// Counts how often it is looked at.
 struct Watched(AtomicUsize);
 
@@ -329,22 +233,4 @@ fn a_panic_leaves_nobody_waiting() {
     });
     assert!(catch_unwind(AssertUnwindSafe(|| bench.get("a"))).is_err());
     assert!(bench.get("a").unwrap().is_some());
-}
-
-#[test]
-fn through_a_client() {
-    let server = ApiServer::tcp(|seen, conn| {
-        let status = if seen.number == 0 { 200 } else { 503 };
-        conn.send(&answer(status, POD));
-        After::Keep
-    });
-    let (_config, client) = client(&server.url);
-    let clock = Arc::new(ManualClock::at(Nanos(1 << 60)));
-    let source = PodSource::new(Arc::new(client), 9, LIFE, clock);
-    for _ in 0..3 {
-        assert!(source.get("a", "b", "u-1").unwrap().is_some());
-        source.get("a", "c", "u-2").unwrap_err();
-        source.get("a", "d", "u-3").unwrap_err();
-    }
-    assert_eq!(server.seen().len(), 2);
 }
