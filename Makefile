@@ -13,10 +13,10 @@ FUZZ_SECONDS ?= 60
 CHAOS_SECONDS ?= 900
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build release test lint demo bench soak fuzz chaos model install uninstall clean
+.PHONY: help deps build release test lint demo demo-volumes bench soak fuzz chaos model install uninstall clean
 
 help: ## Show this list
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 deps: ## Install what a build needs (C++ compiler, cmake) where it is missing
 	@./packaging/install-deps.sh
@@ -38,6 +38,9 @@ lint: deps ## Check format and lints
 
 demo: build ## Run two pods through a daemon of its own, and leave nothing behind
 	@./examples/demo.sh $(DEBUG_BINARY)
+
+demo-volumes: build ## Run a pod that mounts a ConfigMap, a Secret and a service account token
+	@./examples/demo-volumes.sh $(DEBUG_BINARY)
 
 bench: release ## Measure, and print the figures
 	$(CARGO) bench --locked --bench load

@@ -15,7 +15,8 @@
 //!  4   cri        the gRPC face               worker  submits, cancels, polls, follows logs
 //!      plugin     the local plugin, a house of its own (sees interlink::wire only)
 //!  3   store      the only owner of state     interlink  the HTTP client
-//!      logs       CRI log files               kube       pods as the API server has them
+//!      logs       CRI log files               host       what the kubelet put on this node
+//!      kube       pods as the API server has them
 //!  2   convert    CRI -> Kubernetes pods      plan    state machines and schedules      (pure)
 //!  1   config     keys, defaults, checks      tls        certificates and tokens in files
 //!  0   model      records, ids, time          proto   the generated CRI   telemetry   metrics
@@ -35,6 +36,7 @@ pub mod config;
 pub mod convert;
 pub mod cri;
 pub mod daemon;
+pub mod host;
 pub mod interlink;
 pub mod kube;
 pub mod logs;

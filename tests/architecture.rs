@@ -11,7 +11,7 @@ const FLOORS: &[&[&str]] = &[
     &["model", "proto", "telemetry"],
     &["config", "tls"],
     &["convert", "plan"],
-    &["store", "interlink", "logs", "kube"],
+    &["store", "interlink", "logs", "host", "kube"],
     &["cri", "worker", "plugin"],
     &["cli", "daemon"],
 ];
@@ -21,6 +21,8 @@ const FORBIDDEN: &[(&str, &str)] = &[
     ("cri", "interlink"),
     ("plugin", "store"),
     ("plugin", "logs"),
+    ("plugin", "host"),
+    ("plugin", "kube"),
     ("plugin", "plan"),
 ];
 

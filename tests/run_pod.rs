@@ -140,7 +140,11 @@ fn manifests_that_cannot_run_say_why() {
         ("metadata: {name: a}\nspec: {containers: []}", "containers"),
         (
             "metadata: {name: a}\nspec: {containers: [{name: c, image: i, envFrom: [{configMapRef: {name: x}}]}]}",
-            "envFrom",
+            "ConfigMap `x` is not in the manifest",
+        ),
+        (
+            "metadata: {name: a}\nspec: {containers: [{name: c, image: i}], volumes: [{name: v, projected: {sources: [{serviceAccountToken: {path: t}}]}}]}",
+            "--service-account-token",
         ),
     ] {
         let ran = run(&daemon, manifest, &[]);
@@ -160,4 +164,47 @@ fn the_examples_run() {
         let ran = run(&daemon, &manifest, &[]);
         assert_eq!(ran.code, code, "{name}: {}", ran.error);
     }
+}
+
+#[test]
+fn what_stands_beside_a_pod_arrives_in_its_volumes() {
+    let root = tempfile::tempdir().expect("a directory");
+    let daemon = Daemon::embedded_with(&format!("[pods]\nkubelet_root = {:?}\n", root.path()));
+    let examples = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("examples");
+    let manifest = fs::read_to_string(examples.join("volumes.yaml")).expect("an example");
+    let token = daemon.path("token");
+    fs::write(&token, "eyJhbGciOi\n").expect("written");
+    let (root_text, token) = (
+        root.path().display().to_string(),
+        token.display().to_string(),
+    );
+    let more = [
+        "--kubelet-root",
+        &root_text,
+        "--service-account-token",
+        &token,
+    ];
+    let ran = run(&daemon, &manifest, &more);
+    assert_eq!(ran.code, 0, "{}", ran.error);
+    let lines: Vec<_> = ran
+        .output
+        .lines()
+        .filter_map(|line| line.split("| ").nth(1))
+        .collect();
+    for want in [
+        "learning_rate = 0.01",
+        "training with 2 settings",
+        "hunter2",
+        "  with mode 400",
+        "eyJhbGciOi",
+        "default",
+        "app=\"train\"",
+        "variable:     hunter2",
+    ] {
+        assert!(lines.contains(&want), "{want} is not in {lines:?}");
+    }
+    let left = fs::read_dir(root.path().join("pods"))
+        .expect("lists")
+        .count();
+    assert_eq!(left, 0, "nothing is left behind");
 }

@@ -6,12 +6,15 @@ use std::{
 };
 
 use k8s_openapi::{
-    api::core::v1::{Container, EnvVar, Pod, PodSpec, ResourceRequirements, Volume},
+    api::core::v1::{ConfigMap, Container, Pod, PodSpec, ResourceRequirements, Secret, Volume},
     apimachinery::pkg::api::resource::Quantity,
 };
 use protobuf::{EnumOrUnknown, MessageField};
+use serde_json::Value;
 use uuid::Uuid;
 
+use super::objects::Objects;
+use crate::convert::prepared::Files;
 use crate::proto::{
     ContainerConfig, ContainerMetadata, ImageSpec, Int64Value, KeyValue, LinuxContainerConfig,
     LinuxContainerResources, LinuxContainerSecurityContext, LinuxPodSandboxConfig,
@@ -27,6 +30,13 @@ const CPU_PERIOD: i64 = 100_000;
 #[error("{0}")]
 pub struct Error(String);
 
+impl Error {
+    /// In these words.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+}
+
 fn error<T>(text: impl Into<String>) -> Result<T, Error> {
     Err(Error(text.into()))
 }
@@ -40,17 +50,71 @@ pub struct Plan {
     pub init: Vec<ContainerConfig>,
     /// Containers, to be run together.
     pub main: Vec<ContainerConfig>,
+    /// Volumes for which a kubelet makes directories.
+    pub volumes: Vec<PreparedVolume>,
 }
 
-/// Reads a manifest: one Pod, YAML or JSON.
+/// A volume as a kubelet prepares it, at `volumes/PLUGIN/NAME` in the pod's directory.
+#[derive(Debug)]
+pub struct PreparedVolume {
+    /// `kubernetes.io~configmap`, for example.
+    pub plugin: &'static str,
+    /// Its name in the pod.
+    pub name: String,
+    /// What is in it; none for scratch space.
+    pub files: Option<Files>,
+}
+
+/// A Pod, and what stands beside it.
+#[derive(Debug)]
+pub struct Manifest {
+    /// The one Pod.
+    pub pod: Pod,
+    /// The ConfigMaps and Secrets.
+    pub objects: Objects,
+}
+
+/// Reads a manifest: a Pod, and perhaps ConfigMaps and Secrets, in YAML or JSON.
 ///
 /// # Errors
-/// A text that is no Pod, or has nothing to run.
-pub fn read(text: &str) -> Result<Pod, Error> {
+/// A text without a Pod or with several, a Pod that has nothing to run, and other kinds.
+pub fn read(text: &str) -> Result<Manifest, Error> {
     let wrong = |error: &dyn std::fmt::Display| Error(format!("not a Pod manifest: {error}"));
     // By way of JSON values: reading a Pod is a lot of code, and for JSON it is there already.
-    let value: serde_json::Value = serde_saphyr::from_str(text).map_err(|error| wrong(&error))?;
-    let pod: Pod = serde_json::from_value(value).map_err(|error| wrong(&error))?;
+    // As kubectl reads it: `defaultMode: 0400` is octal.
+    let options = serde_saphyr::options! { legacy_octal_numbers: true };
+    let documents: Vec<Value> =
+        serde_saphyr::from_multiple_with_options(text, options).map_err(|error| wrong(&error))?;
+    let mut pods = Vec::new();
+    let mut objects = Objects::default();
+    for document in documents.into_iter().filter(|document| !document.is_null()) {
+        match document["kind"].as_str().unwrap_or("Pod") {
+            "Pod" => pods.push(serde_json::from_value(document).map_err(|error| wrong(&error))?),
+            "ConfigMap" => {
+                let map: ConfigMap =
+                    serde_json::from_value(document).map_err(|error| wrong(&error))?;
+                let name = map.metadata.name.clone().unwrap_or_default();
+                objects.configmaps.insert(name, map);
+            }
+            "Secret" => {
+                let secret: Secret =
+                    serde_json::from_value(document).map_err(|error| wrong(&error))?;
+                let name = secret.metadata.name.clone().unwrap_or_default();
+                objects.secrets.insert(name, secret);
+            }
+            kind => {
+                return error(format!(
+                    "run-pod takes a Pod, with ConfigMaps and Secrets beside it, and no {kind}"
+                ))
+            }
+        }
+    }
+    if pods.len() > 1 {
+        return error("the manifest has several Pods; run them one by one");
+    }
+    let Some(pod): Option<Pod> = pods.pop() else {
+        return error("the manifest has no Pod");
+    };
     if pod
         .spec
         .as_ref()
@@ -58,7 +122,7 @@ pub fn read(text: &str) -> Result<Pod, Error> {
     {
         return error("the manifest has no containers (spec.containers)");
     }
-    Ok(pod)
+    Ok(Manifest { pod, objects })
 }
 
 /// Where a kubelet would keep things.
@@ -73,7 +137,8 @@ pub struct Layout {
 ///
 /// # Errors
 /// What only a kubelet could resolve.
-pub fn plan(pod: &Pod, layout: &Layout) -> Result<Plan, Error> {
+pub fn plan(manifest: &Manifest, layout: &Layout) -> Result<Plan, Error> {
+    let pod = &manifest.pod;
     let spec = pod
         .spec
         .as_ref()
@@ -124,9 +189,12 @@ pub fn plan(pod: &Pod, layout: &Layout) -> Result<Plan, Error> {
         ..Default::default()
     };
     let context = Context {
+        manifest,
         spec,
         labels: pod_labels,
-        volumes: layout.kubelet_root.join("pods").join(uid).join("volumes"),
+        directory: layout.kubelet_root.join("pods").join(&uid).join("volumes"),
+        volumes: volumes(manifest, spec, &uid)?,
+        uid,
     };
     let all = |containers: &[Container]| -> Result<Vec<_>, Error> {
         containers.iter().map(|c| context.container(c)).collect()
@@ -135,7 +203,40 @@ pub fn plan(pod: &Pod, layout: &Layout) -> Result<Plan, Error> {
         init: all(spec.init_containers.as_deref().unwrap_or_default())?,
         main: all(&spec.containers)?,
         sandbox,
+        volumes: context.volumes,
     })
+}
+
+fn volumes(manifest: &Manifest, spec: &PodSpec, uid: &str) -> Result<Vec<PreparedVolume>, Error> {
+    let mut prepared = Vec::new();
+    for volume in spec.volumes.iter().flatten() {
+        let plugin = match volume {
+            Volume {
+                empty_dir: Some(_), ..
+            } => "kubernetes.io~empty-dir",
+            Volume {
+                config_map: Some(_),
+                ..
+            } => "kubernetes.io~configmap",
+            Volume {
+                secret: Some(_), ..
+            } => "kubernetes.io~secret",
+            Volume {
+                projected: Some(_), ..
+            } => "kubernetes.io~projected",
+            Volume {
+                downward_api: Some(_),
+                ..
+            } => "kubernetes.io~downward-api",
+            _ => continue,
+        };
+        prepared.push(PreparedVolume {
+            plugin,
+            name: volume.name.clone(),
+            files: manifest.objects.files(volume, &manifest.pod, uid)?,
+        });
+    }
+    Ok(prepared)
 }
 
 fn sandbox_linux(spec: &PodSpec, host_network: bool) -> LinuxPodSandboxConfig {
@@ -172,9 +273,13 @@ fn int64(value: i64) -> Int64Value {
 }
 
 struct Context<'a> {
+    manifest: &'a Manifest,
     spec: &'a PodSpec,
+    uid: String,
     labels: HashMap<String, String>,
-    volumes: PathBuf,
+    /// Of the volumes.
+    directory: PathBuf,
+    volumes: Vec<PreparedVolume>,
 }
 
 impl Context<'_> {
@@ -183,16 +288,6 @@ impl Context<'_> {
         let Some(image) = container.image.clone().filter(|image| !image.is_empty()) else {
             return error(format!("container `{name}` has no image"));
         };
-        if container
-            .env_from
-            .as_ref()
-            .is_some_and(|sources| !sources.is_empty())
-        {
-            return error(format!(
-                "container `{name}` has an envFrom, which only a kubelet can resolve; list the \
-                 variables under env"
-            ));
-        }
         let mut labels = self.labels.clone();
         labels.insert("io.kubernetes.container.name".to_owned(), name.clone());
         let grace = self
@@ -207,7 +302,6 @@ impl Context<'_> {
             ),
             ("io.kubernetes.pod.terminationGracePeriod".to_owned(), grace),
         ]);
-        let env = container.env.as_deref().unwrap_or_default();
         let mounts = container.volume_mounts.as_deref().unwrap_or_default();
         Ok(ContainerConfig {
             image: MessageField::some(ImageSpec {
@@ -218,10 +312,7 @@ impl Context<'_> {
             command: container.command.clone().unwrap_or_default(),
             args: container.args.clone().unwrap_or_default(),
             working_dir: container.working_dir.clone().unwrap_or_default(),
-            envs: env
-                .iter()
-                .map(|var| env_var(&name, var))
-                .collect::<Result<_, _>>()?,
+            envs: self.variables(container)?,
             mounts: mounts
                 .iter()
                 .map(|mount| {
@@ -279,7 +370,7 @@ impl Context<'_> {
         })
     }
 
-    /// Where a kubelet would have put a volume.
+    /// Where a kubelet would have put a volume, or a part of it.
     fn host_path(
         &self,
         container: &str,
@@ -292,47 +383,51 @@ impl Context<'_> {
                 "container `{container}` mounts volume `{name}`, which the pod does not have"
             ));
         };
-        if sub_path.is_some_and(|path| !path.is_empty()) {
-            return error(format!(
-                "volume `{name}`: run-pod does not prepare subPath mounts; a kubelet does"
-            ));
-        }
-        let path: PathBuf = match volume {
-            Volume {
-                empty_dir: Some(_), ..
-            } => self.volumes.join("kubernetes.io~empty-dir").join(name),
-            Volume {
-                host_path: Some(host),
-                ..
-            } => Path::new(&host.path).to_owned(),
-            _ => {
+        let prepared = self.volumes.iter().find(|volume| volume.name == name);
+        let path: PathBuf = match (&volume.host_path, prepared) {
+            (Some(host), _) => Path::new(&host.path).to_owned(),
+            (None, Some(volume)) => self.directory.join(volume.plugin).join(name),
+            (None, None) => {
                 return error(format!(
-                    "volume `{name}`: run-pod prepares emptyDir and hostPath volumes; for others, \
-                     let a kubelet run the pod"
+                    "volume `{name}`: run-pod prepares emptyDir, hostPath, configMap, secret, \
+                     projected and downwardAPI volumes; for others, let a kubelet run the pod"
                 ))
             }
         };
+        let path = match sub_path.filter(|sub_path| !sub_path.is_empty()) {
+            Some(sub_path) => path.join(sub_path),
+            None => path,
+        };
         Ok(path.display().to_string())
     }
-}
 
-fn env_var(container: &str, var: &EnvVar) -> Result<KeyValue, Error> {
-    if var.value_from.is_some() {
-        return error(format!(
-            "container `{container}`: env `{}` has a valueFrom, which only a kubelet can resolve; \
-             give it a value",
-            var.name
-        ));
+    /// A container's environment: what stands in `env` wins over what `envFrom` brings.
+    fn variables(&self, container: &Container) -> Result<Vec<KeyValue>, Error> {
+        let about = |error: Error| Error(format!("container `{}`: {error}", container.name));
+        let mut variables = self.manifest.objects.env_from(container).map_err(about)?;
+        for variable in container.env.iter().flatten() {
+            let value = match &variable.value_from {
+                None => Some(variable.value.clone().unwrap_or_default().into_bytes()),
+                Some(source) => {
+                    let about = |error| about(Error(format!("env `{}`: {error}", variable.name)));
+                    let objects = &self.manifest.objects;
+                    objects
+                        .value(source, &self.manifest.pod, &self.uid)
+                        .map_err(about)?
+                }
+            };
+            if let Some(value) = value {
+                variables.retain(|(name, _)| *name != variable.name);
+                variables.push((variable.name.clone(), value));
+            }
+        }
+        let variables = variables.into_iter().map(|(key, value)| KeyValue {
+            key,
+            value,
+            ..Default::default()
+        });
+        Ok(variables.collect())
     }
-    let (key, value) = (
-        var.name.clone(),
-        var.value.clone().unwrap_or_default().into_bytes(),
-    );
-    Ok(KeyValue {
-        key,
-        value,
-        ..Default::default()
-    })
 }
 
 fn resources(given: Option<&ResourceRequirements>) -> Result<LinuxContainerResources, Error> {
@@ -453,17 +548,36 @@ mod tests {
     }
 
     #[test]
+    fn numbers_are_read_as_kubectl_reads_them() {
+        let text = "spec: {containers: [{name: a, image: b}], volumes: [\
+                    {name: v, secret: {defaultMode: 0400}}, {name: w, secret: {defaultMode: 256}}]}";
+        let spec = read(text).expect("a pod").pod.spec.unwrap_or_default();
+        for volume in spec.volumes.iter().flatten() {
+            let secret = volume.secret.as_ref().expect("a secret");
+            assert_eq!(secret.default_mode, Some(0o400), "{}", volume.name);
+        }
+    }
+
+    #[test]
     fn what_cannot_be_run_says_why() {
         let spec = |spec: &str| format!("metadata: {{name: a}}\nspec: {spec}");
         let rows = [
             ("no yaml", "{".to_owned(), "not a Pod manifest"),
             ("nothing to run", spec("{containers: []}"), "no containers"),
+            ("no pod", "kind: Secret\nmetadata: {name: a}".to_owned(), "no Pod"),
+            ("two pods", format!("{0}\n---\n{0}", "spec: {containers: []}"), "several Pods"),
+            ("a kind that does not run", "kind: Job".to_owned(), "no Job"),
+            (
+                "a volume that a kubelet mounts",
+                spec("{containers: [{name: a, image: b, volumeMounts: [{name: v, mountPath: /v}]}], volumes: [{name: v, nfs: {server: s, path: /}}]}"),
+                "let a kubelet run",
+            ),
             ("no name", "spec: {containers: [{name: a, image: b}]}".to_owned(), "metadata.name"),
             ("no image", spec("{containers: [{name: a}]}"), "no image"),
             (
                 "an env from elsewhere",
                 spec("{containers: [{name: a, image: b, env: [{name: E, valueFrom: {fieldRef: {fieldPath: x}}}]}]}"),
-                "valueFrom",
+                "container `a`: env `E`: `x` is a field",
             ),
             (
                 "a volume that is not there",

@@ -4,6 +4,8 @@ mod client;
 mod cri_log;
 mod jobs;
 mod manifest;
+mod objects;
+mod pod_dir;
 mod run_pod;
 mod serve;
 mod status;
@@ -96,7 +98,7 @@ struct CheckConfigArgs {
 
 #[derive(Args, Debug)]
 struct RunPodArgs {
-    /// A Pod manifest, YAML or JSON; `-` is standard input
+    /// A Pod manifest, YAML or JSON, perhaps with ConfigMaps and Secrets; `-` is standard input
     file: PathBuf,
     /// The daemon's CRI socket
     #[arg(long, value_name = "PATH", default_value = DEFAULT_SOCKET)]
@@ -107,6 +109,12 @@ struct RunPodArgs {
     /// How long the pod may take, such as 90s or 2h [default: for ever]
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     timeout: Option<Duration>,
+    /// The daemon's `pods.kubelet_root`, below which the pod's volumes are prepared
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/kubelet")]
+    kubelet_root: PathBuf,
+    /// A token for volumes that ask for one of the pod's service account
+    #[arg(long, value_name = "FILE")]
+    service_account_token: Option<PathBuf>,
 }
 
 #[derive(Args, Debug)]
@@ -252,12 +260,16 @@ fn run_pod(args: RunPodArgs) -> Result<ExitCode, String> {
         socket,
         keep,
         timeout,
+        kubelet_root,
+        service_account_token,
     } = args;
     let options = run_pod::Options {
         file,
         socket,
         keep,
         timeout,
+        kubelet_root,
+        service_account_token,
     };
     match run_pod::run(&options) {
         Ok(code) => Ok(ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX))),

@@ -18,6 +18,7 @@ use super::{
     client::{Client, Error},
     cri_log::Tail,
     manifest::{self, Layout, Plan},
+    pod_dir::PodDir,
 };
 use crate::proto::{
     ContainerConfig, ContainerState, ContainerStatus, ContainerStatusRequest,
@@ -43,6 +44,10 @@ pub struct Options {
     pub keep: bool,
     /// How long it may take.
     pub timeout: Option<Duration>,
+    /// The kubelet's root, as the daemon knows it: volumes are prepared there.
+    pub kubelet_root: PathBuf,
+    /// The token for volumes that ask for one of the pod's service account.
+    pub service_account_token: Option<PathBuf>,
 }
 
 /// Runs a pod; returns the exit code: the pod's own, or that of what went wrong.
@@ -52,16 +57,29 @@ pub struct Options {
 pub fn run(options: &Options) -> Result<i32, Error> {
     let text =
         read(&options.file).map_err(|e| Error(format!("{}: {e}", options.file.display())))?;
-    let pod = manifest::read(&text).map_err(|error| Error(error.to_string()))?;
+    let mut manifest = manifest::read(&text).map_err(|error| Error(error.to_string()))?;
+    if let Some(file) = &options.service_account_token {
+        let token = read(file).map_err(|error| Error(format!("{}: {error}", file.display())))?;
+        manifest.objects.token = Some(token.trim_end().to_owned());
+    }
     let mut logs = Logs::create(options.keep)?;
     let layout = Layout {
         logs: logs.path.clone(),
-        kubelet_root: "/var/lib/kubelet".into(),
+        kubelet_root: options.kubelet_root.clone(),
     };
-    let planned = manifest::plan(&pod, &layout);
+    let planned = manifest::plan(&manifest, &layout);
     let plan = planned.map_err(|error| {
         logs.keep = false;
         Error(error.to_string())
+    })?;
+    let uid = &plan.sandbox.metadata.uid;
+    let prepared = PodDir::create(&layout.kubelet_root, uid, &plan.volumes);
+    let mut directory = prepared.map_err(|error| {
+        logs.keep = false;
+        let root = layout.kubelet_root.display();
+        Error(format!(
+            "the pod's volumes cannot be prepared below {root}: {error}"
+        ))
     })?;
     let interrupted = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
@@ -79,6 +97,9 @@ pub fn run(options: &Options) -> Result<i32, Error> {
     run.clean_up(options.keep, &logs);
     // Without a sandbox there is nothing to keep logs for.
     logs.keep &= !run.sandbox.is_empty();
+    if let Some(directory) = &mut directory {
+        directory.keep = logs.keep;
+    }
     result.or_else(|end| match end {
         End::Refused(error) => Err(error),
         End::Interrupted => Ok(INTERRUPTED),

@@ -13,6 +13,8 @@ use super::{secret::without_passwords, Config};
 const MAX_SOCKET_PATH: usize = 107;
 /// The most that a kubelet accepts in one message.
 const MAX_MESSAGE: usize = 16 << 20;
+/// All of it is in memory at once, more than once, for each worker.
+const MAX_VOLUME_BYTES: u64 = 256 << 20;
 
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,6 +129,15 @@ pub fn faults(config: &Config) -> Vec<Fault> {
         "must not be zero",
     );
     check.absolute("pods.kubelet_root", &config.pods.kubelet_root);
+    for path in &config.pods.shared_paths {
+        check.absolute("pods.shared_paths", path);
+    }
+    check.require(
+        (1..=MAX_VOLUME_BYTES).contains(&config.pods.max_volume_bytes),
+        "pods.max_volume_bytes",
+        config.pods.max_volume_bytes,
+        "1 to 268435456",
+    );
     let uid = config.images.uid;
     check.require(
         i32::try_from(uid).is_ok(),

@@ -1,9 +1,10 @@
-//! The configuration: keys and defaults (`schema`), where values come from (`load`), what is wrong
+//! The configuration: keys and defaults (`schema`, `policy`), where values come from (`load`), what is wrong
 //! with them (`check`), and the commented sample (`sample`).
 
 mod check;
 pub mod duration;
 mod load;
+pub mod policy;
 /// What must hold whatever comes in; `fuzz/` and the tests share it.
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]

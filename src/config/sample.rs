@@ -1,12 +1,14 @@
 //! The commented sample: every key with its text and its default, made from `schema.rs` itself, so
 //! that the two cannot drift apart.
 
-use super::{print, Config};
+use toml::{Table, Value};
 
-const SCHEMA: &str = include_str!("schema.rs");
+use super::Config;
+
+const SCHEMA: &str = concat!(include_str!("schema.rs"), include_str!("policy.rs"));
 
 /// Keys without a default, with a value to show.
-const EXAMPLES: [(&str, &str); 8] = [
+const EXAMPLES: [(&str, &str); 9] = [
     ("socket_group", "\"interlink\""),
     ("url", "\"https://interlink.example.org:3000\""),
     ("token_file", "\"/etc/interlink-cri/token\""),
@@ -15,6 +17,7 @@ const EXAMPLES: [(&str, &str); 8] = [
     ("client_key_file", "\"/etc/interlink-cri/client.key\""),
     ("not_ready_after", "\"5m\""),
     ("default_memory", "\"2Gi\""),
+    ("pod_cidr", "\"10.244.7.0/24\""),
 ];
 
 /// The sample file.
@@ -26,7 +29,7 @@ pub fn sample() -> String {
          # environment too: INTERLINK_CRI_<SECTION>_<KEY>. `interlink-cri check-config` shows\n\
          # what is in force.\n",
     );
-    let defaults = print(&Config::default());
+    let defaults = Table::try_from(Config::default()).unwrap_or_default();
     for (section, keys) in sections() {
         text.push_str(&format!("\n[{section}]\n"));
         for (key, doc) in keys {
@@ -38,7 +41,7 @@ pub fn sample() -> String {
                 .iter()
                 .find(|(name, _)| *name == key)
                 .map(|(_, value)| *value);
-            let value = default.or(example).unwrap_or("\"\"");
+            let value = default.as_deref().or(example).unwrap_or("\"\"");
             text.push_str(&format!("#{key} = {value}\n"));
         }
     }
@@ -76,11 +79,16 @@ fn sections() -> Vec<(&'static str, Keys<'static>)> {
     sections
 }
 
-fn value_of<'a>(toml: &'a str, section: &str, key: &str) -> Option<&'a str> {
-    let start = toml.find(&format!("[{section}]\n"))?;
-    let body = toml[start..].split("\n\n").next()?;
-    body.lines()
-        .find_map(|line| line.strip_prefix(key)?.strip_prefix(" = "))
+/// A key's default as it stands in a file, on as many lines as a list has tables.
+fn value_of(defaults: &Table, section: &str, key: &str) -> Option<String> {
+    let value = defaults.get(section)?.get(key)?;
+    Some(match value.as_array() {
+        Some(list) if list.iter().any(Value::is_table) => {
+            let lines: String = list.iter().map(|one| format!("#    {one},\n")).collect();
+            format!("[\n{lines}#]")
+        }
+        _ => value.to_string(),
+    })
 }
 
 #[cfg(test)]
@@ -103,16 +111,18 @@ mod tests {
         let uncommented: String = sample()
             .lines()
             .map(|line| match line.strip_prefix('#') {
+                Some(item) if item.starts_with("    {") => item,
                 Some(key) if !key.starts_with(' ') && !key.is_empty() => key,
                 _ => line,
             })
             .map(|line| format!("{line}\n"))
             .collect();
         let mut config: Config = toml::from_str(&uncommented).expect("the sample is good TOML");
-        let keys = print(&config)
-            .lines()
-            .filter(|line| line.contains(" = "))
-            .count();
+        let table = Table::try_from(&config).expect("it is a table");
+        let keys: usize = table
+            .values()
+            .map(|section| section.as_table().map_or(0, Table::len))
+            .sum();
         assert_eq!(
             keys,
             sections().iter().map(|(_, keys)| keys.len()).sum::<usize>()
@@ -127,6 +137,7 @@ mod tests {
         config.interlink.client_key_file = None;
         config.interlink.not_ready_after = None;
         config.jobs.default_memory = None;
+        config.network.pod_cidr = None;
         assert_eq!(config, defaults);
     }
 }

@@ -1,11 +1,15 @@
-//! Every key, its default, and why. The commented sample under `packaging/` is generated from
+//! Every key of the daemon itself, its default, and why; `policy` has those about what pods ask
+//! for. The commented sample under `packaging/` is generated from
 //! the doc comments' twin in `sample.rs`; a test holds the two together.
 
 use std::{path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::duration;
+use super::{
+    duration,
+    policy::{Metadata, Network, Pods, Resources, Security, States},
+};
 
 /// The whole configuration, as written in TOML. Unknown keys are refused.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -21,10 +25,20 @@ pub struct Config {
     pub jobs: Jobs,
     /// Container logs.
     pub logs: Logs,
-    /// What pods look like on this node and over there.
-    pub pods: Pods,
     /// Images.
     pub images: Images,
+    /// Pods on this node, and their volumes.
+    pub pods: Pods,
+    /// What jobs ask for beside CPU and memory.
+    pub resources: Resources,
+    /// What sites forbid.
+    pub security: Security,
+    /// Labels and annotations of jobs.
+    pub metadata: Metadata,
+    /// Addresses of pods.
+    pub network: Network,
+    /// What the ends that plugins report look like to the kubelet.
+    pub states: States,
 }
 
 /// `[daemon]`
@@ -218,36 +232,6 @@ impl Default for Logs {
             complete_timeout: Duration::from_secs(15),
         }
     }
-}
-
-/// `[pods]`
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Pods {
-    /// The kubelet's root directory, below which it puts volumes.
-    pub kubelet_root: PathBuf,
-    /// What to do with a volume that cannot travel: `refuse` the container, or `skip` the volume.
-    /// The service account token volume that every pod has is always left out, with a warning.
-    pub unsupported_volumes: Unsupported,
-}
-
-impl Default for Pods {
-    fn default() -> Self {
-        Self {
-            kubelet_root: "/var/lib/kubelet".into(),
-            unsupported_volumes: Unsupported::Refuse,
-        }
-    }
-}
-
-/// What to do with what cannot travel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Unsupported {
-    /// The container is refused, with a message that names it.
-    Refuse,
-    /// It is left out, with a warning in the daemon's log.
-    Skip,
 }
 
 /// `[images]`

@@ -1,10 +1,12 @@
 //! One container: what is checked when it is created, and what its job says of it.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::core::v1::{Container as PodContainer, EnvVar};
 
 use super::{
-    names::remote_container_name, resources, security, volumes, volumes::JobVolumes, Error,
-    Settings, Warning,
+    extended, names::remote_container_name, prepared::Prepared, resources, security, travel,
+    volumes::JobVolumes, Error, Settings, Warning,
 };
 use crate::{
     model::Container,
@@ -17,22 +19,33 @@ const MESSAGE_PATH: &str = "io.kubernetes.container.terminationMessagePath";
 const MESSAGE_POLICY: &str = "io.kubernetes.container.terminationMessagePolicy";
 
 /// Checks that a new container can become part of a job, and tells what it will run without.
-/// What passes here fails no conversion later.
+/// What passes here, and [`check_volumes`], fails no conversion later.
 ///
 /// # Errors
 /// What is wrong with the configuration, or cannot be had in a remote job.
 pub fn check_container(
     config: &ContainerConfig,
-    pod_uid: &str,
     settings: &Settings,
 ) -> Result<Vec<Warning>, Error> {
     check_texts(config)?;
     env(&config.envs)?;
     let linux = config.linux.get_or_default();
-    resources::requirements(&linux.resources, settings.default_memory)?;
-    let mut warnings = security::check_container(&linux.security_context)?;
-    warnings.extend(volumes::check(config, pod_uid, settings)?);
-    Ok(warnings)
+    resources::requirements(&linux.resources, BTreeMap::new(), settings.default_memory)?;
+    travel::check_mounts(config)?;
+    security::check_container(&linux.security_context)
+}
+
+/// Checks that what a new container mounts can travel, and tells what it will run without.
+/// `found` is what stands behind its mounts, in their order.
+///
+/// # Errors
+/// A volume that cannot travel, if such ones are to be refused.
+pub fn check_volumes(
+    config: &ContainerConfig,
+    found: &[Prepared],
+    settings: &Settings,
+) -> Result<Vec<Warning>, Error> {
+    travel::check(config, found, settings)
 }
 
 fn check_texts(config: &ContainerConfig) -> Result<(), Error> {
@@ -81,18 +94,38 @@ fn env(variables: &[KeyValue]) -> Result<Vec<EnvVar>, Error> {
         .collect()
 }
 
+/// What a container takes from its pod.
+pub(super) struct Surroundings<'a> {
+    /// The sandbox's security context.
+    pub(super) context: &'a LinuxSandboxSecurityContext,
+    /// The pod's annotations.
+    pub(super) annotations: &'a BTreeMap<String, String>,
+    /// What conversion depends on.
+    pub(super) settings: &'a Settings,
+}
+
 /// A container as its job's pod has it.
 pub(super) fn pod_container(
     container: &Container,
     config: &ContainerConfig,
-    sandbox: &LinuxSandboxSecurityContext,
+    found: &[Prepared],
     volumes: &mut JobVolumes<'_>,
-    settings: &Settings,
+    around: &Surroundings<'_>,
 ) -> Result<PodContainer, Error> {
+    let (settings, annotations) = (around.settings, around.annotations);
     let linux = config.linux.get_or_default();
     let list = |list: &[String]| (!list.is_empty()).then(|| list.to_vec());
-    let env = env(&config.envs)?;
-    let mounts = volumes.mounts(&config.mounts);
+    let known = &settings.extended;
+    let mut variables = env(&config.envs)?;
+    variables.retain(|variable| {
+        let mut given = config
+            .envs
+            .iter()
+            .filter(|given| given.key == variable.name);
+        !given.any(|given| extended::names_devices(known, given))
+    });
+    let extended = extended::amounts(known, config, &container.name, annotations)?;
+    let mounts = volumes.mounts(&config.mounts, found);
     let noted = |key| container.annotations.get(key).cloned();
     Ok(PodContainer {
         name: remote_container_name(&container.name),
@@ -100,9 +133,9 @@ pub(super) fn pod_container(
         command: list(&config.command),
         args: list(&config.args),
         working_dir: (!config.working_dir.is_empty()).then(|| config.working_dir.clone()),
-        env: (!env.is_empty()).then_some(env),
-        resources: resources::requirements(&linux.resources, settings.default_memory)?,
-        security_context: security::of_container(&linux.security_context, sandbox, settings),
+        env: (!variables.is_empty()).then_some(variables),
+        resources: resources::requirements(&linux.resources, extended, settings.default_memory)?,
+        security_context: security::of_container(&linux.security_context, around.context, settings),
         volume_mounts: (!mounts.is_empty()).then_some(mounts),
         stdin: config.stdin.then_some(true),
         stdin_once: config.stdin_once.then_some(true),
@@ -195,9 +228,9 @@ mod tests {
                 },
             ),
         ] {
-            assert!(check_container(&bad, "", &settings).is_err(), "{name}");
+            assert!(check_container(&bad, &settings).is_err(), "{name}");
         }
-        let plain = check_container(&ContainerConfig::default(), "", &settings);
+        let plain = check_container(&ContainerConfig::default(), &settings);
         assert!(plain.is_ok_and(|warnings| warnings.is_empty()));
     }
 }

@@ -20,6 +20,22 @@ pub enum Error {
         /// The text.
         text: String,
     },
+    /// A pod annotation that means something to us, with a value that it cannot have.
+    #[error("annotation `{key}`: {fault}")]
+    Annotation {
+        /// Its key.
+        key: String,
+        /// What is wrong, or what to write.
+        fault: &'static str,
+    },
+    /// A pattern in the configuration that is none.
+    #[error("`{text}` is no pattern: {fault}")]
+    Pattern {
+        /// The text.
+        text: String,
+        /// What is wrong with it.
+        fault: &'static str,
+    },
     /// An environment variable that cannot be passed on.
     #[error("environment variable `{name}`: {fault}")]
     Env {
@@ -94,6 +110,8 @@ impl Error {
             | Self::NoContainers
             | Self::Decode { .. } => true,
             Self::ImageRef { .. }
+            | Self::Annotation { .. }
+            | Self::Pattern { .. }
             | Self::Quantity { .. }
             | Self::Env { .. }
             | Self::Mount { .. }

@@ -4,22 +4,27 @@
 //! ```text
 //! pod         a job as the pod that interLink takes     handle      the same, once handed over
 //! container   one container of it, checked and made     names       what the other side accepts
-//! volumes     which mounts travel                       mounts      what stands behind a mount
+//! mounts      what a mount's path says                  prepared    what was found behind it
+//! travel      whether and how that travels              volumes     the volumes of a job
 //! resources   CPU, memory, huge pages                   quantity    amounts, printed and read
+//! extended    GPUs and the like                         pattern     lists of patterns
 //! security    security contexts, namespaces             image_ref   references, and their identity
 //! ```
 //!
 //! What cannot become part of a job is refused when a container is created
-//! ([`check_sandbox`], [`check_container`]), while the user still looks; what passed there does not
+//! ([`check_sandbox`], [`check_container`], [`check_volumes`]), while the user still looks; what passed there does not
 //! fail later, when its job is made ([`job_pod`]).
 
 mod container;
 mod error;
+mod extended;
 mod handle;
 mod image_ref;
-mod mounts;
+pub mod mounts;
 mod names;
+mod pattern;
 mod pod;
+pub mod prepared;
 /// What must hold whatever comes in; `fuzz/` and the tests share it.
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
@@ -31,16 +36,17 @@ mod settings;
 mod termination;
 #[cfg(any(test, fuzzing))]
 mod testing;
+mod travel;
 mod volumes;
 
-pub use container::check_container;
+pub use container::{check_container, check_volumes};
 pub use error::Error;
 pub use handle::{delete_pod, log_target, status_pod, LogTarget};
 pub use image_ref::{image_id, user_image, ImageRef};
 pub use names::{
     remote_container_name, remote_namespace, remote_pod_name, restore_container_names,
 };
-pub use pod::{decode_container_config, decode_sandbox_config, job_pod, JobPod};
+pub use pod::{decode_container_config, decode_sandbox_config, job_pod, to_run, JobPod};
 pub use settings::{Settings, Warning};
 pub use termination::termination_log;
 
@@ -50,6 +56,7 @@ use crate::proto::PodSandboxConfig;
 ///
 /// # Errors
 /// What is wrong with the configuration, or cannot be had in a remote job.
-pub fn check_sandbox(config: &PodSandboxConfig) -> Result<(), Error> {
+pub fn check_sandbox(config: &PodSandboxConfig, settings: &Settings) -> Result<(), Error> {
+    extended::check(&settings.extended, config.annotations.iter())?;
     security::check_sandbox(&config.linux.security_context)
 }

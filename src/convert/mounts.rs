@@ -5,7 +5,7 @@
 
 use std::path::{Component, Path};
 
-use super::Error;
+use super::{prepared::ContentKind, Error};
 use crate::proto::{Mount, MountPropagation};
 
 /// Where what a container mounts comes from.
@@ -41,14 +41,8 @@ pub enum Source<'a> {
 pub enum VolumeKind<'a> {
     /// Scratch space that the pod's containers share.
     EmptyDir,
-    /// The contents of a ConfigMap.
-    ConfigMap,
-    /// The contents of a Secret.
-    Secret,
-    /// Contents of several sources, service account tokens among them.
-    Projected,
-    /// Fields of the pod itself.
-    DownwardApi,
+    /// Files that the API server had.
+    Content(ContentKind),
     /// Any other volume plugin, by its short name: `csi`, `nfs`, `local-volume`...
     Plugin(&'a str),
 }
@@ -83,14 +77,15 @@ pub fn source<'a>(mount: &'a Mount, pod_uid: &str, kubelet_root: &Path) -> Sourc
     }
 }
 
-fn volume_kind(plugin: &str) -> VolumeKind<'_> {
+/// The kind of the volumes that the kubelet puts below `volumes/PLUGIN`.
+pub fn volume_kind(plugin: &str) -> VolumeKind<'_> {
     let short = plugin.strip_prefix("kubernetes.io~").unwrap_or(plugin);
     match short {
         "empty-dir" => VolumeKind::EmptyDir,
-        "configmap" => VolumeKind::ConfigMap,
-        "secret" => VolumeKind::Secret,
-        "projected" => VolumeKind::Projected,
-        "downward-api" => VolumeKind::DownwardApi,
+        "configmap" => VolumeKind::Content(ContentKind::ConfigMap),
+        "secret" => VolumeKind::Content(ContentKind::Secret),
+        "projected" => VolumeKind::Content(ContentKind::Projected),
+        "downward-api" => VolumeKind::Content(ContentKind::DownwardApi),
         other => VolumeKind::Plugin(other),
     }
 }
@@ -187,19 +182,23 @@ mod tests {
             ),
             (
                 format!("{V}/kubernetes.io~configmap/conf"),
-                volume(VolumeKind::ConfigMap, "conf", ""),
+                volume(VolumeKind::Content(ContentKind::ConfigMap), "conf", ""),
             ),
             (
                 format!("{V}/kubernetes.io~secret/key"),
-                volume(VolumeKind::Secret, "key", ""),
+                volume(VolumeKind::Content(ContentKind::Secret), "key", ""),
             ),
             (
                 format!("{V}/kubernetes.io~projected/kube-api-access-x2x4z"),
-                volume(VolumeKind::Projected, "kube-api-access-x2x4z", ""),
+                volume(
+                    VolumeKind::Content(ContentKind::Projected),
+                    "kube-api-access-x2x4z",
+                    "",
+                ),
             ),
             (
                 format!("{V}/kubernetes.io~downward-api/info/"),
-                volume(VolumeKind::DownwardApi, "info", ""),
+                volume(VolumeKind::Content(ContentKind::DownwardApi), "info", ""),
             ),
             (
                 format!("{V}/kubernetes.io~csi/pvc-1/mount"),

@@ -11,8 +11,9 @@ use k8s_openapi::{
 use protobuf::Message;
 
 use super::{
-    container::pod_container,
+    container::{pod_container, Surroundings},
     names::{is_dns_label, label_value, remote_namespace, remote_pod_name},
+    prepared::PreparedMounts,
     security,
     volumes::JobVolumes,
     Error, Settings,
@@ -50,19 +51,32 @@ pub struct JobPod {
 
 /// Makes the pod of a job: its containers in the order of their starts, as main containers all,
 /// and never restarted over there, because restarts are the kubelet's to decide. Containers that
-/// ended before the job was sent off are left out.
+/// ended before the job was sent off are left out. `prepared` is what was found behind the mounts of
+/// those that [`to_run`] gives.
 ///
 /// # Errors
 /// A job without containers to run, or a stored configuration that cannot be used.
-pub fn job_pod(pod: &Pod, job: &Job, settings: &Settings) -> Result<JobPod, Error> {
+pub fn job_pod(
+    pod: &Pod,
+    job: &Job,
+    prepared: &PreparedMounts,
+    settings: &Settings,
+) -> Result<JobPod, Error> {
     let sandbox = decode_sandbox_config(&pod.sandbox)?;
     let context = &sandbox.linux.security_context;
-    let mut volumes = JobVolumes::new(&pod.sandbox.uid, settings);
+    let around = Surroundings {
+        context,
+        annotations: &pod.sandbox.annotations,
+        settings,
+    };
+    let mut volumes = JobVolumes::new(remote_namespace(&pod.sandbox), settings);
     let mut containers = Vec::new();
     let mut names = HashSet::new();
     for entry in to_run(pod, job) {
         let config = decode_container_config(&entry.container)?;
-        let container = pod_container(&entry.container, &config, context, &mut volumes, settings)?;
+        let found = prepared.get(entry.id()).map_or(&[][..], Vec::as_slice);
+        let entry = &entry.container;
+        let container = pod_container(entry, &config, found, &mut volumes, &around)?;
         if !names.insert(container.name.clone()) {
             return Err(Error::DuplicateContainer {
                 name: container.name,
@@ -73,11 +87,11 @@ pub fn job_pod(pod: &Pod, job: &Job, settings: &Settings) -> Result<JobPod, Erro
     if containers.is_empty() {
         return Err(Error::NoContainers);
     }
-    let volumes = volumes.into_volumes();
+    let mounted = volumes.take_volumes();
     let namespaces = security::namespaces(context);
     let spec = PodSpec {
         containers,
-        volumes: (!volumes.is_empty()).then_some(volumes),
+        volumes: (!mounted.is_empty()).then_some(mounted),
         restart_policy: Some("Never".to_owned()),
         termination_grace_period_seconds: grace_period(pod, job),
         hostname: hostname(&sandbox.hostname),
@@ -98,15 +112,14 @@ pub fn job_pod(pod: &Pod, job: &Job, settings: &Settings) -> Result<JobPod, Erro
             spec: Some(spec),
             status: Some(phase("Pending")),
         },
-        ..JobPod::default()
+        configmaps: volumes.configmaps,
+        secrets: volumes.secrets,
+        projected: volumes.projected,
     })
 }
 
 /// The containers of a job that have not ended.
-pub(super) fn to_run<'a>(
-    pod: &'a Pod,
-    job: &'a Job,
-) -> impl Iterator<Item = &'a ContainerEntry> + 'a {
+pub fn to_run<'a>(pod: &'a Pod, job: &'a Job) -> impl Iterator<Item = &'a ContainerEntry> + 'a {
     job.containers
         .iter()
         .filter_map(|id| pod.container(id))
@@ -245,7 +258,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        convert::testing::{self, fixture},
+        convert::testing::{self, fixture, found},
         model::{ContainerId, Exit, Nanos},
     };
 
@@ -256,7 +269,7 @@ mod tests {
     #[test]
     fn a_kubelet_s_pod_becomes_a_job() {
         let (pod, job) = fixture(&["main", "side"]);
-        let got = job_pod(&pod, &job, &settings()).unwrap();
+        let got = job_pod(&pod, &job, &found(&pod), &settings()).unwrap();
         assert!(got.configmaps.is_empty() && got.secrets.is_empty() && got.projected.is_empty());
         let origin = json!({
             "cri.interlink.eu/pod-name": "train-7",
@@ -328,7 +341,7 @@ mod tests {
         let container = std::sync::Arc::make_mut(&mut pod.containers[0].container);
         container.config = [].into();
         container.annotations.clear();
-        let got = job_pod(&pod, &job, &settings()).unwrap().pod;
+        let got = job_pod(&pod, &job, &found(&pod), &settings()).unwrap().pod;
         let want = json!({
             "containers": [{"name": "main", "image": "busybox"}],
             "restartPolicy": "Never",
@@ -359,7 +372,10 @@ mod tests {
         let (mut pod, job) = fixture(&["main"]);
         let long = "n".repeat(200);
         testing::sandbox_mut(&mut pod).name.clone_from(&long);
-        let got = job_pod(&pod, &job, &settings()).unwrap().pod.metadata;
+        let got = job_pod(&pod, &job, &found(&pod), &settings())
+            .unwrap()
+            .pod
+            .metadata;
         let key = "cri.interlink.eu/pod-name";
         assert_eq!(got.labels.unwrap()[key].len(), 63);
         assert_eq!(got.annotations.unwrap()[key], long);
@@ -377,25 +393,29 @@ mod tests {
         });
         // A record that was removed meanwhile.
         job.containers.push(ContainerId::from("gone"));
-        let spec = job_pod(&pod, &job, &settings()).unwrap().pod.spec.unwrap();
+        let spec = job_pod(&pod, &job, &found(&pod), &settings())
+            .unwrap()
+            .pod
+            .spec
+            .unwrap();
         let names: Vec<_> = spec.containers.iter().map(|c| c.name.as_str()).collect();
         assert_eq!(names, ["side"]);
         pod.containers[1].status = pod.containers[0].status.clone();
-        let nothing = job_pod(&pod, &job, &settings());
+        let nothing = job_pod(&pod, &job, &found(&pod), &settings());
         assert!(matches!(nothing, Err(Error::NoContainers)), "{nothing:?}");
     }
 
     #[test]
     fn two_containers_of_one_name_and_damaged_records_are_errors() {
         let (pod, job) = fixture(&["main", "main"]);
-        let got = job_pod(&pod, &job, &settings());
+        let got = job_pod(&pod, &job, &found(&pod), &settings());
         assert!(
             matches!(got, Err(Error::DuplicateContainer { .. })),
             "{got:?}"
         );
         let (mut pod, job) = fixture(&["main"]);
         testing::sandbox_mut(&mut pod).config = [0xff, 0xff].into();
-        let got = job_pod(&pod, &job, &settings());
+        let got = job_pod(&pod, &job, &found(&pod), &settings());
         assert!(matches!(got, Err(Error::Decode { .. })), "{got:?}");
     }
 

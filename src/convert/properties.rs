@@ -2,15 +2,16 @@
 
 use std::{collections::HashSet, sync::Arc};
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use protobuf::Message;
 
 use super::{
-    check_container, check_sandbox, decode_container_config, decode_sandbox_config, image_id,
-    job_pod, names::is_dns_label, quantity, resources, testing, user_image, Error, ImageRef,
-    JobPod, Settings,
+    check_container, check_sandbox, check_volumes, decode_container_config, decode_sandbox_config,
+    image_id, job_pod, names::is_dns_label, quantity, resources, testing, user_image, Error,
+    ImageRef, JobPod, Settings,
 };
 use crate::{
-    config::schema::Unsupported,
+    config::{policy::Unsupported, Config},
     model::{Container, Job, Pod},
     proto::{ImageSpec, LinuxContainerResources},
 };
@@ -75,7 +76,7 @@ pub fn resources(data: &[u8]) {
     let mut given = LinuxContainerResources::new();
     // What comes before a fault has been read.
     let _ = given.merge_from_bytes(message);
-    let required = match resources::requirements(&given, default) {
+    let required = match resources::requirements(&given, Default::default(), default) {
         Ok(required) => required.unwrap_or_default(),
         Err(error) => return assert!(error.to_string().len() < MAX_MESSAGE),
     };
@@ -118,12 +119,14 @@ pub fn any_job(data: &[u8]) {
     let settings = Settings {
         kubelet_root: "/var/lib/kubelet".into(),
         unsupported_volumes,
+        shared_paths: vec!["/shared/pvc-1".into()],
         image_uid: 65_532,
         default_memory: Some(1 << 30),
+        ..Settings::new(&Config::default()).expect("the defaults are good")
     };
     let (mut pod, mut job) = testing::fixture(&["main", "side", "init", "more"]);
     let mut parts = parts(data).into_iter();
-    if !takes_sandbox(&mut pod, parts.next().unwrap_or_default()) {
+    if !takes_sandbox(&mut pod, parts.next().unwrap_or_default(), &settings) {
         return;
     }
     for index in 0..pod.containers.len() {
@@ -136,7 +139,7 @@ pub fn any_job(data: &[u8]) {
         }
         job.names[index].clone_from(&pod.containers[index].container.name);
     }
-    match job_pod(&pod, &job, &settings) {
+    match job_pod(&pod, &job, &testing::found(&pod), &settings) {
         Ok(made) => hangs_together(&pod, &job, &made),
         Err(Error::NoContainers) => {
             let mut containers = pod.containers.iter();
@@ -158,7 +161,7 @@ fn parts(mut data: &[u8]) -> Vec<&[u8]> {
     parts
 }
 
-fn takes_sandbox(pod: &mut Pod, given: &[u8]) -> bool {
+fn takes_sandbox(pod: &mut Pod, given: &[u8], settings: &Settings) -> bool {
     let mut config = decode_sandbox_config(&pod.sandbox).expect("the fixture is good");
     let _ = config.merge_from_bytes(given);
     let sandbox = testing::sandbox_mut(pod);
@@ -169,7 +172,7 @@ fn takes_sandbox(pod: &mut Pod, given: &[u8]) -> bool {
     }
     sandbox.annotations.extend(config.annotations.clone());
     sandbox.config = config.write_to_bytes().expect("it was read").into();
-    check_sandbox(&config).is_ok()
+    check_sandbox(&config, settings).is_ok()
 }
 
 fn takes_container(container: &mut Container, given: &[u8], settings: &Settings) -> bool {
@@ -181,8 +184,12 @@ fn takes_container(container: &mut Container, given: &[u8], settings: &Settings)
     }
     container.annotations.extend(config.annotations.clone());
     container.config = config.write_to_bytes().expect("it was read").into();
-    match check_container(&config, testing::UID, settings) {
-        Ok(warnings) => {
+    let found: Vec<_> = config.mounts.iter().map(testing::behind).collect();
+    let checked = check_container(&config, settings)
+        .and_then(|warnings| Ok((warnings, check_volumes(&config, &found, settings)?)));
+    match checked {
+        Ok((mut warnings, more)) => {
+            warnings.extend(more);
             let mut texts = warnings.iter().map(ToString::to_string);
             assert!(texts.all(|text| !text.is_empty()));
             true
@@ -225,6 +232,19 @@ fn hangs_together(pod: &Pod, job: &Job, made: &JobPod) {
         }
     }
     assert_eq!(used, known, "each volume is mounted");
+    for volume in spec.volumes.iter().flatten() {
+        let is_it = |metadata: &ObjectMeta| metadata.name.as_deref() == Some(&volume.name);
+        let comes = if volume.config_map.is_some() {
+            made.configmaps.iter().any(|map| is_it(&map.metadata))
+        } else if volume.secret.is_some() {
+            made.secrets.iter().any(|secret| is_it(&secret.metadata))
+        } else if volume.projected.is_some() {
+            made.projected.iter().any(|map| is_it(&map.metadata))
+        } else {
+            true
+        };
+        assert!(comes, "the contents of `{}` come along", volume.name);
+    }
     let runs = pod.containers.iter().filter(|c| c.status.exit.is_none());
     assert_eq!(spec.containers.len(), runs.count());
 }
@@ -240,6 +260,9 @@ mod tests {
         let below = proptest::sample::select(&[
             "volumes/kubernetes.io~empty-dir/scratch",
             "volumes/kubernetes.io~configmap/conf/key",
+            "volumes/kubernetes.io~secret/Key_1",
+            "volumes/kubernetes.io~projected/kube-api-access-1",
+            "volumes/kubernetes.io~downward-api/conf",
             "volumes/kubernetes.io~csi/pvc-1/mount",
             "volumes/kubernetes.io~nfs/Odd_name.",
             "volume-subpaths/conf/main/0",

@@ -3,7 +3,7 @@
 //! The kubelet makes cgroup figures from a pod's requests and limits, rounding down
 //! (`kuberuntime_container_linux.go`, `cm/helpers_linux.go`); rounding up brings the millicores
 //! back exactly. What it does not send cannot come back: memory requests (but for nodes with
-//! memory QoS), ephemeral storage, and the names of extended resources.
+//! memory QoS) and ephemeral storage; `extended` recovers GPUs and the like.
 
 use std::collections::BTreeMap;
 
@@ -25,17 +25,19 @@ const MAX_SHARES: i64 = 262_144;
 /// With memory QoS on, the kubelet sets this cgroup key to the memory request.
 const MEMORY_REQUEST_KEY: &str = "memory.min";
 
-/// A container's requests and limits; none where it has neither. `default_memory` (bytes) is the
-/// limit of a container that brings none: plugins may take a missing one for next to nothing.
+/// A container's requests and limits; none where it has neither. `extended` are both: Kubernetes
+/// wants them equal. `default_memory` (bytes) is the limit of a container that brings none: plugins
+/// may take a missing one for next to nothing.
 ///
 /// # Errors
 /// [`Error::Field`] for a huge page size that is none.
 pub fn requirements(
     resources: &LinuxContainerResources,
+    extended: BTreeMap<String, Quantity>,
     default_memory: Option<u64>,
 ) -> Result<Option<ResourceRequirements>, Error> {
-    let mut limits = BTreeMap::new();
-    let mut requests = BTreeMap::new();
+    let mut requests = extended.clone();
+    let mut limits = extended;
     insert(&mut limits, "cpu", cpu_limit(resources).map(quantity::cpu));
     insert(
         &mut requests,
@@ -293,7 +295,7 @@ mod tests {
             ),
         ] {
             assert_eq!(
-                shown(requirements(&resources, None).unwrap()),
+                shown(requirements(&resources, BTreeMap::new(), None).unwrap()),
                 want,
                 "{name}"
             );
@@ -311,7 +313,7 @@ mod tests {
             ("given", sent(None, None, 5 << 20), "memory=5Mi / "),
             ("below the request", with_min, "memory=2Ki / memory=2Ki"),
         ] {
-            let got = requirements(&resources, Some(1024)).unwrap();
+            let got = requirements(&resources, BTreeMap::new(), Some(1024)).unwrap();
             assert_eq!(shown(got), want, "{name}");
         }
     }
@@ -327,7 +329,7 @@ mod tests {
                 }],
                 ..Default::default()
             };
-            let got = requirements(&resources, None);
+            let got = requirements(&resources, BTreeMap::new(), None);
             assert!(matches!(got, Err(Error::Field { .. })), "{size}: {got:?}");
         }
     }
@@ -360,7 +362,7 @@ mod tests {
                 }],
                 ..Default::default()
             };
-            let _ = requirements(&resources, Some(limit));
+            let _ = requirements(&resources, BTreeMap::new(), Some(limit));
         }
     }
 }

@@ -2,8 +2,11 @@
 
 use std::{fmt, path::PathBuf};
 
-use super::{quantity, Error};
-use crate::config::{schema::Unsupported, Config};
+use super::{extended::Extended, quantity, Error};
+use crate::config::{
+    policy::{HostPaths, Unsupported},
+    Config,
+};
 
 /// What conversion depends on beside the messages themselves.
 #[derive(Clone, Debug, PartialEq)]
@@ -12,6 +15,16 @@ pub struct Settings {
     pub kubelet_root: PathBuf,
     /// What becomes of volumes that cannot travel.
     pub unsupported_volumes: Unsupported,
+    /// Directories that are the same on the compute nodes.
+    pub shared_paths: Vec<PathBuf>,
+    /// Which hostPath volumes travel.
+    pub host_paths: HostPaths,
+    /// Whether service account tokens are shipped.
+    pub service_account_tokens: bool,
+    /// The most bytes of volumes that are shipped with a job.
+    pub max_volume_bytes: u64,
+    /// GPUs and the like.
+    pub extended: Vec<Extended>,
     /// The user that images are reported to have; 0 when none is reported, as the kubelet has it.
     pub image_uid: i64,
     /// Memory limit in bytes of containers that bring none.
@@ -22,12 +35,18 @@ impl Settings {
     /// Takes the settings out of a configuration.
     ///
     /// # Errors
-    /// [`Error::Quantity`] for a `jobs.default_memory` that is none.
+    /// [`Error::Quantity`] for a `jobs.default_memory` that is none, [`Error::Pattern`].
     pub fn new(config: &Config) -> Result<Self, Error> {
         let default_memory = config.jobs.default_memory.as_deref();
+        let extended = config.resources.extended.iter().map(Extended::new);
         Ok(Self {
             kubelet_root: config.pods.kubelet_root.clone(),
             unsupported_volumes: config.pods.unsupported_volumes,
+            shared_paths: config.pods.shared_paths.clone(),
+            host_paths: config.pods.host_paths,
+            service_account_tokens: config.pods.service_account_tokens,
+            max_volume_bytes: config.pods.max_volume_bytes,
+            extended: extended.collect::<Result<_, _>>()?,
             image_uid: config.images.uid.into(),
             default_memory: default_memory.map(quantity::parse_memory).transpose()?,
         })

@@ -1,9 +1,14 @@
 //! A pod as a kubelet 1.36 sends it, for the unit tests of this room.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use protobuf::{Message, MessageField};
 
+use super::{
+    decode_container_config,
+    mounts::{self, Source, VolumeKind},
+    prepared::{ContentFile, ContentKind, PathKind, Prepared, PreparedMounts},
+};
 use crate::{
     model::{
         Container, ContainerId, Exit, Job, JobUid, Nanos, Pod, Sandbox, SandboxId, Submission,
@@ -39,6 +44,68 @@ pub fn fixture(names: &[&str]) -> (Pod, Job) {
         cancel: None,
     };
     (pod, job)
+}
+
+/// What a look at the node would find behind the mounts of a pod's containers.
+pub fn found(pod: &Pod) -> PreparedMounts {
+    let containers = pod.containers.iter();
+    containers
+        .map(|entry| {
+            let mounts = decode_container_config(&entry.container).map(|config| config.mounts);
+            let mounts = mounts.unwrap_or_default();
+            let found = mounts.iter().map(behind).collect();
+            (entry.id().clone(), found)
+        })
+        .collect()
+}
+
+/// What a look at the node would find behind a mount: what its path says, with files that say
+/// where they are from.
+pub fn behind(mount: &Mount) -> Prepared {
+    let file = |text: &str, mode| ContentFile {
+        mode,
+        bytes: text.as_bytes().to_vec(),
+    };
+    match mounts::source(mount, UID, Path::new("/var/lib/kubelet")) {
+        Source::KubeletOwn => Prepared::KubeletOwn,
+        Source::Image(image) => Prepared::Image(image.to_owned()),
+        Source::HostPath(path) => Prepared::HostPath {
+            path: path.to_owned(),
+            kind: PathKind::Unknown,
+        },
+        Source::SubPath { volume, index } => Prepared::Content {
+            kind: ContentKind::ConfigMap,
+            volume: volume.to_owned(),
+            inside: index.to_owned(),
+            is_file: true,
+            files: Arc::new([(index.to_owned(), file(index, 0o644))].into()),
+        },
+        Source::Volume { kind, name, inside } => match kind {
+            VolumeKind::EmptyDir => Prepared::EmptyDir {
+                volume: name.to_owned(),
+                inside: inside.to_owned(),
+                medium: String::new(),
+            },
+            VolumeKind::Content(kind) => Prepared::Content {
+                kind,
+                volume: name.to_owned(),
+                inside: inside.to_owned(),
+                is_file: false,
+                files: Arc::new(
+                    [
+                        ("a".to_owned(), file(name, 0o644)),
+                        ("b/c".to_owned(), file(inside, 0o600)),
+                    ]
+                    .into(),
+                ),
+            },
+            VolumeKind::Plugin(plugin) => Prepared::Other {
+                plugin: plugin.to_owned(),
+                volume: name.to_owned(),
+                elsewhere: vec![format!("/shared/{name}")],
+            },
+        },
+    }
 }
 
 /// How a container ended that is not to run.

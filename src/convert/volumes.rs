@@ -1,191 +1,73 @@
-//! Which mounts travel with a job, and as what.
+//! The volumes of a job, with what they hold.
 //!
-//! An emptyDir becomes an emptyDir of the job, a host path the same path over there. The kubelet's
-//! own mounts stay, for the other side makes its own. Everything else cannot travel: the container
-//! is refused when it is created, or runs without, by `pods.unsupported_volumes`. Service account
-//! tokens are the exception: every ordinary pod has one, so they are left out whatever the setting
-//! says.
+//! How they are put is what the plugins understand. The interLink server looks for the contents of
+//! a volume by name, so volume and object have the same one. The SLURM plugin binds every file of
+//! a ConfigMap, Secret or projected volume by its key below the mount path, or all of them **at**
+//! the mount path where there is a subPath; it ignores `items`, and needs `defaultMode`. So keys
+//! are paths, and what is mounted by subPath is a volume of its own with that one file in it.
 
-use k8s_openapi::api::core::v1::{EmptyDirVolumeSource, HostPathVolumeSource, Volume, VolumeMount};
+use std::collections::BTreeMap;
+
+use k8s_openapi::{
+    api::core::v1::{
+        ConfigMap, ConfigMapProjection, ConfigMapVolumeSource, EmptyDirVolumeSource,
+        HostPathVolumeSource, KeyToPath, ProjectedVolumeSource, Secret, SecretVolumeSource, Volume,
+        VolumeMount, VolumeProjection,
+    },
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+    ByteString,
+};
 
 use super::{
-    mounts::{self, Source, VolumeKind},
+    mounts,
     names::{dns_label, short_hash, slug},
-    Error, Settings, Warning,
+    prepared::{ContentKind, Files, PathKind, Prepared},
+    travel::{fate, Content, Fate},
+    Settings,
 };
-use crate::{
-    config::schema::Unsupported,
-    proto::{ContainerConfig, Mount, MountPropagation},
-};
+use crate::proto::{Mount, MountPropagation};
 
-/// The service account admission controller gives its volumes this prefix.
-const TOKEN_VOLUME: &str = "kube-api-access-";
-
-/// What becomes of a mount.
-enum Fate<'a> {
-    /// It is part of the job, as a mount of this volume.
-    Travels(Content<'a>),
-    /// The other side has its own.
-    Stays,
-    /// The container runs without it, whatever the settings say.
-    LeftOut(&'static str),
-    /// The settings decide.
-    CannotTravel(String),
-}
-
-/// What a volume of the job holds. Mounts with equal contents share a volume.
-enum Content<'a> {
-    /// The pod's emptyDir of this name.
-    EmptyDir(&'a str),
-    /// This path over there.
-    HostPath(&'a str),
-}
-
-fn fate<'a>(mount: &Mount, source: Source<'a>) -> Fate<'a> {
-    match source {
-        Source::KubeletOwn => Fate::Stays,
-        Source::Volume {
-            kind: VolumeKind::Projected,
-            name,
-            ..
-        } if name.starts_with(TOKEN_VOLUME) => {
-            Fate::LeftOut("holds a service account token, which is not shipped")
-        }
-        _ => match demand_fault(mount) {
-            Some(fault) => Fate::CannotTravel(fault.to_owned()),
-            None => fate_by_kind(source),
-        },
-    }
-}
-
-/// What a mount asks for that holds on one node only.
-fn demand_fault(mount: &Mount) -> Option<&'static str> {
-    if mounts::propagation(mount) == MountPropagation::PROPAGATION_BIDIRECTIONAL {
-        Some("has bidirectional mount propagation, which ends at the edge of a node")
-    } else if mount.recursive_read_only {
-        Some("is recursively read-only, which nobody promises for a remote job")
-    } else if !mount.uidMappings.is_empty() || !mount.gidMappings.is_empty() {
-        Some("has the id mappings of a user namespace, which a remote job does not have")
-    } else {
-        None
-    }
-}
-
-fn fate_by_kind(source: Source<'_>) -> Fate<'_> {
-    let what = match source {
-        Source::KubeletOwn => return Fate::Stays,
-        Source::HostPath(path) => return Fate::Travels(Content::HostPath(path)),
-        Source::Image(_) => "is an image volume".to_owned(),
-        Source::SubPath { .. } => "is mounted by subPath".to_owned(),
-        Source::Volume { kind, name, .. } => match kind {
-            VolumeKind::EmptyDir => return Fate::Travels(Content::EmptyDir(name)),
-            VolumeKind::ConfigMap => "is a ConfigMap".to_owned(),
-            VolumeKind::Secret => "is a Secret".to_owned(),
-            VolumeKind::Projected => "is a projected volume".to_owned(),
-            VolumeKind::DownwardApi => "is a downward API volume".to_owned(),
-            VolumeKind::Plugin("csi") => "is a CSI volume".to_owned(),
-            VolumeKind::Plugin(plugin) => format!("is a volume of the plugin `{plugin}`"),
-        },
-    };
-    Fate::CannotTravel(format!("{what}, which cannot travel to a remote job"))
-}
-
-/// A volume as people know it.
-fn title(source: Source<'_>) -> String {
-    match source {
-        Source::Volume { name, .. } | Source::SubPath { volume: name, .. } => {
-            format!("volume `{name}`")
-        }
-        Source::HostPath(path) => format!("host path `{path}`"),
-        Source::Image(image) => format!("the volume with image `{image}`"),
-        Source::KubeletOwn => "the kubelet's own mount".to_owned(),
-    }
-}
-
-/// Checks a new container's mounts and block devices, and tells what it will run without.
-///
-/// # Errors
-/// A mount that makes no sense, and one that cannot travel, if such ones are to be refused.
-pub fn check(
-    config: &ContainerConfig,
-    pod_uid: &str,
-    settings: &Settings,
-) -> Result<Vec<Warning>, Error> {
-    let mut warnings = Vec::new();
-    for mount in &config.mounts {
-        mounts::check(mount)?;
-        let source = mounts::source(mount, pod_uid, &settings.kubelet_root);
-        match fate(mount, source) {
-            Fate::Travels(_) | Fate::Stays => {}
-            Fate::LeftOut(reason) => warnings.push(Warning::Volume {
-                volume: title(source),
-                reason: reason.to_owned(),
-            }),
-            Fate::CannotTravel(reason) => {
-                warnings.push(left_out(title(source), reason, settings)?);
-            }
-        }
-    }
-    for device in &config.devices {
-        warnings.push(match block_volume(&device.host_path) {
-            Some(name) => left_out(
-                format!("volume `{name}`"),
-                "is a block device, which cannot travel to a remote job".to_owned(),
-                settings,
-            )?,
-            None => Warning::Device(device.host_path.clone()),
-        });
-    }
-    let cdi = config.CDI_devices.iter();
-    warnings.extend(cdi.map(|device| Warning::Device(device.name.clone())));
-    Ok(warnings)
-}
-
-fn left_out(volume: String, reason: String, settings: &Settings) -> Result<Warning, Error> {
-    match settings.unsupported_volumes {
-        Unsupported::Refuse => Err(Error::UnsupportedVolume { volume, reason }),
-        Unsupported::Skip => Ok(Warning::Volume { volume, reason }),
-    }
-}
-
-/// The name of the block volume that a device is: the kubelet gives such a device as a link
-/// `volumeDevices/PLUGIN/NAME` in the pod's directory.
-fn block_volume(host_path: &str) -> Option<&str> {
-    let (_, below) = host_path.split_once("/volumeDevices/")?;
-    below.split_once('/').map(|(_, name)| name)
-}
+/// Kubernetes' own default.
+const DEFAULT_MODE: i32 = 0o644;
 
 /// The volumes of one job, as its containers ask for them one by one.
 pub struct JobVolumes<'a> {
-    pod_uid: &'a str,
     settings: &'a Settings,
+    namespace: String,
     volumes: Vec<Volume>,
+    /// ConfigMaps that the volumes name.
+    pub configmaps: Vec<ConfigMap>,
+    /// Secrets that the volumes name.
+    pub secrets: Vec<Secret>,
+    /// Contents of projected and downward API volumes, by the names of the volumes.
+    pub projected: Vec<ConfigMap>,
 }
 
 impl<'a> JobVolumes<'a> {
-    /// No volumes yet.
-    pub fn new(pod_uid: &'a str, settings: &'a Settings) -> Self {
+    /// No volumes yet. `namespace` is the job's.
+    pub fn new(namespace: String, settings: &'a Settings) -> Self {
         Self {
-            pod_uid,
             settings,
+            namespace,
             volumes: Vec::new(),
+            configmaps: Vec::new(),
+            secrets: Vec::new(),
+            projected: Vec::new(),
         }
     }
 
-    /// A container's mounts, with the volumes that they need. What cannot travel is left out: the
-    /// container was accepted, so its job is not refused for a setting that changed since.
-    pub fn mounts(&mut self, mounts: &[Mount]) -> Vec<VolumeMount> {
-        mounts.iter().filter_map(|m| self.mount(m)).collect()
+    /// A container's mounts, with the volumes that they need; `found` is what stands behind them.
+    /// What cannot travel is left out: the container was accepted, so its job is not refused for a
+    /// setting that changed since.
+    pub fn mounts(&mut self, mounts: &[Mount], found: &[Prepared]) -> Vec<VolumeMount> {
+        let both = mounts.iter().zip(found);
+        both.filter_map(|(mount, found)| self.mount(mount, found))
+            .collect()
     }
 
-    fn mount(&mut self, mount: &Mount) -> Option<VolumeMount> {
-        let source = mounts::source(mount, self.pod_uid, &self.settings.kubelet_root);
-        let Fate::Travels(content) = fate(mount, source) else {
+    fn mount(&mut self, mount: &Mount, found: &Prepared) -> Option<VolumeMount> {
+        let Fate::Travels(content) = fate(mount, found, self.settings) else {
             return None;
-        };
-        let sub_path = match source {
-            Source::Volume { inside, .. } if !inside.is_empty() => Some(inside.to_owned()),
-            _ => None,
         };
         let follows = MountPropagation::PROPAGATION_HOST_TO_CONTAINER;
         Some(VolumeMount {
@@ -194,58 +76,220 @@ impl<'a> JobVolumes<'a> {
             read_only: mount.readonly.then_some(true),
             mount_propagation: (mounts::propagation(mount) == follows)
                 .then(|| "HostToContainer".to_owned()),
-            sub_path,
+            sub_path: sub_path(content),
             ..VolumeMount::default()
         })
     }
 
-    /// The name of the volume with this content, made if it is new.
+    /// The name of the volume with this content, made if it is new. Mounts with equal contents
+    /// share one.
     fn volume(&mut self, content: Content<'_>) -> String {
-        let (mut volume, wanted) = match content {
-            Content::EmptyDir(name) => (empty_dir(), dns_label(name)),
-            Content::HostPath(path) => (host_path(path), host_path_name(path)),
-        };
-        // An emptyDir is known by its name, a host path by its path; an emptyDir that has the name
-        // of a host path is a freak, but not to be mixed up with it.
-        volume.name.clone_from(&wanted);
+        let wanted = name(content);
         let mut number = 1;
+        let mut name = wanted.clone();
         loop {
-            match self.volumes.iter().find(|known| known.name == volume.name) {
-                Some(known) if *known == volume => return volume.name,
+            let volume = volume(&name, content);
+            match self.volumes.iter().find(|known| known.name == name) {
+                Some(known) if *known == volume && self.holds(&name, content) => return name,
+                // An emptyDir that has the name of a host path is a freak, but not to be mixed up
+                // with it.
                 Some(_) => {
                     number += 1;
-                    volume.name = dns_label(&format!("{wanted}-{number}"));
+                    name = dns_label(&format!("{wanted}-{number}"));
                 }
                 None => {
-                    let name = volume.name.clone();
                     self.volumes.push(volume);
+                    self.add_object(&name, content);
                     return name;
                 }
             }
         }
     }
 
+    fn add_object(&mut self, name: &str, content: Content<'_>) {
+        let Content::Files { kind, files, .. } = content else {
+            return;
+        };
+        let metadata = ObjectMeta {
+            name: Some(name.to_owned()),
+            namespace: Some(self.namespace.clone()),
+            ..ObjectMeta::default()
+        };
+        match kind {
+            ContentKind::Secret => self.secrets.push(Secret {
+                metadata,
+                data: secret_data(files),
+                type_: Some("Opaque".to_owned()),
+                ..Secret::default()
+            }),
+            ContentKind::ConfigMap => self.configmaps.push(config_map(metadata, files)),
+            ContentKind::Projected | ContentKind::DownwardApi => {
+                self.projected.push(config_map(metadata, files));
+            }
+        }
+    }
+
+    /// Whether the known object of this name has these files.
+    fn holds(&self, name: &str, content: Content<'_>) -> bool {
+        let Content::Files { kind, files, .. } = content else {
+            return true;
+        };
+        let is_it = |metadata: &ObjectMeta| metadata.name.as_deref() == Some(name);
+        let maps = match kind {
+            ContentKind::Secret => {
+                let known = self.secrets.iter().find(|secret| is_it(&secret.metadata));
+                return known.is_some_and(|known| known.data == secret_data(files));
+            }
+            ContentKind::ConfigMap => &self.configmaps,
+            ContentKind::Projected | ContentKind::DownwardApi => &self.projected,
+        };
+        let known = maps.iter().find(|map| is_it(&map.metadata));
+        known.is_some_and(|known| *known == config_map(known.metadata.clone(), files))
+    }
+
     /// The volumes in the order of their first use.
-    pub fn into_volumes(self) -> Vec<Volume> {
-        self.volumes
+    pub fn take_volumes(&mut self) -> Vec<Volume> {
+        std::mem::take(&mut self.volumes)
     }
 }
 
-fn empty_dir() -> Volume {
-    Volume {
-        empty_dir: Some(EmptyDirVolumeSource::default()),
-        ..Volume::default()
+/// What is mounted of a volume that is shared with other mounts, or holds one file only.
+fn sub_path(content: Content<'_>) -> Option<String> {
+    match content {
+        Content::EmptyDir { inside, .. } => (!inside.is_empty()).then(|| inside.to_owned()),
+        Content::Files { is_file, files, .. } if is_file => files.keys().next().cloned(),
+        Content::Files { .. } | Content::HostPath(..) => None,
     }
 }
 
-fn host_path(path: &str) -> Volume {
-    Volume {
-        host_path: Some(HostPathVolumeSource {
-            path: without_trailing_slash(path).to_owned(),
-            // No check of what is there: whether it exists is for the other side to see.
-            type_: None,
-        }),
+fn name(content: Content<'_>) -> String {
+    match content {
+        Content::EmptyDir { volume, .. } => dns_label(volume),
+        Content::HostPath(path, _) => host_path_name(path),
+        Content::Files {
+            volume, inside: "", ..
+        } => dns_label(volume),
+        Content::Files { volume, inside, .. } => {
+            let (part, hash) = (slug(inside, 20), short_hash(inside));
+            dns_label(&format!("{}-{part}-{hash}", slug(volume, 30)))
+        }
+    }
+}
+
+fn volume(name: &str, content: Content<'_>) -> Volume {
+    let mut volume = Volume {
+        name: name.to_owned(),
         ..Volume::default()
+    };
+    match content {
+        Content::EmptyDir { medium, .. } => {
+            volume.empty_dir = Some(EmptyDirVolumeSource {
+                medium: (!medium.is_empty()).then(|| medium.to_owned()),
+                size_limit: None,
+            });
+        }
+        Content::HostPath(path, kind) => volume.host_path = Some(host_path(path, kind)),
+        Content::Files { kind, files, .. } => {
+            let (default_mode, items) = modes(files);
+            match kind {
+                ContentKind::ConfigMap => {
+                    volume.config_map = Some(ConfigMapVolumeSource {
+                        name: name.to_owned(),
+                        default_mode: Some(default_mode),
+                        items,
+                        optional: None,
+                    });
+                }
+                ContentKind::Secret => {
+                    volume.secret = Some(SecretVolumeSource {
+                        secret_name: Some(name.to_owned()),
+                        default_mode: Some(default_mode),
+                        items,
+                        optional: None,
+                    });
+                }
+                // As interLink's virtual kubelet has it, a downward API volume is a projected one.
+                ContentKind::Projected | ContentKind::DownwardApi => {
+                    let source = VolumeProjection {
+                        config_map: Some(ConfigMapProjection {
+                            name: name.to_owned(),
+                            items,
+                            optional: None,
+                        }),
+                        ..VolumeProjection::default()
+                    };
+                    volume.projected = Some(ProjectedVolumeSource {
+                        default_mode: Some(default_mode),
+                        sources: Some(vec![source]),
+                    });
+                }
+            }
+        }
+    }
+    volume
+}
+
+/// The mode that most files have; and all files with theirs, unless that says it all.
+fn modes(files: &Files) -> (i32, Option<Vec<KeyToPath>>) {
+    let mut counts = BTreeMap::new();
+    for file in files.values() {
+        *counts.entry(file.mode).or_insert(0) += 1;
+    }
+    let usual = counts.iter().max_by_key(|(_, count)| **count);
+    let usual = usual.map_or(DEFAULT_MODE, |(mode, _)| {
+        i32::try_from(*mode).unwrap_or(DEFAULT_MODE)
+    });
+    if counts.len() <= 1 {
+        return (usual, None);
+    }
+    let items = files.iter().map(|(path, file)| KeyToPath {
+        key: path.clone(),
+        path: path.clone(),
+        mode: i32::try_from(file.mode).ok(),
+    });
+    (usual, Some(items.collect()))
+}
+
+fn config_map(metadata: ObjectMeta, files: &Files) -> ConfigMap {
+    let (mut data, mut binary_data) = (BTreeMap::new(), BTreeMap::new());
+    for (path, file) in files {
+        match std::str::from_utf8(&file.bytes) {
+            Ok(text) => {
+                data.insert(path.clone(), text.to_owned());
+            }
+            Err(_) => {
+                binary_data.insert(path.clone(), ByteString(file.bytes.clone()));
+            }
+        }
+    }
+    ConfigMap {
+        metadata,
+        data: (!data.is_empty()).then_some(data),
+        binary_data: (!binary_data.is_empty()).then_some(binary_data),
+        immutable: None,
+    }
+}
+
+fn secret_data(files: &Files) -> Option<BTreeMap<String, ByteString>> {
+    let entry = |(path, file): (&String, &super::prepared::ContentFile)| {
+        (path.clone(), ByteString(file.bytes.clone()))
+    };
+    (!files.is_empty()).then(|| files.iter().map(entry).collect())
+}
+
+fn host_path(path: &str, kind: PathKind) -> HostPathVolumeSource {
+    HostPathVolumeSource {
+        path: without_trailing_slash(path).to_owned(),
+        // Always there, for the SLURM plugin does not look whether it is; what was found here has
+        // to be there too.
+        type_: Some(
+            match kind {
+                PathKind::Directory => "Directory",
+                PathKind::File => "File",
+                PathKind::Unknown => "",
+            }
+            .to_owned(),
+        ),
     }
 }
 
@@ -264,17 +308,22 @@ fn without_trailing_slash(path: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use serde_json::json;
+
     use super::*;
     use crate::{
         config::Config,
-        proto::{CDIDevice, Device, IDMapping, ImageSpec},
+        convert::{
+            prepared::ContentFile,
+            testing::{behind, UID},
+        },
     };
 
-    const UID: &str = "0f6e1c1a-9a3b-4a53-8c36-2f6f7b1d6a10";
-
-    fn settings(unsupported_volumes: Unsupported) -> Settings {
+    fn settings() -> Settings {
         Settings {
-            unsupported_volumes,
+            shared_paths: vec!["/shared".into()],
             ..Settings::new(&Config::default()).unwrap()
         }
     }
@@ -291,167 +340,177 @@ mod tests {
         }
     }
 
-    fn config(mounts: Vec<Mount>) -> ContainerConfig {
-        ContainerConfig {
-            mounts,
-            ..Default::default()
+    fn mounts(job: &mut JobVolumes<'_>, mounts: &[Mount]) -> Vec<VolumeMount> {
+        let found: Vec<_> = mounts.iter().map(behind).collect();
+        job.mounts(mounts, &found)
+    }
+
+    fn content(kind: ContentKind, inside: &str, files: &[(&str, u32, &[u8])]) -> Prepared {
+        let file = |(path, mode, bytes): &(&str, u32, &[u8])| {
+            let bytes = bytes.to_vec();
+            ((*path).to_owned(), ContentFile { mode: *mode, bytes })
+        };
+        Prepared::Content {
+            kind,
+            volume: "conf".to_owned(),
+            inside: inside.to_owned(),
+            is_file: !inside.is_empty(),
+            files: Arc::new(files.iter().map(file).collect()),
+        }
+    }
+
+    /// The one mount, the one volume, and the object of a job with this content.
+    fn shown(found: Prepared) -> [serde_json::Value; 3] {
+        let settings = settings();
+        let mut job = JobVolumes::new("lab".to_owned(), &settings);
+        let mounts = job.mounts(&[mount("/x")], &[found]);
+        let object = match (&job.configmaps[..], &job.secrets[..], &job.projected[..]) {
+            ([map], [], []) => json!({ "configmaps": map }),
+            ([], [secret], []) => json!({ "secrets": secret }),
+            ([], [], [map]) => json!({ "projected": map }),
+            other => panic!("{other:?}"),
+        };
+        let volume = json!(job.take_volumes()[0]);
+        [json!(mounts[0]), volume, object]
+    }
+
+    #[test]
+    fn a_config_map_comes_with_its_texts_and_bytes() {
+        let files: [(&str, u32, &[u8]); 3] = [
+            ("a.conf", 0o644, b"A=1\n"),
+            ("dir/run.sh", 0o755, b"#!/bin/sh\n"),
+            ("logo", 0o644, &[0xff, 0x00]),
+        ];
+        let [mount, volume, object] = shown(content(ContentKind::ConfigMap, "", &files));
+        assert_eq!(mount, json!({"name": "conf", "mountPath": "/data"}));
+        let item = |path: &str, mode: u32| json!({"key": path, "path": path, "mode": mode});
+        let want = json!({"name": "conf", "configMap": {
+            "name": "conf",
+            "defaultMode": 0o644,
+            "items": [item("a.conf", 0o644), item("dir/run.sh", 0o755), item("logo", 0o644)],
+        }});
+        assert_eq!(volume, want);
+        let want = json!({"configmaps": {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": "conf", "namespace": "lab"},
+            "data": {"a.conf": "A=1\n", "dir/run.sh": "#!/bin/sh\n"},
+            "binaryData": {"logo": "/wA="},
+        }});
+        assert_eq!(object, want);
+    }
+
+    #[test]
+    fn a_secret_comes_in_base64_and_a_sub_path_as_a_volume_of_its_own() {
+        let key: [(&str, u32, &[u8]); 1] = [("tls.key", 0o400, b"key")];
+        let [mount, volume, object] = shown(content(ContentKind::Secret, "tls.key", &key));
+        let name = format!("conf-tls-key-{}", short_hash("tls.key"));
+        let want = json!({"name": name, "mountPath": "/data", "subPath": "tls.key"});
+        assert_eq!(mount, want);
+        let want = json!({"name": name, "secret": {"secretName": name, "defaultMode": 0o400}});
+        assert_eq!(volume, want);
+        let want = json!({"secrets": {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "type": "Opaque",
+            "metadata": {"name": name, "namespace": "lab"},
+            "data": {"tls.key": "a2V5"},
+        }});
+        assert_eq!(object, want);
+    }
+
+    #[test]
+    fn projected_and_downward_api_volumes_are_the_same_over_there() {
+        let files: [(&str, u32, &[u8]); 2] = [("token", 0o600, b"t"), ("ca.crt", 0o600, b"c")];
+        for kind in [ContentKind::Projected, ContentKind::DownwardApi] {
+            let [_, volume, object] = shown(content(kind, "", &files));
+            let want = json!({"name": "conf", "projected": {
+                "defaultMode": 0o600,
+                "sources": [{"configMap": {"name": "conf"}}],
+            }});
+            assert_eq!(volume, want);
+            let data = &object["projected"]["data"];
+            assert_eq!(*data, json!({"token": "t", "ca.crt": "c"}));
         }
     }
 
     #[test]
-    fn what_cannot_travel_is_refused_or_left_out() {
-        let with = |f: fn(&mut Mount)| {
-            let mut mount = mount("/shared");
-            f(&mut mount);
-            mount
-        };
-        for (mount, volume, reason) in [
-            (
-                mount("pod:volumes/kubernetes.io~configmap/conf"),
-                "volume `conf`",
-                "is a ConfigMap, which",
-            ),
-            (
-                mount("pod:volumes/kubernetes.io~secret/key"),
-                "volume `key`",
-                "is a Secret, which",
-            ),
-            (
-                mount("pod:volumes/kubernetes.io~projected/all"),
-                "volume `all`",
-                "is a projected volume",
-            ),
-            (
-                mount("pod:volumes/kubernetes.io~downward-api/info"),
-                "volume `info`",
-                "is a downward API",
-            ),
-            (
-                mount("pod:volumes/kubernetes.io~csi/data/mount"),
-                "volume `data`",
-                "is a CSI volume",
-            ),
-            (
-                mount("pod:volumes/kubernetes.io~nfs/home"),
-                "volume `home`",
-                "of the plugin `nfs`",
-            ),
-            (
-                mount("pod:volume-subpaths/conf/main/0"),
-                "volume `conf`",
-                "is mounted by subPath",
-            ),
-            (
-                with(|m| m.propagation = MountPropagation::PROPAGATION_BIDIRECTIONAL.into()),
-                "host path `/shared`",
-                "has bidirectional",
-            ),
-            (
-                with(|m| (m.recursive_read_only, m.readonly) = (true, true)),
-                "host path `/shared`",
-                "is recursively read-only",
-            ),
-            (
-                with(|m| m.uidMappings = vec![IDMapping::default()]),
-                "host path `/shared`",
-                "has the id mappings",
-            ),
-            (
-                with(|m| {
-                    m.host_path = String::new();
-                    m.image = Some(ImageSpec {
-                        image: "sha256:1".into(),
-                        ..Default::default()
-                    })
-                    .into();
-                }),
-                "the volume with image `sha256:1`",
-                "is an image volume",
-            ),
-        ] {
-            let config = config(vec![mount]);
-            let refused = check(&config, UID, &settings(Unsupported::Refuse)).unwrap_err();
-            assert!(refused.is_precondition(), "{refused}");
-            let text = refused.to_string();
-            assert!(text.starts_with(volume) && text.contains(reason), "{text}");
-            let skipped = check(&config, UID, &settings(Unsupported::Skip)).unwrap();
-            let text = skipped[0].to_string();
-            assert!(text.starts_with(volume) && text.contains(reason), "{text}");
-            let settings = settings(Unsupported::Refuse);
-            let mut job = JobVolumes::new(UID, &settings);
-            assert!(job.mounts(&config.mounts).is_empty(), "{text}");
-            assert!(job.into_volumes().is_empty(), "{text}");
-        }
+    fn an_optional_config_map_that_is_missing_is_an_empty_one() {
+        let [mount, volume, object] = shown(content(ContentKind::ConfigMap, "", &[]));
+        assert_eq!(mount["name"], "conf");
+        assert_eq!(volume["configMap"]["defaultMode"], 0o644);
+        assert_eq!(object["configmaps"].get("data"), None);
     }
 
     #[test]
-    fn an_ordinary_pod_is_not_refused_for_its_token() {
-        let config = config(vec![
-            mount("pod:volumes/kubernetes.io~projected/kube-api-access-7xk2p"),
-            mount("pod:etc-hosts"),
-            mount("pod:containers/main/5ad1c3f0"),
-        ]);
-        let settings = settings(Unsupported::Refuse);
-        let warnings = check(&config, UID, &settings).unwrap();
-        assert_eq!(warnings.len(), 1);
-        assert!(warnings[0].to_string().contains("service account token"));
-        assert!(JobVolumes::new(UID, &settings)
-            .mounts(&config.mounts)
-            .is_empty());
-    }
-
-    #[test]
-    fn devices_stay_here_and_block_volumes_count_as_volumes() {
-        let device = |host_path: &str| Device {
-            host_path: host_path.to_owned(),
-            ..Default::default()
-        };
-        let mut config = ContainerConfig {
-            devices: vec![device("/dev/fuse")],
-            CDI_devices: vec![CDIDevice {
-                name: "nvidia.com/gpu=0".to_owned(),
-                ..Default::default()
-            }],
-            ..Default::default()
-        };
-        let refuse = settings(Unsupported::Refuse);
-        assert_eq!(
-            check(&config, UID, &refuse).unwrap(),
-            [
-                Warning::Device("/dev/fuse".to_owned()),
-                Warning::Device("nvidia.com/gpu=0".to_owned())
-            ]
+    fn media_and_what_is_at_a_path_are_told() {
+        let settings = settings();
+        let mut job = JobVolumes::new("lab".to_owned(), &settings);
+        let found = [
+            Prepared::EmptyDir {
+                volume: "shm".to_owned(),
+                inside: String::new(),
+                medium: "Memory".to_owned(),
+            },
+            Prepared::HostPath {
+                path: "/home".to_owned(),
+                kind: PathKind::Directory,
+            },
+            Prepared::HostPath {
+                path: "/etc/x".to_owned(),
+                kind: PathKind::File,
+            },
+            behind(&mount("pod:volumes/kubernetes.io~nfs/pvc-1")),
+        ];
+        job.mounts(
+            &[mount("/1"), mount("/2"), mount("/3"), mount("/4")],
+            &found,
         );
-        let block = format!("/var/lib/kubelet/pods/{UID}/volumeDevices/kubernetes.io~csi/raw");
-        config.devices.push(device(&block));
-        let error = check(&config, UID, &refuse).unwrap_err().to_string();
-        assert!(
-            error.starts_with("volume `raw` is a block device"),
-            "{error}"
-        );
+        let shown: Vec<_> = job
+            .take_volumes()
+            .into_iter()
+            .map(|volume| match (volume.empty_dir, volume.host_path) {
+                (Some(empty), _) => empty.medium.unwrap_or_default(),
+                (_, Some(host)) => format!("{} {}", host.path, host.type_.unwrap_or_default()),
+                _ => String::new(),
+            })
+            .collect();
+        let want = [
+            "Memory",
+            "/home Directory",
+            "/etc/x File",
+            "/shared/pvc-1 Directory",
+        ];
+        assert_eq!(shown, want);
     }
 
     #[test]
     fn containers_of_a_job_share_volumes() {
-        let settings = settings(Unsupported::Refuse);
-        let mut job = JobVolumes::new(UID, &settings);
+        let settings = settings();
+        let mut job = JobVolumes::new("lab".to_owned(), &settings);
         let scratch = mount("pod:volumes/kubernetes.io~empty-dir/scratch");
-        let first = job.mounts(&[
-            Mount {
-                readonly: true,
-                ..scratch.clone()
-            },
-            mount("/home/ann/data/"),
-            Mount {
-                propagation: MountPropagation::PROPAGATION_HOST_TO_CONTAINER.into(),
-                ..mount("/")
-            },
-        ]);
-        let second = job.mounts(&[
-            mount("/home/ann/data"),
-            scratch,
-            mount("pod:volumes/kubernetes.io~empty-dir/scratch/a/b"),
-        ]);
+        let first = mounts(
+            &mut job,
+            &[
+                Mount {
+                    readonly: true,
+                    ..scratch.clone()
+                },
+                mount("/home/ann/data/"),
+                Mount {
+                    propagation: MountPropagation::PROPAGATION_HOST_TO_CONTAINER.into(),
+                    ..mount("/")
+                },
+            ],
+        );
+        let second = mounts(
+            &mut job,
+            &[
+                mount("/home/ann/data"),
+                scratch,
+                mount("pod:volumes/kubernetes.io~empty-dir/scratch/a/b"),
+            ],
+        );
         let shown = |mounts: &[VolumeMount]| -> Vec<String> {
             mounts
                 .iter()
@@ -485,7 +544,7 @@ mod tests {
                 "scratch false a/b"
             ]
         );
-        let volumes = job.into_volumes();
+        let volumes = job.take_volumes();
         let names: Vec<_> = volumes.iter().map(|v| v.name.as_str()).collect();
         assert_eq!(names, ["scratch", &data, &root]);
         let path = volumes[1].host_path.as_ref().map(|h| h.path.as_str());
@@ -494,17 +553,20 @@ mod tests {
 
     #[test]
     fn volumes_of_one_name_are_told_apart() {
-        let settings = settings(Unsupported::Refuse);
-        let mut job = JobVolumes::new(UID, &settings);
+        let settings = settings();
+        let mut job = JobVolumes::new("lab".to_owned(), &settings);
         let taken = host_path_name("/data");
-        let mounts = job.mounts(&[
-            mount("/data"),
-            mount(&format!("pod:volumes/kubernetes.io~empty-dir/{taken}")),
-            mount(&format!("pod:volumes/kubernetes.io~empty-dir/{taken}")),
-        ]);
+        let mounts = mounts(
+            &mut job,
+            &[
+                mount("/data"),
+                mount(&format!("pod:volumes/kubernetes.io~empty-dir/{taken}")),
+                mount(&format!("pod:volumes/kubernetes.io~empty-dir/{taken}")),
+            ],
+        );
         assert_eq!(mounts[0].name, taken);
         assert_eq!(mounts[1].name, format!("{taken}-2"));
         assert_eq!(mounts[2].name, mounts[1].name);
-        assert_eq!(job.into_volumes().len(), 2);
+        assert_eq!(job.take_volumes().len(), 2);
     }
 }

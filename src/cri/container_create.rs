@@ -7,10 +7,13 @@ use protobuf::Message as _;
 
 use super::{validate, Error, Face};
 use crate::{
-    convert, logs,
+    convert,
+    host::Look,
+    logs,
     model::{Container, ContainerId, ContainerPhase, Image, Pod, SandboxPhase},
     plan::lifecycle,
     proto::{ContainerConfig, CreateContainerRequest, CreateContainerResponse},
+    telemetry::chain,
 };
 
 impl Face {
@@ -32,8 +35,14 @@ impl Face {
             logs::validate_log_path(&pod.sandbox.log_directory, &config.log_path)
                 .map_err(|error| Error::Invalid(format!("{about}: {error}")))?;
         }
-        convert::check_container(config, &pod.sandbox.uid, &self.settings)
-            .map_err(|error| Error::convert(&about, &error))?
+        let mut warnings = convert::check_container(config, &self.settings)
+            .map_err(|error| Error::convert(&about, &error))?;
+        let found = Look::for_check(&pod.sandbox.uid, &self.settings)
+            .at(&config.mounts)
+            .map_err(|error| Error::Precondition(format!("{about}: {}", chain(&error))))?;
+        let volumes = convert::check_volumes(config, &found, &self.settings);
+        warnings.extend(volumes.map_err(|error| Error::convert(&about, &error))?);
+        warnings
             .iter()
             .for_each(|warning| log::warn!("{about}: {warning}"));
         let image = self.image_for(&about, config)?;

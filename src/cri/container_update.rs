@@ -57,7 +57,6 @@ impl Face {
         new: &LinuxContainerResources,
         about: &str,
     ) -> Result<(), Error> {
-        let uid = pod.sandbox.uid.clone();
         let Some(entry) = pod.containers.iter_mut().find(|entry| entry.id() == id) else {
             return Ok(());
         };
@@ -66,7 +65,7 @@ impl Face {
             ContainerConfig::parse_from_bytes(&entry.container.config).map_err(damaged)?;
         let linux = config.linux.mut_or_insert_default();
         merge(linux.resources.mut_or_insert_default(), new);
-        convert::check_container(&config, &uid, &self.settings)
+        convert::check_container(&config, &self.settings)
             .map_err(|error| Error::convert(about, &error))?;
         let mut container = (*entry.container).clone();
         container.config = Arc::from(config.write_to_bytes().map_err(damaged)?);

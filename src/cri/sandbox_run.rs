@@ -23,7 +23,8 @@ impl Face {
         if !config.log_directory.is_empty() {
             validate::directory("the log directory", &config.log_directory)?;
         }
-        convert::check_sandbox(config).map_err(|error| Error::convert(&about, &error))?;
+        convert::check_sandbox(config, &self.settings)
+            .map_err(|error| Error::convert(&about, &error))?;
         self.check_handler(&about, &request.runtime_handler)?;
 
         let id = SandboxId::random();

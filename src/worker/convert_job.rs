@@ -2,23 +2,44 @@
 
 use super::Context;
 use crate::{
-    convert::{self, JobPod},
+    convert::{self, prepared::PreparedMounts, JobPod},
+    host::{self, Look},
     interlink::wire::{LogStruct, PodCreateRequests},
     model::{ContainerId, Job, Pod},
 };
 
-/// The body of /create for a job.
-pub fn create_request(
-    context: &Context,
-    pod: &Pod,
-    job: &Job,
-) -> Result<PodCreateRequests, convert::Error> {
+/// Why there is no body.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The job cannot be made of what is stored.
+    #[error(transparent)]
+    Convert(#[from] convert::Error),
+    /// The node does not have what the job mounts.
+    #[error(transparent)]
+    Host(#[from] host::Error),
+}
+
+impl Error {
+    /// Whether the same may go well later.
+    pub fn is_temporary(&self) -> bool {
+        matches!(self, Self::Host(error) if error.is_temporary())
+    }
+}
+
+/// The body of /create for a job, with the contents that its volumes have now.
+pub fn create_request(context: &Context, pod: &Pod, job: &Job) -> Result<PodCreateRequests, Error> {
+    let mut look = Look::for_job(&pod.sandbox.uid, &context.settings);
+    let mut prepared = PreparedMounts::new();
+    for entry in convert::to_run(pod, job) {
+        let config = convert::decode_container_config(&entry.container)?;
+        prepared.insert(entry.id().clone(), look.at(&config.mounts)?);
+    }
     let JobPod {
         pod,
         configmaps,
         secrets,
         projected,
-    } = convert::job_pod(pod, job, &context.settings)?;
+    } = convert::job_pod(pod, job, &prepared, &context.settings)?;
     Ok(PodCreateRequests {
         pod,
         configmaps,

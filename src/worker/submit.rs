@@ -57,6 +57,11 @@ fn post(context: &Context, client: &Client, pod: &Pod, job: &Job) -> Posted {
     let (name, uid) = (pod.full_name(), job.uid);
     let request = match convert_job::create_request(context, pod, job) {
         Ok(request) => request,
+        Err(error) if error.is_temporary() => {
+            let reason = chain(&error);
+            log::warn!("pod {name}: job {uid} not submitted, to be tried again: {reason}");
+            return Posted::NotActed;
+        }
         Err(error) => {
             let reason = chain(&error);
             log::warn!("pod {name}: job {uid} refused: {reason}");

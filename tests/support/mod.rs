@@ -85,7 +85,12 @@ impl Daemon {
 
     /// A daemon that runs containers as processes of this machine.
     pub fn embedded() -> Self {
-        let mut daemon = Self::prepare("");
+        Self::embedded_with("")
+    }
+
+    /// The same, with more settings.
+    pub fn embedded_with(settings: &str) -> Self {
+        let mut daemon = Self::prepare(settings);
         daemon.arguments = vec!["--embedded-plugin".into()];
         daemon.run();
         daemon

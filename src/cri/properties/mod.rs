@@ -7,7 +7,7 @@ use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
 
 use super::Face;
 use crate::{
-    config::{schema::Unsupported, Config},
+    config::{policy::Unsupported, Config},
     convert::Settings,
     logs::{properties::Scratch, Registry},
     model::{ContainerId, ManualClock, Nanos, Pod, SandboxId, Submission},

@@ -1,0 +1,255 @@
+//! Every key about what pods ask for, its default, and why.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// `[pods]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Pods {
+    /// The kubelet's root directory, below which it puts volumes.
+    pub kubelet_root: PathBuf,
+    /// What to do with a volume that cannot travel: `refuse` the container, or `skip` the volume.
+    pub unsupported_volumes: Unsupported,
+    /// Directories of shared file systems: a path below one of them is the same on the compute
+    /// nodes. Persistent volumes that lie there (CSI, NFS, local) travel as host paths.
+    pub shared_paths: Vec<PathBuf>,
+    /// Which hostPath volumes travel: `any`, or only those below `shared_paths`: `shared`.
+    pub host_paths: HostPaths,
+    /// Whether the service account token that every ordinary pod mounts is shipped with its jobs.
+    /// It is valid for about an hour, and is not renewed over there. `false` leaves the volume
+    /// out, with a warning.
+    pub service_account_tokens: bool,
+    /// The most bytes of ConfigMaps, Secrets and projected volumes that are shipped with a job.
+    pub max_volume_bytes: u64,
+}
+
+impl Default for Pods {
+    fn default() -> Self {
+        Self {
+            kubelet_root: "/var/lib/kubelet".into(),
+            unsupported_volumes: Unsupported::Refuse,
+            shared_paths: Vec::new(),
+            host_paths: HostPaths::Any,
+            service_account_tokens: true,
+            max_volume_bytes: 8 << 20,
+        }
+    }
+}
+
+/// Which hostPath volumes travel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HostPaths {
+    /// All: the path is looked for on the compute node.
+    Any,
+    /// Those on shared file systems.
+    Shared,
+}
+
+/// What to do with what cannot travel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Unsupported {
+    /// The container is refused, with a message that names it.
+    Refuse,
+    /// It is left out, with a warning in the daemon's log.
+    Skip,
+}
+
+/// `[resources]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Resources {
+    /// GPUs and other extended resources of jobs, and where a container shows that it has some.
+    /// The CRI does not carry their amounts. `annotation` names a pod annotation with the amount:
+    /// `2`, or by container `main=2,side=1`. `cdi` lists kinds of CDI devices, `devices` patterns
+    /// of device paths, `env` variables with a list of ids; what device plugins gave is counted,
+    /// and such a variable is not passed on, for its ids mean devices of this node. An annotation
+    /// counts more than what is there.
+    pub extended: Vec<ExtendedResource>,
+}
+
+impl Default for Resources {
+    fn default() -> Self {
+        let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+        Self {
+            extended: vec![
+                ExtendedResource {
+                    name: "nvidia.com/gpu".to_owned(),
+                    annotation: Some("interlink.eu/nvidia-gpus".to_owned()),
+                    cdi: texts(&["nvidia.com/gpu", "k8s.device-plugin.nvidia.com/gpu"]),
+                    devices: texts(&["/dev/nvidia[0-9]*"]),
+                    env: texts(&["NVIDIA_VISIBLE_DEVICES"]),
+                },
+                ExtendedResource {
+                    name: "amd.com/gpu".to_owned(),
+                    annotation: Some("interlink.eu/amd-gpus".to_owned()),
+                    cdi: texts(&["amd.com/gpu"]),
+                    devices: texts(&["/dev/dri/renderD[0-9]*"]),
+                    env: texts(&["AMD_VISIBLE_DEVICES"]),
+                },
+            ],
+        }
+    }
+}
+
+/// An extended resource.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ExtendedResource {
+    /// Its name: `nvidia.com/gpu`.
+    pub name: String,
+    /// The pod annotation with an amount.
+    pub annotation: Option<String>,
+    /// Kinds of CDI devices: `nvidia.com/gpu` for `nvidia.com/gpu=0`.
+    pub cdi: Vec<String>,
+    /// Patterns of device paths, each of which counts one.
+    pub devices: Vec<String>,
+    /// Variables with ids, separated by commas.
+    pub env: Vec<String>,
+}
+
+/// `[security]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Security {
+    /// What to do with a privileged container: `refuse` it, `drop` the demand with a warning, or
+    /// `pass` it on to the plugin.
+    pub privileged: Policy,
+    /// The same for a container that asks for user 0, or for `root` by name.
+    pub root: Policy,
+    /// The same for hostPID and hostIPC.
+    pub host_namespaces: Policy,
+    /// The same for hostNetwork.
+    pub host_network: Policy,
+    /// The same for capabilities that are added.
+    pub capabilities: Policy,
+}
+
+impl Default for Security {
+    fn default() -> Self {
+        Self {
+            privileged: Policy::Refuse,
+            root: Policy::Refuse,
+            host_namespaces: Policy::Pass,
+            host_network: Policy::Pass,
+            capabilities: Policy::Pass,
+        }
+    }
+}
+
+/// What to do with a demand that sites may not allow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Policy {
+    /// The pod or container is refused.
+    Refuse,
+    /// It runs without.
+    Drop,
+    /// The plugin is told.
+    Pass,
+}
+
+/// `[metadata]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Metadata {
+    /// Patterns of the annotations that jobs get from their pods. The kubelet's own never travel.
+    pub annotations_allow: Vec<String>,
+    /// Patterns of those that they do not get, although they are allowed.
+    pub annotations_deny: Vec<String>,
+    /// Patterns of the labels that jobs get from their pods.
+    pub labels_allow: Vec<String>,
+    /// Patterns of those that they do not get, although they are allowed.
+    pub labels_deny: Vec<String>,
+    /// Annotations that jobs get from here, in the order of the list. `namespaces` are patterns;
+    /// without any the entry is for all pods. `annotations` are taken as they are; `partition`,
+    /// `account` and `qos` become flags in `slurm-job.vk.io/flags`, beside those of the pod, and
+    /// `flavor` becomes `slurm-job.vk.io/flavor`. With `override = true` a pod that says otherwise
+    /// has its way.
+    pub defaults: Vec<Defaults>,
+}
+
+impl Default for Metadata {
+    fn default() -> Self {
+        Self {
+            annotations_allow: vec!["*".to_owned()],
+            annotations_deny: Vec::new(),
+            labels_allow: vec!["*".to_owned()],
+            labels_deny: Vec::new(),
+            defaults: Vec::new(),
+        }
+    }
+}
+
+/// What the site gives to jobs.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Defaults {
+    /// Patterns of namespaces; none are all.
+    pub namespaces: Vec<String>,
+    /// Whether a pod may say otherwise.
+    #[serde(rename = "override")]
+    pub may_override: bool,
+    /// SLURM partition.
+    pub partition: Option<String>,
+    /// SLURM account.
+    pub account: Option<String>,
+    /// SLURM quality of service.
+    pub qos: Option<String>,
+    /// The SLURM plugin's flavour: a named set of flags.
+    pub flavor: Option<String>,
+    /// Any other annotations.
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// `[network]`
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Network {
+    /// The range that pods get their addresses from, until the kubelet names one. A pod may bring
+    /// its own in the annotation `interlink.eu/pod-ip`.
+    pub pod_cidr: Option<String>,
+}
+
+/// `[states]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct States {
+    /// What a container's end looks like to the kubelet, by what the plugin reports. The first
+    /// entry counts whose `when_reason` and `when_message` (patterns; case does not matter) and
+    /// `when_exit_code` fit; what it does not say stays as reported.
+    pub handlers: Vec<StateHandler>,
+    /// Whether the entries for OOMKilled, time limits, preemption, node failures and cancelled
+    /// jobs that come with the daemon follow after these.
+    pub builtin: bool,
+}
+
+impl Default for States {
+    fn default() -> Self {
+        Self {
+            handlers: Vec::new(),
+            builtin: true,
+        }
+    }
+}
+
+/// An end as a plugin reports it, and as the kubelet sees it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StateHandler {
+    /// Pattern of the reported reason.
+    pub when_reason: Option<String>,
+    /// Pattern of the reported message.
+    pub when_message: Option<String>,
+    /// The reported exit code.
+    pub when_exit_code: Option<i32>,
+    /// The exit code to show, 0 to 255.
+    pub exit_code: Option<i32>,
+    /// The reason to show: one word, as Kubernetes has them.
+    pub reason: Option<String>,
+    /// The message to show.
+    pub message: Option<String>,
+}

@@ -1,0 +1,354 @@
+//! What the kubelet put on this node for a pod: looked at, read, and nothing else.
+//!
+//! ```text
+//! tree         the files of a volume, at one moment and never outside of it
+//! mount_table  which part of a volume a subPath is, and what else a directory is called
+//! ```
+//!
+//! A pod chooses names, and the daemon often runs as root: every path is walked down from the
+//! kubelet's root without following a symlink, and what is read has a bound.
+
+mod error;
+mod mount_table;
+#[cfg(test)]
+mod tests;
+mod tree;
+
+use std::{
+    cell::OnceCell,
+    collections::HashMap,
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+pub use error::Error;
+use mount_table::MountTable;
+use tree::{Budget, Fault, MAX_FILES};
+
+use crate::{
+    convert::{
+        mounts::{self, Source, VolumeKind},
+        prepared::{ContentKind, Files, PathKind, Prepared},
+        Settings,
+    },
+    proto::Mount,
+};
+
+/// One look at what a pod's containers mount: each volume is read once, and all of them count
+/// against one bound.
+pub struct Look<'a> {
+    root: &'a Path,
+    pod_uid: &'a str,
+    limit: u64,
+    left: Budget,
+    /// What only a job says is looked for too: host paths, which may lie on a file system that
+    /// does not answer, and the media of emptyDirs.
+    thorough: bool,
+    table: OnceCell<MountTable>,
+    read: HashMap<PathBuf, Arc<Files>>,
+}
+
+impl<'a> Look<'a> {
+    /// For a job that is about to be submitted, on a worker.
+    pub fn for_job(pod_uid: &'a str, settings: &'a Settings) -> Self {
+        Self {
+            root: &settings.kubelet_root,
+            pod_uid,
+            limit: settings.max_volume_bytes,
+            left: Budget {
+                bytes: settings.max_volume_bytes,
+                files: MAX_FILES,
+            },
+            thorough: true,
+            table: OnceCell::new(),
+            read: HashMap::new(),
+        }
+    }
+
+    /// For a container that is being created: touches only what lies on the node's own disks, for
+    /// a CRI call may not wait.
+    pub fn for_check(pod_uid: &'a str, settings: &'a Settings) -> Self {
+        Self {
+            thorough: false,
+            ..Self::for_job(pod_uid, settings)
+        }
+    }
+
+    /// What stands behind each of these mounts.
+    ///
+    /// # Errors
+    /// The first one of which it cannot be told.
+    pub fn at(&mut self, mounts: &[Mount]) -> Result<Vec<Prepared>, Error> {
+        mounts.iter().map(|mount| self.prepared(mount)).collect()
+    }
+
+    fn prepared(&mut self, mount: &Mount) -> Result<Prepared, Error> {
+        let host_path = Path::new(&mount.host_path);
+        Ok(match mounts::source(mount, self.pod_uid, self.root) {
+            Source::KubeletOwn => Prepared::KubeletOwn,
+            Source::Image(image) => Prepared::Image(image.to_owned()),
+            Source::HostPath(path) => self.host_path(path),
+            Source::SubPath { volume, .. } => return self.sub_path(host_path, volume),
+            Source::Volume { kind, name, inside } => match kind {
+                VolumeKind::EmptyDir => self.empty_dir(name, inside)?,
+                VolumeKind::Content(kind) => self.content(kind, host_path, name, inside)?,
+                VolumeKind::Plugin(plugin) => self.other(plugin, name, host_path)?,
+            },
+        })
+    }
+
+    fn host_path(&self, path: &str) -> Prepared {
+        let kind = match self.thorough.then(|| fs::metadata(path)) {
+            Some(Ok(found)) if found.is_dir() => PathKind::Directory,
+            Some(Ok(found)) if found.is_file() => PathKind::File,
+            _ => PathKind::Unknown,
+        };
+        Prepared::HostPath {
+            path: path.to_owned(),
+            kind,
+        }
+    }
+
+    fn empty_dir(&self, volume: &str, inside: &str) -> Result<Prepared, Error> {
+        let directory = self.volumes().join("kubernetes.io~empty-dir").join(volume);
+        let file_system = match self.thorough {
+            true => self.table(volume)?.file_system(&directory),
+            false => None,
+        };
+        Ok(Prepared::EmptyDir {
+            volume: volume.to_owned(),
+            inside: inside.to_owned(),
+            medium: match file_system {
+                Some(("tmpfs", _)) => "Memory".to_owned(),
+                Some(("hugetlbfs", options)) => huge_pages(options),
+                _ => String::new(),
+            },
+        })
+    }
+
+    fn content(
+        &mut self,
+        kind: ContentKind,
+        host_path: &Path,
+        volume: &str,
+        inside: &str,
+    ) -> Result<Prepared, Error> {
+        // `volumes/PLUGIN/NAME`, and what follows is inside.
+        let below = host_path.strip_prefix(self.pod()).unwrap_or(host_path);
+        let directory = self.pod().join(below.iter().take(3).collect::<PathBuf>());
+        let files = match self.read.get(&directory) {
+            Some(files) => files.clone(),
+            None => {
+                let mut left = self.left;
+                let read = self
+                    .open(&directory)
+                    .and_then(|open| tree::volume(open, &mut left));
+                let files = Arc::new(read.map_err(|fault| self.error(volume, &directory, fault))?);
+                self.left = left;
+                self.read.insert(directory.clone(), files.clone());
+                files
+            }
+        };
+        let (files, is_file) = match inside.is_empty() {
+            true => (files, false),
+            false => match part(&files, inside) {
+                Some((files, is_file)) => (Arc::new(files), is_file),
+                None => {
+                    let gone = Fault::Io(io::ErrorKind::NotFound.into());
+                    return Err(self.error(volume, &directory.join(inside), gone));
+                }
+            },
+        };
+        Ok(Prepared::Content {
+            kind,
+            volume: volume.to_owned(),
+            inside: inside.to_owned(),
+            is_file,
+            files,
+        })
+    }
+
+    fn other(&self, plugin: &str, volume: &str, host_path: &Path) -> Result<Prepared, Error> {
+        let table = self.table(volume)?;
+        let names = table.place(host_path).map(|place| table.names(&place));
+        Ok(Prepared::Other {
+            plugin: plugin.to_owned(),
+            volume: volume.to_owned(),
+            elsewhere: self.outside(names.unwrap_or_default()),
+        })
+    }
+
+    /// A part of a volume, which the kubelet mounted at `bind`. Of which kind the volume is shows
+    /// in the pod's directory; which part it is, in the mount table.
+    fn sub_path(&mut self, bind: &Path, volume: &str) -> Result<Prepared, Error> {
+        let table = self.table(volume)?;
+        let missing = || Error::NotMounted {
+            volume: volume.to_owned(),
+            path: bind.to_owned(),
+        };
+        if !table.is_mount_point(bind) {
+            return Err(missing());
+        }
+        let place = table.place(bind).ok_or_else(missing)?;
+        let names = table.names(&place);
+        let Some((plugin, directory)) = self.find_volume(volume) else {
+            // A host path has no directory of its own below the pod's.
+            let path = self.outside(names).into_iter().next().ok_or_else(missing)?;
+            return Ok(self.host_path(&path));
+        };
+        let inside = table
+            .place(&directory)
+            .and_then(|volume| Some(place.below(&volume)?.to_str()?.to_owned()));
+        match mounts::volume_kind(&plugin) {
+            VolumeKind::EmptyDir => self.empty_dir(volume, &inside.ok_or_else(missing)?),
+            VolumeKind::Content(kind) => {
+                let inside = inside.ok_or_else(missing)?;
+                self.content_at(kind, bind, volume, without_time(&inside))
+            }
+            VolumeKind::Plugin(plugin) => Ok(Prepared::Other {
+                plugin: plugin.to_owned(),
+                volume: volume.to_owned(),
+                elsewhere: self.outside(names),
+            }),
+        }
+    }
+
+    /// The files at a subPath mount. They are those of the container's creation: the kubelet
+    /// does not follow later changes there.
+    fn content_at(
+        &mut self,
+        kind: ContentKind,
+        bind: &Path,
+        volume: &str,
+        inside: &str,
+    ) -> Result<Prepared, Error> {
+        if inside.is_empty() {
+            let directory = self.find_volume(volume).map(|(_, directory)| directory);
+            let directory = directory.unwrap_or_else(|| bind.to_owned());
+            return self.content(kind, &directory, volume, "");
+        }
+        let (parent, name) = (bind.parent().unwrap_or(bind), bind.file_name());
+        let name = Path::new(name.unwrap_or_default());
+        let mut left = self.left;
+        let read = self
+            .open(parent)
+            .and_then(|parent| tree::mounted(parent, name, file_name(inside), &mut left));
+        let (files, is_file) = read.map_err(|fault| self.error(volume, bind, fault))?;
+        self.left = left;
+        Ok(Prepared::Content {
+            kind,
+            volume: volume.to_owned(),
+            inside: inside.to_owned(),
+            is_file,
+            files: Arc::new(files),
+        })
+    }
+
+    /// The directory of a volume, and the plugin that made it.
+    fn find_volume(&self, name: &str) -> Option<(String, PathBuf)> {
+        let plugins = fs::read_dir(self.volumes()).ok()?;
+        plugins.flatten().find_map(|plugin| {
+            let directory = plugin.path().join(name);
+            let is_directory = fs::symlink_metadata(&directory).is_ok_and(|meta| meta.is_dir());
+            let plugin = plugin.file_name().into_string().ok()?;
+            is_directory.then_some((plugin, directory))
+        })
+    }
+
+    /// Those names that do not lie in the kubelet's directory.
+    fn outside(&self, names: Vec<PathBuf>) -> Vec<String> {
+        let names = names.into_iter();
+        names
+            .filter(|name| !name.starts_with(self.root))
+            .filter_map(|name| name.into_os_string().into_string().ok())
+            .collect()
+    }
+
+    fn pod(&self) -> PathBuf {
+        self.root.join("pods").join(self.pod_uid)
+    }
+
+    fn volumes(&self) -> PathBuf {
+        self.pod().join("volumes")
+    }
+
+    /// Opens a directory below the kubelet's root.
+    fn open(&self, directory: &Path) -> Result<std::os::fd::OwnedFd, Fault> {
+        let below = directory.strip_prefix(self.root).unwrap_or(directory);
+        tree::open_below(self.root, below.iter().map(Path::new))
+    }
+
+    fn table(&self, volume: &str) -> Result<&MountTable, Error> {
+        if self.table.get().is_none() {
+            let table = MountTable::read().map_err(|source| Error::NotReady {
+                volume: volume.to_owned(),
+                path: "/proc/self/mountinfo".into(),
+                source,
+            })?;
+            // Nobody else can have set it meanwhile: the cell is not shared.
+            let _ = self.table.set(table);
+        }
+        Ok(self.table.get_or_init(MountTable::default))
+    }
+
+    fn error(&self, volume: &str, path: &Path, fault: Fault) -> Error {
+        let volume = volume.to_owned();
+        match fault {
+            Fault::Io(source) => Error::NotReady {
+                volume,
+                path: path.to_owned(),
+                source,
+            },
+            Fault::Odd { entry, fault } => Error::Odd {
+                volume,
+                entry,
+                fault,
+            },
+            Fault::TooLarge => Error::TooLarge {
+                volume,
+                limit: self.limit,
+                files: MAX_FILES,
+            },
+        }
+    }
+}
+
+/// The file at a path of a volume, or the files below it; and whether it is one file.
+fn part(files: &Files, inside: &str) -> Option<(Files, bool)> {
+    if let Some(file) = files.get(inside) {
+        let name = file_name(inside).to_owned();
+        return Some((Files::from([(name, file.clone())]), true));
+    }
+    let below = format!("{inside}/");
+    let parts = files.iter().filter_map(|(path, file)| {
+        let path = path.strip_prefix(&below)?;
+        Some((path.to_owned(), file.clone()))
+    });
+    let parts: Files = parts.collect();
+    (!parts.is_empty()).then_some((parts, false))
+}
+
+fn file_name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
+/// `key` from `..2024_06_01_10_00_00.123/key`: the directory of the atomic writer.
+fn without_time(inside: &str) -> &str {
+    match inside.split_once('/') {
+        Some((first, rest)) if first.starts_with("..") => rest,
+        None if inside.starts_with("..") => "",
+        _ => inside,
+    }
+}
+
+/// `HugePages-2Mi` from the options of a hugetlbfs: `pagesize=2M`.
+fn huge_pages(options: &str) -> String {
+    let size = options
+        .split(',')
+        .find_map(|option| option.strip_prefix("pagesize="));
+    match size {
+        Some(size) => format!("HugePages-{size}i"),
+        None => "HugePages".to_owned(),
+    }
+}

@@ -1,0 +1,10 @@
+//! Feature by feature: what a kubelet 1.36 sends, and what arrives at the plugin. The tables of
+//! `docs/features.md` name these tests, row by row.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod kubelet;
+mod resources;
+mod table;
+mod volumes;
