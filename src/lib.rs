@@ -16,8 +16,9 @@
 //!      plugin     the local plugin, a house of its own (sees interlink::wire only)
 //!  3   store      the only owner of state     interlink  the HTTP client
 //!      logs       CRI log files               host       what the kubelet put on this node
+//!      kube       pods as the API server has them
 //!  2   convert    CRI -> Kubernetes pods      plan    state machines and schedules      (pure)
-//!  1   config     keys, defaults, checks
+//!  1   config     keys, defaults, checks      tls        certificates and tokens in files
 //!  0   model      records, ids, time          proto   the generated CRI   telemetry   metrics
 //! ```
 //!
@@ -37,6 +38,7 @@ pub mod cri;
 pub mod daemon;
 pub mod host;
 pub mod interlink;
+pub mod kube;
 pub mod logs;
 pub mod model;
 pub mod plan;
@@ -44,7 +46,10 @@ pub mod plugin;
 pub mod proto;
 pub mod store;
 pub mod telemetry;
+pub mod tls;
 pub mod worker;
 
 #[cfg(test)]
 mod fuzz_testing;
+#[cfg(test)]
+mod http_testing;

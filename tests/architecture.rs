@@ -9,9 +9,9 @@ use std::{
 /// The floors, from the ground up. `cli` and `daemon` are the top: they may see everything.
 const FLOORS: &[&[&str]] = &[
     &["model", "proto", "telemetry"],
-    &["config"],
+    &["config", "tls"],
     &["convert", "plan"],
-    &["store", "interlink", "logs", "host"],
+    &["store", "interlink", "logs", "host", "kube"],
     &["cri", "worker", "plugin"],
     &["cli", "daemon"],
 ];
@@ -22,6 +22,7 @@ const FORBIDDEN: &[(&str, &str)] = &[
     ("plugin", "store"),
     ("plugin", "logs"),
     ("plugin", "host"),
+    ("plugin", "kube"),
     ("plugin", "plan"),
 ];
 

@@ -3,9 +3,8 @@
 
 use std::{
     fmt,
-    fs::{File, Metadata},
+    fs::File,
     io::{self, Read},
-    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
@@ -13,39 +12,15 @@ use parking_lot::Mutex;
 use ureq::http::HeaderValue;
 
 use super::error::Error;
+use crate::tls::{bearer, Stamp, MAX_TOKEN_BYTES};
 
 /// The configuration's key, which errors name.
 pub(super) const KEY: &str = "interlink.token_file";
-
-/// Proxies refuse request heads of more than 8 to 16 KiB.
-const MAX_BYTES: u64 = 16 << 10;
 
 /// A bearer token in a file.
 pub(super) struct Token {
     path: PathBuf,
     last: Mutex<Option<(Stamp, HeaderValue)>>,
-}
-
-/// What changes when a file is written, or replaced by rename or through a symbolic link.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp {
-    device: u64,
-    inode: u64,
-    bytes: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
-impl Stamp {
-    fn of(meta: &Metadata) -> Self {
-        Self {
-            device: meta.dev(),
-            inode: meta.ino(),
-            bytes: meta.size(),
-            modified: (meta.mtime(), meta.mtime_nsec()),
-            changed: (meta.ctime(), meta.ctime_nsec()),
-        }
-    }
 }
 
 impl Token {
@@ -64,9 +39,9 @@ impl Token {
     /// not used then: it has been taken away.
     pub(super) fn bearer(&self) -> Result<HeaderValue, Error> {
         let mut last = self.last.lock();
-        let now = std::fs::metadata(&self.path).map_err(|e| self.unreadable(e))?;
+        let now = Stamp::read(&self.path).map_err(|e| self.unreadable(e))?;
         match &*last {
-            Some((stamp, value)) if *stamp == Stamp::of(&now) => Ok(value.clone()),
+            Some((stamp, value)) if *stamp == now => Ok(value.clone()),
             _ => {
                 *last = None;
                 let (stamp, value) = self.read()?;
@@ -83,20 +58,15 @@ impl Token {
         let stamp = File::open(&self.path)
             .and_then(|file| {
                 let stamp = Stamp::of(&file.metadata()?);
-                file.take(MAX_BYTES + 1).read_to_end(&mut text)?;
+                file.take(MAX_TOKEN_BYTES + 1).read_to_end(&mut text)?;
                 Ok(stamp)
             })
             .map_err(|e| self.unreadable(e))?;
-        let token = check(&text).map_err(|why| Error::BadFile {
+        let value = bearer(&text).map_err(|why| Error::BadFile {
             key: KEY,
             path: self.path.clone(),
             why: why.to_owned(),
         })?;
-        let mut value = HeaderValue::from_bytes(&[b"Bearer ", token].concat()).map_err(|_| {
-            // `check` lets nothing through that a header cannot hold.
-            self.unreadable(io::ErrorKind::InvalidData.into())
-        })?;
-        value.set_sensitive(true);
         Ok((stamp, value))
     }
 
@@ -106,21 +76,6 @@ impl Token {
             path: self.path.clone(),
             source,
         }
-    }
-}
-
-fn check(text: &[u8]) -> Result<&[u8], &'static str> {
-    let token = text.trim_ascii();
-    if text.len() as u64 > MAX_BYTES {
-        Err("longer than 16 KiB: not a token")
-    } else if token.is_empty() {
-        Err("empty")
-    } else if token.iter().any(|byte| matches!(byte, b'\n' | b'\r')) {
-        Err("more than one line: it must hold the token and nothing else")
-    } else if !token.iter().all(u8::is_ascii_graphic) {
-        Err("blanks or characters that are not ASCII: it must hold the token and nothing else")
-    } else {
-        Ok(token)
     }
 }
 

@@ -4,7 +4,6 @@ mod calls;
 mod faults;
 mod logs;
 mod secure;
-mod server;
 
 use std::{
     sync::mpsc::{self, Receiver},
@@ -14,9 +13,11 @@ use std::{
 
 use k8s_openapi::{api::core::v1::Pod, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 
-use self::server::{After, Conn, Seen, Server};
 use super::{wire::PodCreateRequests, Client, Error, Phase};
-use crate::config::schema::InterLink;
+use crate::{
+    config::schema::InterLink,
+    http_testing::{After, Conn, Seen, Server},
+};
 
 /// Longer than anything here takes on a busy machine, shorter than a reader's patience.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -5,90 +5,26 @@ use std::{
     io::{Read, Write},
     net::TcpListener,
     path::PathBuf,
-    sync::Arc,
 };
-
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
-use rustls::{
-    crypto::ring,
-    pki_types::{pem::PemObject, CertificateDer, PrivateKeyDer},
-    server::WebPkiClientVerifier,
-    RootCertStore, ServerConfig,
-};
-use tempfile::TempDir;
 
 use super::{
     super::{wire::LogStruct, Cancel},
     *,
 };
+use crate::tls::testing::Authority;
 
-/// An authority, and a directory with the files that it issues.
-struct Authority {
-    dir: TempDir,
-    issuer: CertifiedIssuer<'static, KeyPair>,
+/// A server of this name; with `clients`, one that insists on their certificates.
+fn named(authority: &Authority, name: &str, clients: Option<&Authority>) -> Server {
+    Server::tls(authority.server_config(name, clients), |_, conn| {
+        conn.send(&answer(200, r#"{"PodJID":"7"}"#));
+        After::Keep
+    })
 }
 
-impl Authority {
-    fn new() -> Self {
-        // No two have the same name.
-        let name = uuid::Uuid::new_v4().to_string();
-        let mut params = CertificateParams::default();
-        params.distinguished_name.push(DnType::CommonName, name);
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().unwrap();
-        let issuer = CertifiedIssuer::self_signed(params, key).unwrap();
-        let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join("ca.pem"), issuer.pem()).unwrap();
-        Self { dir, issuer }
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    /// Writes NAME.pem and NAME.key.
-    fn issue(&self, name: &str) {
-        let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
-        let cert = params.signed_by(&key, &self.issuer).unwrap();
-        fs::write(self.file(&format!("{name}.pem")), cert.pem()).unwrap();
-        fs::write(self.file(&format!("{name}.key")), key.serialize_pem()).unwrap();
-    }
-
-    /// A server of this name; with `clients`, one that insists on their certificates.
-    fn server(&self, name: &str, clients: Option<&Authority>) -> Server {
-        Server::tls(self.server_config(name, clients), |_, conn| {
-            conn.send(&answer(200, r#"{"PodJID":"7"}"#));
-            After::Keep
-        })
-    }
-
-    fn server_config(&self, name: &str, clients: Option<&Authority>) -> ServerConfig {
-        self.issue(name);
-        let cert = CertificateDer::from_pem_file(self.file(&format!("{name}.pem"))).unwrap();
-        let key = PrivateKeyDer::from_pem_file(self.file(&format!("{name}.key"))).unwrap();
-        let provider = Arc::new(ring::default_provider());
-        let builder = ServerConfig::builder_with_provider(provider.clone())
-            .with_safe_default_protocol_versions()
-            .unwrap();
-        let builder = match clients {
-            None => builder.with_no_client_auth(),
-            Some(authority) => {
-                let mut roots = RootCertStore::empty();
-                roots.add(authority.issuer.der().clone()).unwrap();
-                let roots = Arc::new(roots);
-                let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider);
-                builder.with_client_cert_verifier(verifier.build().unwrap())
-            }
-        };
-        builder.with_single_cert(vec![cert], key).unwrap()
-    }
-
-    fn trusting(&self, url: &str) -> InterLink {
-        InterLink {
-            ca_file: Some(self.file("ca.pem")),
-            ..config(url)
-        }
+fn trusting(authority: &Authority, url: &str) -> InterLink {
+    InterLink {
+        ca_file: Some(authority.file("ca.pem")),
+        ..config(url)
     }
 }
 
@@ -100,8 +36,8 @@ fn create(config: &InterLink) -> Result<String, Error> {
 #[test]
 fn a_server_of_ones_own_authority_is_trusted() {
     let authority = Authority::new();
-    let server = authority.server("localhost", None);
-    let client = Client::new(&authority.trusting(&server.url)).unwrap();
+    let server = named(&authority, "localhost", None);
+    let client = Client::new(&trusting(&authority, &server.url)).unwrap();
     for _ in 0..2 {
         client.create(&submission()).unwrap();
         client.ping().unwrap();
@@ -117,8 +53,8 @@ fn a_server_of_ones_own_authority_is_trusted() {
 #[test]
 fn other_servers_are_not_trusted() {
     let (authority, stranger) = (Authority::new(), Authority::new());
-    let foreign = stranger.server("localhost", None);
-    let misnamed = authority.server("elsewhere", None);
+    let foreign = named(&stranger, "localhost", None);
+    let misnamed = named(&authority, "elsewhere", None);
     let plain = TcpListener::bind("127.0.0.1:0").unwrap();
     let plain_url = format!("https://{}", plain.local_addr().unwrap());
     let _plain = spawn(move || {
@@ -130,7 +66,7 @@ fn other_servers_are_not_trusted() {
     let table = [
         (
             "unknown authority",
-            authority.trusting(&foreign.url),
+            trusting(&authority, &foreign.url),
             "UnknownIssuer",
         ),
         (
@@ -140,10 +76,10 @@ fn other_servers_are_not_trusted() {
         ),
         (
             "another name",
-            authority.trusting(&misnamed.url),
+            trusting(&authority, &misnamed.url),
             "not valid for name",
         ),
-        ("no TLS", authority.trusting(&plain_url), ""),
+        ("no TLS", trusting(&authority, &plain_url), ""),
     ];
     for (name, config, part) in table {
         let error = create(&config).unwrap_err();
@@ -158,17 +94,17 @@ fn other_servers_are_not_trusted() {
 #[test]
 fn the_client_shows_its_certificate() {
     let (authority, stranger) = (Authority::new(), Authority::new());
-    let server = authority.server("localhost", Some(&authority));
+    let server = named(&authority, "localhost", Some(&authority));
     authority.issue("client");
     stranger.issue("client");
     let with = |from: &Authority| InterLink {
         client_cert_file: Some(from.file("client.pem")),
         client_key_file: Some(from.file("client.key")),
-        ..authority.trusting(&server.url)
+        ..trusting(&authority, &server.url)
     };
     assert_eq!(create(&with(&authority)).unwrap(), "7");
     for (name, config) in [
-        ("none", authority.trusting(&server.url)),
+        ("none", trusting(&authority, &server.url)),
         ("a stranger's", with(&stranger)),
     ] {
         let error = create(&config).unwrap_err();
@@ -244,8 +180,8 @@ fn unfit_files_are_told_at_once() {
 #[test]
 fn a_reload_reads_the_files_again() {
     let (authority, stranger) = (Authority::new(), Authority::new());
-    let server = authority.server("localhost", None);
-    let config = stranger.trusting(&server.url);
+    let server = named(&authority, "localhost", None);
+    let config = trusting(&stranger, &server.url);
     let client = Client::new(&config).unwrap();
     assert_eq!(kind(&client.ping().unwrap_err()), "tls");
 
@@ -271,7 +207,7 @@ fn a_followed_log_over_tls_can_be_cancelled() {
         conn.wait_closed();
         After::Close
     });
-    let client = Client::new(&authority.trusting(&server.url)).unwrap();
+    let client = Client::new(&trusting(&authority, &server.url)).unwrap();
     let cancel = Cancel::new();
     let mut reader = client.follow(&LogStruct::default(), &cancel).unwrap();
     let mut first = [0; 5];

@@ -18,7 +18,7 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 /// What happens to the connection after an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum After {
+pub(crate) enum After {
     Keep,
     Close,
     /// Not even a FIN: the next thing that the client hears is RST.
@@ -27,21 +27,21 @@ pub(super) enum After {
 
 /// A request as it came.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Seen {
+pub(crate) struct Seen {
     /// 0 for the server's first connection.
-    pub(super) connection: usize,
+    pub(crate) connection: usize,
     /// 0 for the server's first request.
-    pub(super) number: usize,
-    pub(super) head: String,
-    pub(super) body: Vec<u8>,
+    pub(crate) number: usize,
+    pub(crate) head: String,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Seen {
-    pub(super) fn line(&self) -> &str {
+    pub(crate) fn line(&self) -> &str {
         self.head.lines().next().unwrap_or_default()
     }
 
-    pub(super) fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.head.lines().skip(1).find_map(|line| {
             let (key, value) = line.split_once(':')?;
             key.eq_ignore_ascii_case(name).then(|| value.trim())
@@ -50,7 +50,7 @@ impl Seen {
 }
 
 /// The server's end of a connection.
-pub(super) trait Conn: Read + Write {
+pub(crate) trait Conn: Read + Write {
     /// Sends what the client may no longer be there to read.
     fn send(&mut self, bytes: &[u8]) {
         let _ = self.write_all(bytes).and_then(|()| self.flush());
@@ -70,7 +70,7 @@ pub(super) trait Conn: Read + Write {
 
 impl<T: Read + Write> Conn for T {}
 
-pub(super) type Script = dyn Fn(&Seen, &mut dyn Conn) -> After + Send + Sync;
+pub(crate) type Script = dyn Fn(&Seen, &mut dyn Conn) -> After + Send + Sync;
 
 struct State {
     script: Box<Script>,
@@ -80,21 +80,21 @@ struct State {
 }
 
 /// Stopped on drop.
-pub(super) struct Server {
-    pub(super) url: String,
+pub(crate) struct Server {
+    pub(crate) url: String,
     state: Arc<State>,
     wake: Box<dyn Fn() + Send>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Server {
-    pub(super) fn tcp(
+    pub(crate) fn tcp(
         script: impl Fn(&Seen, &mut dyn Conn) -> After + Send + Sync + 'static,
     ) -> Self {
         Self::start_tcp("http", None, Box::new(script))
     }
 
-    pub(super) fn tls(
+    pub(crate) fn tls(
         config: ServerConfig,
         script: impl Fn(&Seen, &mut dyn Conn) -> After + Send + Sync + 'static,
     ) -> Self {
@@ -132,7 +132,7 @@ impl Server {
         })
     }
 
-    pub(super) fn unix(
+    pub(crate) fn unix(
         path: &Path,
         script: impl Fn(&Seen, &mut dyn Conn) -> After + Send + Sync + 'static,
     ) -> Self {
@@ -181,12 +181,12 @@ impl Server {
     }
 
     /// The requests so far.
-    pub(super) fn seen(&self) -> Vec<Seen> {
+    pub(crate) fn seen(&self) -> Vec<Seen> {
         self.state.seen.lock().clone()
     }
 
     /// The connections that have brought a request so far.
-    pub(super) fn connections(&self) -> usize {
+    pub(crate) fn connections(&self) -> usize {
         self.state.connections.load(Ordering::SeqCst)
     }
 }

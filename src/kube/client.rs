@@ -1,0 +1,327 @@
+//! The calls to the API server, one by one.
+
+use std::{
+    io::{self, Read},
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use k8s_openapi::api::core::v1::{Event, Pod, PodCondition};
+use serde::Serialize;
+use serde_json::json;
+use ureq::{
+    http::{header, Method, Request, Response},
+    Agent, Body,
+};
+
+use super::{
+    access::{Access, Link},
+    error::Error,
+    names::{namespace, subdomain},
+    text::one_line,
+    time,
+};
+use crate::model::Nanos;
+
+/// A merge that knows lists by a key of their items: other conditions of a pod stay
+/// (k8s.io/apimachinery/pkg/types/patch.go).
+const STRATEGIC_MERGE: &str = "application/strategic-merge-patch+json";
+const JSON: &str = "application/json";
+/// As much of a refusal is read as can matter.
+const MAX_REFUSAL_BYTES: u64 = 64 << 10;
+
+/// Limits of each call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// From the look-up of the name to the last byte of the answer.
+    pub time: Duration,
+    /// Largest answer in bytes.
+    pub reply_bytes: u64,
+}
+
+impl Default for Limits {
+    /// 15 s and 4 MiB. An object in etcd has at most 1.5 MiB (its --max-request-bytes).
+    fn default() -> Self {
+        Self {
+            time: Duration::from_secs(15),
+            reply_bytes: 4 << 20,
+        }
+    }
+}
+
+/// Talks to one API server. Blocking, and shared by all threads: no lock is held while a call
+/// waits.
+///
+/// * The kubeconfig and the files that it names are looked at before each call, and read again
+///   when one has changed.
+/// * A connection is kept for a few seconds. When it breaks before an answer begins, as a kept
+///   one may at any time, the call is made once more over a new one, within the same limit; that
+///   does no harm, because each call has the same effect twice as once.
+/// * Redirects are not followed, and a proxy from the environment is not used.
+#[derive(Debug)]
+pub struct Client {
+    access: Access,
+    limits: Limits,
+}
+
+/// A request, and what to call it in errors.
+struct Outgoing {
+    call: String,
+    method: Method,
+    path: String,
+    /// With its content type.
+    body: Option<(&'static str, Vec<u8>)>,
+}
+
+impl Client {
+    /// Reads nothing yet: a daemon may start before its kubelet has credentials.
+    pub fn new(kubeconfig: &Path, limits: Limits) -> Self {
+        Self {
+            access: Access::new(kubeconfig),
+            limits,
+        }
+    }
+
+    /// Whether the kubeconfig and its files can be used now. Connects to nothing.
+    ///
+    /// # Errors
+    /// What is wrong with them, as every call would say.
+    pub fn check(&self) -> Result<(), Error> {
+        self.access.link().map(drop)
+    }
+
+    /// Reads a pod; `None` when there is none of this name.
+    ///
+    /// # Errors
+    /// No answer, a refusal, or not a pod.
+    pub fn pod(&self, in_namespace: &str, name: &str) -> Result<Option<Pod>, Error> {
+        let place = namespace(in_namespace)?;
+        let name = subdomain("pod", name)?;
+        let out = Outgoing {
+            call: format!("reading pod {place}/{name}"),
+            method: Method::GET,
+            path: format!("/api/v1/namespaces/{place}/pods/{name}"),
+            body: None,
+        };
+        let body = match self.call(&out) {
+            Err(error) if error.is_not_found() => return Ok(None),
+            other => other?,
+        };
+        match serde_json::from_slice(&body) {
+            Ok(pod) => Ok(Some(pod)),
+            // The error's own text may quote the answer.
+            Err(error) => Err(Error::Malformed {
+                call: out.call,
+                why: format!(
+                    "the answer is not a pod, from line {} column {} on",
+                    error.line(),
+                    error.column()
+                ),
+            }),
+        }
+    }
+
+    /// Creates an event in the namespace that it names.
+    ///
+    /// # Errors
+    /// No answer, or a refusal; [`Error::is_conflict`] when there is one of this name.
+    pub fn create_event(&self, event: &Event) -> Result<(), Error> {
+        let place = event.metadata.namespace.as_deref().unwrap_or_default();
+        let place = namespace(place)?;
+        let name = event.metadata.name.as_deref().unwrap_or_default();
+        let call = format!("creating event {place}/{}", subdomain("event", name)?);
+        self.call(&Outgoing {
+            method: Method::POST,
+            path: format!("/api/v1/namespaces/{place}/events"),
+            body: Some((JSON, write(&call, event)?)),
+            call,
+        })
+        .map(drop)
+    }
+
+    /// Counts an event once more.
+    ///
+    /// # Errors
+    /// No answer, or a refusal; [`Error::is_not_found`] when the event is gone, as it is after an
+    /// hour by default (the API server's --event-ttl).
+    pub fn patch_event(
+        &self,
+        in_namespace: &str,
+        name: &str,
+        count: i32,
+        last_timestamp: Nanos,
+        message: &str,
+    ) -> Result<(), Error> {
+        let place = namespace(in_namespace)?;
+        let name = subdomain("event", name)?;
+        let patch = json!({
+            "count": count,
+            "lastTimestamp": time(last_timestamp),
+            "message": message,
+        });
+        self.patch(
+            format!("changing event {place}/{name}"),
+            format!("/api/v1/namespaces/{place}/events/{name}"),
+            &patch,
+        )
+    }
+
+    /// Sets one condition in a pod's status; the others stay. `uid` is `metadata.uid`: of a
+    /// static pod, that of its mirror pod.
+    ///
+    /// # Errors
+    /// No answer, or a refusal; [`Error::is_conflict`] when the pod of this name has another UID.
+    pub fn patch_pod_condition(
+        &self,
+        in_namespace: &str,
+        name: &str,
+        uid: &str,
+        condition: &PodCondition,
+    ) -> Result<(), Error> {
+        let place = namespace(in_namespace)?;
+        let name = subdomain("pod", name)?;
+        let patch = json!({
+            "metadata": {"uid": uid},
+            "status": {"conditions": [condition]},
+        });
+        self.patch(
+            format!("setting a condition of pod {place}/{name}"),
+            format!("/api/v1/namespaces/{place}/pods/{name}/status"),
+            &patch,
+        )
+    }
+
+    fn patch(&self, call: String, path: String, patch: &impl Serialize) -> Result<(), Error> {
+        self.call(&Outgoing {
+            method: Method::PATCH,
+            path,
+            body: Some((STRATEGIC_MERGE, write(&call, patch)?)),
+            call,
+        })
+        .map(drop)
+    }
+
+    /// The body of a good answer.
+    fn call(&self, out: &Outgoing) -> Result<Vec<u8>, Error> {
+        let link = self.access.link()?;
+        let began = Instant::now();
+        let first = self.send(&link, &link.kept, out, self.limits.time);
+        let left = self.limits.time.saturating_sub(began.elapsed());
+        let result = match first {
+            Err(error) if is_broken(&error) && !left.is_zero() => {
+                self.send(&link, &link.fresh, out, left)
+            }
+            first => first,
+        };
+        let result = result
+            .map_err(|error| self.blame(&link, out, error))
+            .and_then(|response| self.receive(&link, out, response));
+        let took = began.elapsed().as_millis();
+        match &result {
+            Ok(body) => log::debug!("{}: {} bytes after {took} ms", out.call, body.len()),
+            Err(error) => log::debug!("{error} after {took} ms"),
+        }
+        result
+    }
+
+    fn send(
+        &self,
+        link: &Link,
+        agent: &Agent,
+        out: &Outgoing,
+        time: Duration,
+    ) -> Result<Response<Body>, ureq::Error> {
+        let mut request = Request::builder()
+            .method(out.method.clone())
+            .uri(format!("{}{}", link.server.base, out.path))
+            .header(header::ACCEPT, JSON);
+        if let Some(host) = &link.server.host {
+            request = request.header(header::HOST, host);
+        }
+        if let Some(bearer) = &link.bearer {
+            request = request.header(header::AUTHORIZATION, bearer);
+        }
+        match &out.body {
+            None => agent.run(limited(agent, request.body(())?, time)),
+            Some((content, body)) => {
+                let request = request.header(header::CONTENT_TYPE, *content);
+                agent.run(limited(agent, request.body(body.as_slice())?, time))
+            }
+        }
+    }
+
+    fn receive(
+        &self,
+        link: &Link,
+        out: &Outgoing,
+        response: Response<Body>,
+    ) -> Result<Vec<u8>, Error> {
+        let status = response.status().as_u16();
+        let body = response.into_body();
+        if !matches!(status, 200..300) {
+            let mut text = Vec::new();
+            let mut reader = body.into_reader().take(MAX_REFUSAL_BYTES);
+            if let Err(error) = reader.read_to_end(&mut text) {
+                log::debug!("{} {status}: the text broke off: {error}", out.call);
+            }
+            return Err(Error::refusal(&out.call, status, &text));
+        }
+        body.into_with_config()
+            .limit(self.limits.reply_bytes)
+            .read_to_vec()
+            .map_err(|error| self.blame(link, out, error))
+    }
+
+    /// Why there is no answer, or not all of it.
+    fn blame(&self, link: &Link, out: &Outgoing, error: ureq::Error) -> Error {
+        let (call, to) = (out.call.clone(), link.server.url.clone());
+        match error {
+            ureq::Error::Timeout(_) => Error::TimedOut {
+                call,
+                to,
+                limit: self.limits.time,
+            },
+            ureq::Error::BodyExceedsLimit(_) => Error::TooLarge {
+                call,
+                limit: self.limits.reply_bytes,
+            },
+            ureq::Error::Protocol(error) => Error::Malformed {
+                call,
+                why: format!("not an HTTP answer: {}", one_line(&error.to_string())),
+            },
+            other => Error::Network {
+                call,
+                to,
+                source: Arc::new(other.into_io()),
+            },
+        }
+    }
+}
+
+fn limited<B: ureq::AsSendBody>(agent: &Agent, request: Request<B>, time: Duration) -> Request<B> {
+    let request = agent.configure_request(request);
+    request.timeout_global(Some(time)).build()
+}
+
+/// As a kept connection does whose other end has hung up meanwhile.
+fn is_broken(error: &ureq::Error) -> bool {
+    match error {
+        ureq::Error::Io(error) => matches!(
+            error.kind(),
+            io::ErrorKind::ConnectionReset
+                | io::ErrorKind::ConnectionAborted
+                | io::ErrorKind::BrokenPipe
+                | io::ErrorKind::UnexpectedEof
+                | io::ErrorKind::NotConnected
+        ),
+        _ => false,
+    }
+}
+
+fn write(call: &str, body: &impl Serialize) -> Result<Vec<u8>, Error> {
+    serde_json::to_vec(body).map_err(|error| Error::Malformed {
+        call: call.to_owned(),
+        why: format!("the request cannot be written: {error}"),
+    })
+}

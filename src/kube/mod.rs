@@ -1,0 +1,32 @@
+//! The API server as the kubelet's own credentials show it: reads pods, posts events about them,
+//! and sets one condition in their status.
+//!
+//! [`Client`] makes the calls, blocking and with limits. The server is always verified, and no
+//! secret gets into a message. Nothing here decides what a pod needs, and nothing depends on an
+//! answer: an API server that is gone costs a daemon what it would have learned, and no more.
+
+mod access;
+mod client;
+mod correlator;
+mod error;
+mod events;
+pub mod kubeconfig;
+mod lru;
+mod names;
+mod server;
+mod source;
+mod text;
+mod time;
+
+#[cfg(test)]
+mod tests;
+
+use self::time::time;
+pub use self::{
+    client::{Client, Limits},
+    error::Error,
+    events::{EventType, PodRef, Recorded, Recorder},
+    kubeconfig::Kubeconfig,
+    server::Server,
+    source::{PodSource, Pods},
+};

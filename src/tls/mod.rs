@@ -1,0 +1,44 @@
+//! What files say about whom to trust and who we are, for every HTTP client of the daemon: PEM
+//! certificates and keys, bearer tokens, and whether a file has changed since.
+//!
+//! Everything is tried out before it is used. An error names key and file, and never holds a part
+//! of what is in the file.
+
+mod bearer;
+mod pem;
+mod stamp;
+#[cfg(test)]
+pub(crate) mod testing;
+
+use std::{io, path::PathBuf};
+
+pub use self::{
+    bearer::{bearer, MAX_TOKEN_BYTES},
+    pem::Pem,
+    stamp::Stamp,
+};
+
+/// Why a file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It cannot be read.
+    #[error("{key} {}", path.display())]
+    Unreadable {
+        /// The key that names it.
+        key: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It does not hold what it should.
+    #[error("{key} {}: {why}", path.display())]
+    Bad {
+        /// The key that names it.
+        key: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it. Never a part of it.
+        why: String,
+    },
+}
