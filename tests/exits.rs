@@ -27,7 +27,7 @@ fn codes_reasons_and_messages_come_from_the_plugin() {
         (
             "limit",
             json!({ "exitCode": 1, "reason": "SlurmJobTimeout" }),
-            (1, "SlurmJobTimeout"),
+            (124, "TimeLimit"),
         ),
         (
             "odd-times",

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{secret::without_passwords, Config};
+use super::{is_cidr_list, secret::without_passwords, Config};
 
 /// Longest path of a unix socket.
 const MAX_SOCKET_PATH: usize = 107;
@@ -138,6 +138,42 @@ pub fn faults(config: &Config) -> Vec<Fault> {
         config.pods.max_volume_bytes,
         "1 to 268435456",
     );
+    let cidr = &config.network.pod_cidr;
+    check.require(
+        cidr.as_deref().is_none_or(is_cidr_list),
+        "network.pod_cidr",
+        cidr,
+        "a range such as 10.244.7.0/24",
+    );
+    for resource in &config.resources.extended {
+        let qualified = resource.name.split_once('/');
+        let good = qualified.is_some_and(|(domain, name)| !domain.is_empty() && !name.is_empty());
+        check.require(
+            good,
+            "resources.extended",
+            &resource.name,
+            "a name has a domain, as `nvidia.com/gpu`",
+        );
+    }
+    for handler in &config.states.handlers {
+        let patterns = [&handler.when_reason, &handler.when_message];
+        for pattern in patterns.into_iter().flatten() {
+            check.require(
+                glob::Pattern::new(pattern).is_ok(),
+                "states.handlers",
+                pattern,
+                "is no pattern",
+            );
+        }
+        check.require(
+            handler
+                .exit_code
+                .is_none_or(|code| (0..=255).contains(&code)),
+            "states.handlers",
+            handler.exit_code,
+            "an exit code is 0 to 255",
+        );
+    }
     let uid = config.images.uid;
     check.require(
         i32::try_from(uid).is_ok(),

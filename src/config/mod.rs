@@ -2,6 +2,7 @@
 //! with them (`check`), and the commented sample (`sample`).
 
 mod check;
+mod cidr;
 pub mod duration;
 mod load;
 pub mod policy;
@@ -15,6 +16,7 @@ mod secret;
 
 pub use self::{
     check::{check_machine, Fault, Findings},
+    cidr::is_cidr_list,
     load::{load, print, Error, Sources, DEFAULT_FILE},
     sample::sample,
     schema::Config,

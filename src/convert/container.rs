@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::{Container as PodContainer, EnvVar};
 
 use super::{
-    extended, forbidden, names::remote_container_name, prepared::Prepared, resources, security,
-    travel, volumes::JobVolumes, Error, Settings, Warning,
+    extended, forbidden, names::remote_container_name, network, prepared::Prepared, resources,
+    security, travel, volumes::JobVolumes, Error, Settings, Warning,
 };
 use crate::{
     model::Container,
@@ -146,6 +146,7 @@ pub(super) fn pod_container(
         stdin: config.stdin.then_some(true),
         stdin_once: config.stdin_once.then_some(true),
         tty: config.tty.then_some(true),
+        ports: network::ports(container),
         termination_message_path: noted(MESSAGE_PATH),
         termination_message_policy: noted(MESSAGE_POLICY),
         ..PodContainer::default()

@@ -10,7 +10,7 @@
 //! extended    GPUs and the like                         pattern     lists of patterns
 //! security    security contexts, namespaces             forbidden   what of that sites allow
 //! metadata    labels and annotations                    slurm       flags for sbatch
-//! image_ref   references, and their identity
+//! network     host names, DNS, ports                    image_ref   references, and their identity
 //! ```
 //!
 //! What cannot become part of a job is refused when a container is created
@@ -26,6 +26,7 @@ mod image_ref;
 mod metadata;
 pub mod mounts;
 mod names;
+mod network;
 mod pattern;
 mod pod;
 pub mod prepared;

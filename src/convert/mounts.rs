@@ -28,8 +28,10 @@ pub enum Source<'a> {
         /// Which of the container's mounts it is, counted from 0.
         index: &'a str,
     },
-    /// The pod's /etc/hosts file, or the container's termination log.
+    /// The container's termination log.
     KubeletOwn,
+    /// The pod's /etc/hosts file.
+    EtcHosts,
     /// A path of this node.
     HostPath(&'a str),
     /// The contents of an image.
@@ -71,7 +73,7 @@ pub fn source<'a>(mount: &'a Mount, pod_uid: &str, kubelet_root: &Path) -> Sourc
         ["volume-subpaths", volume, _, index, ""] if !index.is_empty() => {
             Source::SubPath { volume, index }
         }
-        ["etc-hosts", "", ..] => Source::KubeletOwn,
+        ["etc-hosts", "", ..] => Source::EtcHosts,
         ["containers", _, file, "", ""] if !file.is_empty() => Source::KubeletOwn,
         _ => Source::HostPath(&mount.host_path),
     }
@@ -219,12 +221,18 @@ mod tests {
                     index: "0",
                 },
             ),
-            ("/var/lib/kubelet/pods/UID/etc-hosts".into(), own),
+            (
+                "/var/lib/kubelet/pods/UID/etc-hosts".into(),
+                Source::EtcHosts,
+            ),
             (
                 "/var/lib/kubelet/pods/UID/containers/main/1a2b3c4d".into(),
                 own,
             ),
-            ("/var/lib/kubelet//pods/UID/etc-hosts".into(), own),
+            (
+                "/var/lib/kubelet//pods/UID/etc-hosts".into(),
+                Source::EtcHosts,
+            ),
         ] {
             assert_eq!(
                 source(&mount(&path), UID, Path::new("/var/lib/kubelet")),

@@ -3,9 +3,7 @@
 use std::collections::HashSet;
 
 use k8s_openapi::{
-    api::core::v1::{
-        ConfigMap, Pod as JobsPod, PodDNSConfig, PodDNSConfigOption, PodSpec, PodStatus, Secret,
-    },
+    api::core::v1::{ConfigMap, Pod as JobsPod, PodSpec, PodStatus, Secret},
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 use protobuf::Message;
@@ -13,7 +11,8 @@ use protobuf::Message;
 use super::{
     container::{pod_container, Surroundings},
     forbidden, metadata,
-    names::{is_dns_label, remote_namespace},
+    names::remote_namespace,
+    network,
     prepared::PreparedMounts,
     security,
     volumes::JobVolumes,
@@ -21,7 +20,7 @@ use super::{
 };
 use crate::{
     model::{Container, ContainerEntry, Job, Pod, Sandbox},
-    proto::{ContainerConfig, DNSConfig, PodSandboxConfig},
+    proto::{ContainerConfig, PodSandboxConfig},
 };
 
 /// Where the kubelet notes `terminationGracePeriodSeconds`.
@@ -60,6 +59,7 @@ pub fn job_pod(
         annotations: &pod.sandbox.annotations,
         settings,
     };
+    let mut unnamed_ports = Some(&*sandbox.port_mappings);
     let mut volumes = JobVolumes::new(remote_namespace(&pod.sandbox), settings);
     let mut containers = Vec::new();
     let mut names = HashSet::new();
@@ -67,7 +67,11 @@ pub fn job_pod(
         let config = decode_container_config(&entry.container)?;
         let found = prepared.get(entry.id()).map_or(&[][..], Vec::as_slice);
         let entry = &entry.container;
-        let container = pod_container(entry, &config, found, &mut volumes, &around)?;
+        let mut container = pod_container(entry, &config, found, &mut volumes, &around)?;
+        // Without a kubelet's note nobody knows whose they are; the first container has them then.
+        if container.ports.is_none() {
+            container.ports = unnamed_ports.take().and_then(network::ports_of_pod);
+        }
         if !names.insert(container.name.clone()) {
             return Err(Error::DuplicateContainer {
                 name: container.name,
@@ -85,8 +89,9 @@ pub fn job_pod(
         volumes: (!mounted.is_empty()).then_some(mounted),
         restart_policy: Some("Never".to_owned()),
         termination_grace_period_seconds: grace_period(pod, job),
-        hostname: hostname(&sandbox.hostname),
-        dns_config: sandbox.dns_config.as_ref().and_then(dns_config),
+        hostname: network::hostname(&sandbox.hostname),
+        host_aliases: network::host_aliases(prepared.values().flatten()),
+        dns_config: sandbox.dns_config.as_ref().and_then(network::dns_config),
         host_network: namespaces.host_network.then_some(true),
         host_pid: namespaces.host_pid.then_some(true),
         host_ipc: namespaces.host_ipc.then_some(true),
@@ -130,35 +135,6 @@ fn grace_period(pod: &Pod, job: &Job) -> Option<i64> {
         .find_map(|entry| entry.container.annotations.get(GRACE_PERIOD))
         .and_then(|seconds| seconds.parse().ok())
         .filter(|seconds| *seconds >= 0)
-}
-
-/// A pod says its host name without the domain.
-fn hostname(hostname: &str) -> Option<String> {
-    let label = hostname.split('.').next().unwrap_or_default();
-    is_dns_label(label).then(|| label.to_owned())
-}
-
-/// Additions to what the other side resolves by itself. No `dnsPolicy: None` goes with it: the
-/// servers are often this cluster's own and cannot be reached from there.
-fn dns_config(config: &DNSConfig) -> Option<PodDNSConfig> {
-    let list = |list: &[String]| (!list.is_empty()).then(|| list.to_vec());
-    let option = |text: &String| {
-        let (name, value) = match text.split_once(':') {
-            Some((name, value)) => (name, Some(value.to_owned())),
-            None => (text.as_str(), None),
-        };
-        PodDNSConfigOption {
-            name: Some(name.to_owned()),
-            value,
-        }
-    };
-    let options: Vec<_> = config.options.iter().map(option).collect();
-    let config = PodDNSConfig {
-        nameservers: list(&config.servers),
-        searches: list(&config.searches),
-        options: (!options.is_empty()).then_some(options),
-    };
-    (config != PodDNSConfig::default()).then_some(config)
 }
 
 /// Reads a sandbox's configuration back.
@@ -355,15 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn host_names_and_grace_periods_that_are_none_are_left_out() {
-        for (given, want) in [
-            ("", None),
-            ("node.lab.svc", Some("node")),
-            ("Node_1", None),
-            (".x", None),
-        ] {
-            assert_eq!(hostname(given).as_deref(), want, "{given}");
-        }
+    fn grace_periods_that_are_none_are_left_out() {
         let (mut pod, job) = fixture(&["main"]);
         for (given, want) in [("0", Some(0)), ("-1", None), ("soon", None), ("", None)] {
             let container = std::sync::Arc::make_mut(&mut pod.containers[0].container);

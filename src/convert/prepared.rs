@@ -11,8 +11,10 @@ use crate::model::ContainerId;
 /// What stands behind one mount of a container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Prepared {
-    /// The pod's /etc/hosts file, or the container's termination log.
+    /// The container's termination log, or the pod's /etc/hosts file where it was not read.
     KubeletOwn,
+    /// The pod's /etc/hosts file, which the kubelet writes.
+    EtcHosts(String),
     /// The contents of an image.
     Image(String),
     /// Scratch space that the pod's containers share.

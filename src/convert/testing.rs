@@ -68,6 +68,7 @@ pub fn behind(mount: &Mount) -> Prepared {
     };
     match mounts::source(mount, UID, Path::new("/var/lib/kubelet")) {
         Source::KubeletOwn => Prepared::KubeletOwn,
+        Source::EtcHosts => Prepared::EtcHosts("127.0.0.1\tlocalhost\n".to_owned()),
         Source::Image(image) => Prepared::Image(image.to_owned()),
         Source::HostPath(path) => Prepared::HostPath {
             path: path.to_owned(),

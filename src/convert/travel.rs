@@ -64,7 +64,7 @@ pub enum Content<'a> {
 /// What becomes of a mount that was found to be this.
 pub fn fate<'a>(mount: &Mount, found: &'a Prepared, settings: &Settings) -> Fate<'a> {
     match found {
-        Prepared::KubeletOwn => Fate::Stays,
+        Prepared::KubeletOwn | Prepared::EtcHosts(_) => Fate::Stays,
         Prepared::Content {
             kind: ContentKind::Projected,
             volume,
@@ -98,7 +98,7 @@ fn fate_by_kind<'a>(found: &'a Prepared, settings: &Settings) -> Fate<'a> {
         shared.any(|shared| Path::new(path).starts_with(shared))
     };
     let reason = match found {
-        Prepared::KubeletOwn => return Fate::Stays,
+        Prepared::KubeletOwn | Prepared::EtcHosts(_) => return Fate::Stays,
         Prepared::EmptyDir {
             volume,
             inside,
@@ -159,7 +159,7 @@ fn title(found: &Prepared) -> String {
         | Prepared::Other { volume, .. } => format!("volume `{volume}`"),
         Prepared::HostPath { path, .. } => format!("host path `{path}`"),
         Prepared::Image(image) => format!("the volume with image `{image}`"),
-        Prepared::KubeletOwn => "the kubelet's own mount".to_owned(),
+        Prepared::KubeletOwn | Prepared::EtcHosts(_) => "the kubelet's own mount".to_owned(),
     }
 }
 

@@ -5,6 +5,18 @@ use std::{collections::HashSet, net::IpAddr};
 /// The annotation by which a pod brings its own address (a mesh or VPN on the remote side).
 pub const ANNOTATION: &str = "interlink.eu/pod-ip";
 
+/// The address that a pod brings itself.
+///
+/// # Errors
+/// What is wrong with its annotation.
+pub fn own(text: Option<&String>) -> Result<Option<IpAddr>, String> {
+    let Some(text) = text else { return Ok(None) };
+    let address: IpAddr = text.trim().parse().map_err(|_| {
+        format!("annotation `{ANNOTATION}`: `{text}` is not an IP address; write for example `10.7.0.9`")
+    })?;
+    Ok(Some(address))
+}
+
 /// The first address of the node's pod CIDR that no pod has. With several ranges (dual stack) the
 /// first one counts. The network's own address, the gateway's and the broadcast are left out.
 pub fn pick(cidrs: &str, used: &HashSet<IpAddr>) -> Option<IpAddr> {
@@ -36,20 +48,6 @@ pub fn pick(cidrs: &str, used: &HashSet<IpAddr>) -> Option<IpAddr> {
     }
 }
 
-/// Whether a text is a list of CIDRs.
-pub fn is_cidr_list(text: &str) -> bool {
-    text.split(',').all(|part| {
-        part.trim().split_once('/').is_some_and(|(base, length)| {
-            let longest = match base.parse::<IpAddr>() {
-                Ok(IpAddr::V4(_)) => 32,
-                Ok(IpAddr::V6(_)) => 128,
-                Err(_) => return false,
-            };
-            length.parse::<u32>().is_ok_and(|length| length <= longest)
-        })
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -60,6 +58,20 @@ mod tests {
             .filter_map(|address| address.parse().ok())
             .collect();
         pick(cidrs, &used).map(|address| address.to_string())
+    }
+
+    #[test]
+    fn a_pod_may_bring_its_own() {
+        let read = |text: &str| own(Some(&text.to_owned()));
+        assert_eq!(own(None), Ok(None));
+        assert_eq!(read(" 10.7.0.9"), Ok("10.7.0.9".parse().ok()));
+        assert_eq!(read("fd00::9"), Ok("fd00::9".parse().ok()));
+        for bad in ["", "10.7.0", "10.7.0.9/24", "host"] {
+            assert!(
+                read(bad).unwrap_err().contains("is not an IP address"),
+                "{bad}"
+            );
+        }
     }
 
     #[test]
@@ -76,20 +88,6 @@ mod tests {
         ];
         for (cidrs, used, want) in rows {
             assert_eq!(picked(cidrs, used).as_deref(), want, "{cidrs} {used:?}");
-        }
-    }
-
-    #[test]
-    fn cidr_lists() {
-        for (text, good) in [
-            ("10.0.0.0/8", true),
-            ("10.0.0.0/8, fd00::/64", true),
-            ("", false),
-            ("10.0.0.0", false),
-            ("10.0.0.0/33", false),
-            ("10.0.0.0/8,x", false),
-        ] {
-            assert_eq!(is_cidr_list(text), good, "{text:?}");
         }
     }
 }

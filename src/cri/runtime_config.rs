@@ -1,9 +1,12 @@
 //! `RuntimeConfig` and `UpdateRuntimeConfig`.
 
-use super::{address, Error, Face};
-use crate::proto::{
-    RuntimeConfigRequest, RuntimeConfigResponse, UpdateRuntimeConfigRequest,
-    UpdateRuntimeConfigResponse,
+use super::{Error, Face};
+use crate::{
+    config::is_cidr_list,
+    proto::{
+        RuntimeConfigRequest, RuntimeConfigResponse, UpdateRuntimeConfigRequest,
+        UpdateRuntimeConfigResponse,
+    },
 };
 
 impl Face {
@@ -23,7 +26,7 @@ impl Face {
     ) -> Result<UpdateRuntimeConfigResponse, Error> {
         let cidr = request.runtime_config.network_config.pod_cidr.trim();
         if !cidr.is_empty() {
-            if !address::is_cidr_list(cidr) {
+            if !is_cidr_list(cidr) {
                 return Err(Error::Invalid(format!("pod CIDR `{cidr}` is not a CIDR")));
             }
             if self.store.pod_cidr().as_deref() != Some(cidr) {

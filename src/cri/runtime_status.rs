@@ -58,7 +58,7 @@ impl Face {
             "jobs": pods.iter().map(|pod| pod.jobs.len()).sum::<usize>(),
             "images": self.store.images().len(),
             "eventSubscribers": self.store.subscriber_count(),
-            "podCIDR": self.store.pod_cidr(),
+            "podCIDR": self.store.pod_cidr().or_else(|| self.config.network.pod_cidr.clone()),
             "counters": counters,
         });
         let interlink = json!({

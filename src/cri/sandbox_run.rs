@@ -1,13 +1,13 @@
 //! `RunPodSandbox`: nothing starts over there yet; a sandbox is a place for containers.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{collections::HashSet, net::IpAddr, sync::Arc};
 
 use protobuf::Message as _;
 
 use super::{address, validate, Error, Face};
 use crate::{
     convert,
-    model::{Nanos, Sandbox, SandboxId, SandboxPhase},
+    model::{Nanos, Pod, Sandbox, SandboxId, SandboxPhase},
     proto::{NamespaceMode, PodSandboxConfig, RunPodSandboxRequest, RunPodSandboxResponse},
 };
 
@@ -43,7 +43,7 @@ impl Face {
             runtime_handler: request.runtime_handler.clone(),
             log_directory: config.log_directory.clone(),
             created_at: self.next_sandbox_time(&metadata.uid),
-            ip: self.address_for(config),
+            ip: self.address_for(&about, config)?,
             config: Arc::from(encoded),
         })?;
         log::info!("{about}: pod sandbox {} is ready", id.short());
@@ -74,22 +74,47 @@ impl Face {
         last.map_or(self.now(), |last| self.now().max(last))
     }
 
-    fn address_for(&self, config: &PodSandboxConfig) -> Option<IpAddr> {
+    /// The pod's own address, else a free one of the node's range; none for a pod on the host
+    /// network, or without a range. A pod that has stopped gives its address back, but it is
+    /// the last to be taken.
+    fn address_for(&self, about: &str, config: &PodSandboxConfig) -> Result<Option<IpAddr>, Error> {
         let network = config.linux.security_context.namespace_options.network;
         if network.enum_value_or_default() == NamespaceMode::NODE {
-            return None;
+            return Ok(None);
         }
-        let own = config
-            .annotations
-            .get(address::ANNOTATION)
-            .and_then(|text| text.parse().ok());
-        own.or_else(|| {
-            let in_use = self.store.pods();
-            let in_use = in_use
-                .iter()
-                .filter(|pod| pod.phase() != SandboxPhase::Removed);
-            let in_use = in_use.filter_map(|pod| pod.sandbox.ip).collect();
-            address::pick(&self.store.pod_cidr()?, &in_use)
-        })
+        let pods = self.store.pods();
+        let in_phase = |phases: &[SandboxPhase]| -> HashSet<_> {
+            let pods = pods.iter().filter(|pod| phases.contains(&pod.phase()));
+            pods.filter_map(|pod| pod.sandbox.ip).collect()
+        };
+        let own = address::own(config.annotations.get(address::ANNOTATION));
+        if let Some(own) = own.map_err(|fault| Error::Invalid(format!("{about}: {fault}")))? {
+            let has_it = |pod: &&Arc<Pod>| {
+                pod.phase() == SandboxPhase::Ready
+                    && pod.sandbox.ip == Some(own)
+                    && pod.sandbox.uid != config.metadata.uid
+            };
+            return match pods.iter().find(has_it) {
+                Some(other) => Err(Error::Precondition(format!(
+                    "{about}: its address {own} is that of pod `{}`; give it another",
+                    other.full_name()
+                ))),
+                None => Ok(Some(own)),
+            };
+        }
+        let known = self.store.pod_cidr();
+        let Some(cidr) = known.or_else(|| self.config.network.pod_cidr.clone()) else {
+            return Ok(None);
+        };
+        let ready = in_phase(&[SandboxPhase::Ready]);
+        let all = in_phase(&[SandboxPhase::Ready, SandboxPhase::NotReady]);
+        let free = address::pick(&cidr, &all).or_else(|| address::pick(&cidr, &ready));
+        let full = || {
+            Error::Exhausted(format!(
+                "{about}: no address of the node's pod CIDR {cidr} is free; widen it, or run \
+                 fewer pods here"
+            ))
+        };
+        free.map(Some).ok_or_else(full)
     }
 }

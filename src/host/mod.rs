@@ -35,6 +35,9 @@ use crate::{
     proto::Mount,
 };
 
+/// The largest /etc/hosts file of a pod that is read.
+const MAX_ETC_HOSTS: u64 = 64 << 10;
+
 /// One look at what a pod's containers mount: each volume is read once, and all of them count
 /// against one bound.
 pub struct Look<'a> {
@@ -87,6 +90,7 @@ impl<'a> Look<'a> {
         let host_path = Path::new(&mount.host_path);
         Ok(match mounts::source(mount, self.pod_uid, self.root) {
             Source::KubeletOwn => Prepared::KubeletOwn,
+            Source::EtcHosts => self.etc_hosts(host_path),
             Source::Image(image) => Prepared::Image(image.to_owned()),
             Source::HostPath(path) => self.host_path(path),
             Source::SubPath { volume, .. } => return self.sub_path(host_path, volume),
@@ -96,6 +100,25 @@ impl<'a> Look<'a> {
                 VolumeKind::Plugin(plugin) => self.other(plugin, name, host_path)?,
             },
         })
+    }
+
+    /// The pod does not fail for its host aliases.
+    fn etc_hosts(&self, path: &Path) -> Prepared {
+        let mut budget = Budget {
+            bytes: MAX_ETC_HOSTS,
+            files: 1,
+        };
+        let read = || {
+            let parent = self.open(&self.pod())?;
+            let name = Path::new(path.file_name().unwrap_or_default());
+            tree::mounted(parent, name, "hosts", &mut budget)
+        };
+        let read = self.thorough.then(read).and_then(Result::ok);
+        let text = read.and_then(|(mut files, _)| files.remove("hosts"));
+        match text.and_then(|file| String::from_utf8(file.bytes).ok()) {
+            Some(text) => Prepared::EtcHosts(text),
+            None => Prepared::KubeletOwn,
+        }
     }
 
     fn host_path(&self, path: &str) -> Prepared {

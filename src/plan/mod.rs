@@ -1,6 +1,6 @@
 //! What is to happen next, as pure functions of a pod, the time and the rules: which starts
 //! become one job (`batch`), how a submission and a cancellation move on (`submission`), what a
-//! plugin's answer changes (`observe`), how containers and sandboxes end (`lifecycle`), what is
+//! plugin's answer changes (`observe`), what a reported end looks like (`handlers`), how containers and sandboxes end (`lifecycle`), what is
 //! owed to the remote side (`owed`), how long to wait (`backoff`), and which bytes of a log are
 //! new (`resync`).
 //!
@@ -10,6 +10,7 @@
 pub mod answers;
 pub mod backoff;
 pub mod batch;
+mod handlers;
 pub mod lifecycle;
 pub mod observe;
 pub mod owed;

@@ -6,7 +6,7 @@
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStateTerminated, ContainerStatus};
 
-use super::{lifecycle, submission::Event, Rules};
+use super::{handlers::Reported, lifecycle, submission::Event, Rules};
 use crate::model::{ContainerEntry, Exit, Nanos, Pod, Remote};
 
 /// What a plugin said of one job.
@@ -51,7 +51,7 @@ pub fn apply(pod: &mut Pod, number: u32, report: Report<'_>, now: Nanos, rules: 
             .iter()
             .find(|status| status.name == entry.container.name);
         if let Some(state) = named.and_then(|status| status.state.as_ref()) {
-            apply_state(entry, state, now);
+            apply_state(entry, state, now, rules);
         }
     }
     if lifecycle::has_ended(pod, &pod.jobs[index]) {
@@ -59,7 +59,7 @@ pub fn apply(pod: &mut Pod, number: u32, report: Report<'_>, now: Nanos, rules: 
     }
 }
 
-fn apply_state(entry: &mut ContainerEntry, state: &ContainerState, now: Nanos) {
+fn apply_state(entry: &mut ContainerEntry, state: &ContainerState, now: Nanos, rules: &Rules) {
     if !entry.status.is_live() {
         return;
     }
@@ -71,7 +71,7 @@ fn apply_state(entry: &mut ContainerEntry, state: &ContainerState, now: Nanos) {
             earliest,
             now,
         );
-        entry.status.reported = Some(exit(entry, ended, now));
+        entry.status.reported = Some(exit(entry, ended, now, rules));
         entry.status.log_owed_since = entry.status.log_owed_since.or(Some(now));
     } else if let Some(running) = &state.running {
         began(
@@ -102,35 +102,50 @@ fn began(entry: &mut ContainerEntry, given: Option<Timestamp>, unknown: Nanos, n
 
 /// The end in the CRI's terms. Times are clamped to started <= finished <= now: plugins leave them
 /// zero, and clocks over there differ.
-fn exit(entry: &ContainerEntry, ended: &ContainerStateTerminated, now: Nanos) -> Exit {
+fn exit(
+    entry: &ContainerEntry,
+    ended: &ContainerStateTerminated,
+    now: Nanos,
+    rules: &Rules,
+) -> Exit {
     let started = entry
         .status
         .started_at
         .unwrap_or(entry.container.created_at);
-    let code = exit_code(ended);
+    let shown = rules.handlers.shown(Reported {
+        code: exit_code(ended),
+        reason: ended.reason.as_deref().unwrap_or_default(),
+        message: ended.message.as_deref().unwrap_or_default(),
+    });
     let finished = ended.finished_at.as_ref().map(|time| Nanos::from(time.0));
     let finished_at = finished
         .filter(|time| time.0 > 0)
         .unwrap_or(now)
         .min(now)
         .max(started);
-    let reason = ended.reason.clone().filter(|reason| !reason.is_empty());
+    let usual = if shown.code == 0 {
+        "Completed"
+    } else {
+        "Error"
+    };
     Exit {
-        code,
-        reason: reason.unwrap_or_else(|| if code == 0 { "Completed" } else { "Error" }.to_owned()),
-        message: String::new(),
+        code: shown.code,
+        reason: match shown.reason.is_empty() {
+            true => usual.to_owned(),
+            false => shown.reason,
+        },
+        message: shown.explanation,
         finished_at,
         termination_message: ended.message.clone().filter(|message| !message.is_empty()),
     }
 }
 
-/// The exit code; where a plugin gives a signal, or an out-of-memory kill, but no code, the one
-/// that a shell would show. Controllers must not take a killed container for a successful one.
+/// The exit code; where a plugin gives a signal but no code, the one that a shell would show.
+/// Controllers must not take a killed container for a successful one.
 fn exit_code(ended: &ContainerStateTerminated) -> i32 {
-    match (ended.exit_code, ended.signal, ended.reason.as_deref()) {
-        (0, _, Some("OOMKilled")) => lifecycle::KILLED,
-        (0, Some(signal), _) if (1..128).contains(&signal) => 128 + signal,
-        (code, ..) => code,
+    match (ended.exit_code, ended.signal) {
+        (0, Some(signal)) if (1..128).contains(&signal) => 128 + signal,
+        (code, _) => code,
     }
 }
 
@@ -247,8 +262,15 @@ mod tests {
                 "a plugin's own reason",
                 1,
                 None,
+                Some("Strange"),
+                (1, "Strange"),
+            ),
+            (
+                "what the table knows",
+                1,
+                None,
                 Some("SlurmJobTimeout"),
-                (1, "SlurmJobTimeout"),
+                (124, "TimeLimit"),
             ),
             ("an empty reason", 0, None, Some(""), (0, "Completed")),
             ("a negative code", -1, None, None, (-1, "Error")),

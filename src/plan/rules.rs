@@ -1,10 +1,11 @@
 //! The settings that the pure functions need, and no others.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
+use super::handlers::Handlers;
 use crate::config::Config;
 
-/// The times and counts that decide what happens next.
+/// The times, counts and tables that decide what happens next.
 #[derive(Clone, Debug)]
 pub struct Rules {
     /// Starts within this time of each other travel as one job.
@@ -23,6 +24,8 @@ pub struct Rules {
     pub lost_polls: u32,
     /// How long a job must be missing before it is lost.
     pub lost_grace: Duration,
+    /// What reported ends look like.
+    pub handlers: Arc<Handlers>,
 }
 
 impl From<&Config> for Rules {
@@ -36,6 +39,7 @@ impl From<&Config> for Rules {
             complete_timeout: config.logs.complete_timeout,
             lost_polls: config.jobs.lost_polls,
             lost_grace: config.jobs.lost_grace,
+            handlers: Arc::new(Handlers::from(&config.states)),
         }
     }
 }

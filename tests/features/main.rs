@@ -6,7 +6,9 @@ mod support;
 
 mod kubelet;
 mod metadata;
+mod network;
 mod resources;
 mod security;
+mod states;
 mod table;
 mod volumes;

@@ -122,6 +122,7 @@ pub fn rules() -> Rules {
         complete_timeout: TICK * 2,
         lost_polls: 2,
         lost_grace: TICK * 3,
+        handlers: Default::default(),
     }
 }
 

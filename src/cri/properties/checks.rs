@@ -83,6 +83,7 @@ pub fn state(node: &Node, before: &HashMap<SandboxId, Arc<Pod>>) {
     let mut used = HashSet::new();
     for pod in visible
         .iter()
+        .filter(|pod| pod.phase() == SandboxPhase::Ready)
         .filter(|pod| !pod.sandbox.annotations.contains_key(address::ANNOTATION))
     {
         assert!(
