@@ -14,6 +14,7 @@ use crate::{
     convert::{self, Settings},
     cri::{self, Face, Server},
     interlink::{self, Client},
+    kube::Api,
     logs::Registry,
     model::SystemClock,
     plugin::{self, Plugin},
@@ -94,6 +95,7 @@ impl Daemon {
         let logs = Arc::new(Registry::default());
         let health = Arc::new(Health::new(client.is_some()));
         let counters = Arc::new(Counters::default());
+        let api = Api::new(&config.kubernetes, Arc::new(SystemClock)).map(Arc::new);
         let context = Arc::new(Context::new(
             store.clone(),
             config.clone(),
@@ -101,6 +103,7 @@ impl Daemon {
             health.clone(),
             counters.clone(),
             settings.clone(),
+            api,
         ));
         context.recover_logs();
         let workers =

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{is_cidr_list, secret::without_passwords, Config};
+use super::{is_cidr_list, schema::JobScope, secret::without_passwords, Config};
 
 /// Longest path of a unix socket.
 const MAX_SOCKET_PATH: usize = 107;
@@ -129,6 +129,22 @@ pub fn faults(config: &Config) -> Vec<Fault> {
         "must not be zero",
     );
     check.absolute("pods.kubelet_root", &config.pods.kubelet_root);
+    let kubernetes = &config.kubernetes;
+    if let Some(file) = &kubernetes.kubeconfig {
+        check.absolute("kubernetes.kubeconfig", file);
+    }
+    check.require(
+        jobs.job_scope != Some(JobScope::Pod) || kubernetes.kubeconfig.is_some(),
+        "jobs.job_scope",
+        "pod",
+        "needs kubernetes.kubeconfig: without it nobody knows what the pod consists of",
+    );
+    check.require(
+        (1..=100_000).contains(&kubernetes.cache_size),
+        "kubernetes.cache_size",
+        kubernetes.cache_size,
+        "1 to 100000",
+    );
     for path in &config.pods.shared_paths {
         check.absolute("pods.shared_paths", path);
     }
@@ -309,6 +325,13 @@ pub fn check_machine(config: &Config) -> Findings {
                 findings.warnings.push(fault(key, file, why));
             }
             Ok(_) => {}
+        }
+    }
+    if let Some(file) = &config.kubernetes.kubeconfig {
+        if let Err(error) = fs::File::open(file) {
+            let (key, why) = ("kubernetes.kubeconfig", error.to_string());
+            // A kubelet makes it when it joins the cluster, perhaps after our own start.
+            findings.warnings.push(fault(key, file, why));
         }
     }
     let state = &config.daemon.state_dir;

@@ -8,7 +8,7 @@ use super::Config;
 const SCHEMA: &str = concat!(include_str!("schema.rs"), include_str!("policy.rs"));
 
 /// Keys without a default, with a value to show.
-const EXAMPLES: [(&str, &str); 9] = [
+const EXAMPLES: [(&str, &str); 12] = [
     ("socket_group", "\"interlink\""),
     ("url", "\"https://interlink.example.org:3000\""),
     ("token_file", "\"/etc/interlink-cri/token\""),
@@ -16,6 +16,9 @@ const EXAMPLES: [(&str, &str); 9] = [
     ("client_cert_file", "\"/etc/interlink-cri/client.pem\""),
     ("client_key_file", "\"/etc/interlink-cri/client.key\""),
     ("not_ready_after", "\"5m\""),
+    ("kubeconfig", "\"/etc/kubernetes/kubelet.conf\""),
+    ("node_name", "\"login-1\""),
+    ("job_scope", "\"pod\""),
     ("default_memory", "\"2Gi\""),
     ("pod_cidr", "\"10.244.7.0/24\""),
 ];
@@ -138,6 +141,9 @@ mod tests {
         config.interlink.not_ready_after = None;
         config.jobs.default_memory = None;
         config.network.pod_cidr = None;
+        config.kubernetes.kubeconfig = None;
+        config.kubernetes.node_name = None;
+        config.jobs.job_scope = None;
         assert_eq!(config, defaults);
     }
 }

@@ -21,6 +21,8 @@ pub struct Config {
     pub cri: Cri,
     /// The interLink server, and how it is talked to.
     pub interlink: InterLink,
+    /// The API server, which may be asked for what the CRI does not carry.
+    pub kubernetes: Kubernetes,
     /// How containers become jobs, and how jobs are watched.
     pub jobs: Jobs,
     /// Container logs.
@@ -171,10 +173,45 @@ impl Default for InterLink {
     }
 }
 
+/// `[kubernetes]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Kubernetes {
+    /// The kubelet's kubeconfig. With it pods are read as the API server has them, so that jobs
+    /// carry what the CRI does not (probes, hooks, exact resources), a whole pod can be one job,
+    /// and events and conditions tell how the job is doing. The kubelet's own rights are enough.
+    pub kubeconfig: Option<PathBuf>,
+    /// This node's name, as events have it; unset takes the host name.
+    pub node_name: Option<String>,
+    /// Whether events about jobs are posted on their pods.
+    pub events: bool,
+    /// How long a pod that was read is taken to be unchanged.
+    #[serde(with = "duration")]
+    pub cache_time: Duration,
+    /// Pods that are remembered.
+    pub cache_size: usize,
+}
+
+impl Default for Kubernetes {
+    fn default() -> Self {
+        Self {
+            kubeconfig: None,
+            node_name: None,
+            events: true,
+            cache_time: Duration::from_secs(60),
+            cache_size: 512,
+        }
+    }
+}
+
 /// `[jobs]`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Jobs {
+    /// What a job is: the containers of a pod that start together (`containers`), or the whole
+    /// pod with its init containers (`pod`), so that they share emptyDirs and one allocation.
+    /// Unset is `pod` where `kubernetes.kubeconfig` is set, without which there is no choice.
+    pub job_scope: Option<JobScope>,
     /// Containers of a pod that start within this time of each other travel as one job.
     #[serde(with = "duration")]
     pub quiet_period: Duration,
@@ -199,6 +236,7 @@ pub struct Jobs {
 impl Default for Jobs {
     fn default() -> Self {
         Self {
+            job_scope: None,
             quiet_period: Duration::from_millis(500),
             poll_min: Duration::from_secs(1),
             poll_max: Duration::from_secs(10),
@@ -208,6 +246,16 @@ impl Default for Jobs {
             default_memory: None,
         }
     }
+}
+
+/// What a job is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum JobScope {
+    /// The containers of a pod that start together.
+    Containers,
+    /// A whole pod.
+    Pod,
 }
 
 /// `[logs]`

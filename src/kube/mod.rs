@@ -6,6 +6,7 @@
 //! answer: an API server that is gone costs a daemon what it would have learned, and no more.
 
 mod access;
+mod api;
 mod client;
 mod correlator;
 mod error;
@@ -23,6 +24,7 @@ mod tests;
 
 use self::time::time;
 pub use self::{
+    api::Api,
     client::{Client, Limits},
     error::Error,
     events::{EventType, PodRef, Recorded, Recorder},

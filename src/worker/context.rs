@@ -14,6 +14,7 @@ use crate::{
     config::Config,
     convert::Settings,
     interlink,
+    kube::Api,
     logs::Registry,
     model::{Cancel, Job, Nanos, Pod, SandboxId, Submission},
     plan::{submission::Event, Rules},
@@ -37,6 +38,8 @@ pub struct Context {
     pub settings: Settings,
     /// What is counted.
     pub counters: Arc<Counters>,
+    /// The API server, if it may be asked.
+    pub api: Option<Arc<Api>>,
     /// Holds back repeated lines about polls that fail.
     pub poll_trouble: Limited,
     stopping: AtomicBool,
@@ -74,9 +77,11 @@ impl Context {
         health: Arc<Health>,
         counters: Arc<Counters>,
         settings: Settings,
+        api: Option<Arc<Api>>,
     ) -> Self {
         Self {
             store,
+            api,
             rules: Rules::from(&*config),
             config,
             logs,

@@ -1,0 +1,41 @@
+//! The API server with all that is remembered of it.
+
+use std::{fs, sync::Arc};
+
+use super::{Client, Limits, PodSource, Recorder};
+use crate::{config::schema::Kubernetes, model::Clock};
+
+/// The API server, as the configuration names it.
+#[derive(Debug)]
+pub struct Api {
+    /// Makes the calls.
+    pub client: Arc<Client>,
+    /// Pods, remembered.
+    pub pods: PodSource,
+    /// Posts events; none where they are not wanted.
+    pub recorder: Option<Recorder>,
+}
+
+impl Api {
+    /// None where no kubeconfig is named. Nothing is read yet: the kubelet may not have its
+    /// credentials at the time of our start.
+    pub fn new(from: &Kubernetes, clock: Arc<dyn Clock>) -> Option<Self> {
+        let kubeconfig = from.kubeconfig.as_deref()?;
+        let client = Arc::new(Client::new(kubeconfig, Limits::default()));
+        if let Err(error) = client.check() {
+            log::warn!("pods are not read from the API server for now: {error}");
+        }
+        let node = from.node_name.clone().unwrap_or_else(host_name);
+        Some(Self {
+            pods: PodSource::new(client.clone(), from.cache_size, from.cache_time, clock),
+            client,
+            recorder: from.events.then(|| Recorder::new(&node)),
+        })
+    }
+}
+
+/// As the kubelet names its node unless it is told otherwise (`pkg/util/node`).
+fn host_name() -> String {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    name.trim().to_lowercase()
+}
