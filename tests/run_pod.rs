@@ -69,8 +69,8 @@ fn the_pods_result_is_the_exit_code() {
     };
     for (command, code) in [
         ("[sh, -c, 'exit 7']", 7),
-        ("[sh, -c, 'kill -TERM $$']", 143),
-        ("[sh, -c, 'kill -KILL $$']", 137),
+        ("[sh, -c, 'kill -TERM $$$$']", 143),
+        ("[sh, -c, 'kill -KILL $$$$']", 137),
         ("[/no/such/program]", 127),
     ] {
         let ran = run(&daemon, &one(command), &[]);
@@ -140,7 +140,7 @@ fn manifests_that_cannot_run_say_why() {
         ("metadata: {name: a}\nspec: {containers: []}", "containers"),
         (
             "metadata: {name: a}\nspec: {containers: [{name: c, image: i, envFrom: [{configMapRef: {name: x}}]}]}",
-            "ConfigMap `x` is not in the manifest",
+            "ConfigMap `x` is not there",
         ),
         (
             "metadata: {name: a}\nspec: {containers: [{name: c, image: i}], volumes: [{name: v, projected: {sources: [{serviceAccountToken: {path: t}}]}}]}",

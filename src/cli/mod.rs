@@ -4,7 +4,6 @@ mod client;
 mod cri_log;
 mod jobs;
 mod manifest;
-mod objects;
 mod pod_dir;
 mod run_pod;
 mod serve;

@@ -8,8 +8,7 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-use super::manifest::PreparedVolume;
-use crate::convert::prepared::Files;
+use crate::convert::{kubelet::PreparedVolume, prepared::Files};
 
 /// The directory; removed when this goes, unless it is kept.
 #[derive(Debug)]

@@ -14,8 +14,8 @@ pub enum Error {
         /// What is wrong with it.
         fault: &'static str,
     },
-    /// A text that is no amount of memory.
-    #[error("`{text}` is not an amount of memory; write for example `512Mi` or `4G`")]
+    /// A text that is no amount.
+    #[error("`{text}` is not a quantity; write for example `500m`, `512Mi` or `4G`")]
     Quantity {
         /// The text.
         text: String,

@@ -22,42 +22,54 @@ const JOB_ID: &str = "JobID";
 /// The pod to ask /status about: who it is, and the containers that have not ended. A plugin that
 /// is asked about a container which never came with the job may fail the whole call.
 pub fn status_pod(pod: &Pod, job: &Job, settings: &Settings) -> JobsPod {
-    let containers = to_run(pod, job)
-        .map(|entry| PodContainer {
-            name: remote_container_name(&entry.container.name),
-            image: Some(entry.container.image.clone()),
-            ..PodContainer::default()
-        })
-        .collect();
-    short_pod(pod, job, containers, settings)
+    let started = to_run(pod, job)
+        .map(|entry| short_container(&entry.container.name, Some(&entry.container.image)));
+    let expected = job
+        .expected
+        .iter()
+        .filter(|expected| expected.end.is_none());
+    let expected = expected.map(|expected| short_container(&expected.name, None));
+    short_pod(pod, job, started.chain(expected).collect(), settings)
 }
 
 /// The pod to hand to /delete: who it is, and every container that may ever have come with it,
 /// with the time that they have to end.
 pub fn delete_pod(pod: &Pod, job: &Job, grace: Duration, settings: &Settings) -> JobsPod {
-    let containers = job
-        .containers
-        .iter()
-        .zip(&job.names)
-        .map(|(id, name)| PodContainer {
-            name: remote_container_name(name),
-            image: pod.container(id).map(|entry| entry.container.image.clone()),
-            ..PodContainer::default()
-        })
-        .collect();
-    let mut short = short_pod(pod, job, containers, settings);
+    let started = job.containers.iter().zip(&job.names).map(|(id, name)| {
+        let image = pod
+            .container(id)
+            .map(|entry| entry.container.image.as_str());
+        short_container(name, image)
+    });
+    let expected = job.expected.iter();
+    let expected = expected.map(|expected| short_container(&expected.name, None));
+    let mut short = short_pod(pod, job, started.chain(expected).collect(), settings);
     let seconds = i64::try_from(grace.as_secs()).unwrap_or(i64::MAX);
     short.metadata.deletion_grace_period_seconds = Some(seconds);
     short
+}
+
+fn short_container(name: &str, image: Option<&str>) -> PodContainer {
+    PodContainer {
+        name: remote_container_name(name),
+        image: image.map(str::to_owned),
+        ..PodContainer::default()
+    }
 }
 
 /// The phase is always one of a pod that lives: the server answers for others from its memory,
 /// without asking the plugin.
 fn short_pod(pod: &Pod, job: &Job, containers: Vec<PodContainer>, settings: &Settings) -> JobsPod {
     let runs = to_run(pod, job).any(|entry| entry.status.remote == Remote::Running);
+    let is_init = |container: &PodContainer| {
+        let mut inits = job.inits.iter();
+        inits.any(|init| remote_container_name(init) == container.name)
+    };
+    let (inits, containers): (Vec<_>, Vec<_>) = containers.into_iter().partition(is_init);
     JobsPod {
         metadata: with_job_id(metadata::identity(&pod.sandbox, job, settings), job),
         spec: Some(PodSpec {
+            init_containers: (!inits.is_empty()).then_some(inits),
             containers,
             ..PodSpec::default()
         }),

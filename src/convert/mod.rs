@@ -10,6 +10,8 @@
 //! extended    GPUs and the like                         pattern     lists of patterns
 //! security    security contexts, namespaces             forbidden   what of that sites allow
 //! metadata    labels and annotations                    slurm       flags for sbatch
+//! author      what the pod's author wrote besides       kubelet     what a kubelet would send
+//! expansion   $(NAME) in texts                          objects     ConfigMaps and Secrets
 //! network     host names, DNS, ports                    image_ref   references, and their identity
 //! ```
 //!
@@ -17,16 +19,20 @@
 //! ([`check_sandbox`], [`check_container`], [`check_volumes`]), while the user still looks; what passed there does not
 //! fail later, when its job is made ([`job_pod`]).
 
+pub mod author;
 mod container;
 mod error;
+mod expansion;
 mod extended;
 mod forbidden;
 mod handle;
 mod image_ref;
+pub mod kubelet;
 mod metadata;
 pub mod mounts;
 mod names;
 mod network;
+pub mod objects;
 mod pattern;
 mod pod;
 pub mod prepared;

@@ -31,10 +31,10 @@ pub fn remote_container_name(name: &str) -> String {
 
 /// Gives the containers in a plugin's answer about a job the names that they have here.
 pub fn restore_container_names(job: &Job, answer: &mut [ContainerStatus]) {
-    for name in job.names.iter().filter(|name| !is_dns_label(name)) {
+    for name in job.all_names().filter(|name| !is_dns_label(name)) {
         let remote = dns_label(name);
         for status in answer.iter_mut().filter(|status| status.name == remote) {
-            status.name.clone_from(name);
+            name.clone_into(&mut status.name);
         }
     }
 }
@@ -177,6 +177,9 @@ mod tests {
             remote_id: None,
             grace_seconds: 0,
             cancel: None,
+            knowledge: crate::model::Knowledge::NotAsked,
+            inits: Vec::new(),
+            expected: Vec::new(),
         };
         let names = ["main", &remote_container_name("With-Capitals"), "other"];
         let mut answer = names.map(|name| ContainerStatus {

@@ -3,15 +3,18 @@
 use std::collections::HashSet;
 
 use k8s_openapi::{
-    api::core::v1::{ConfigMap, Pod as JobsPod, PodSpec, PodStatus, Secret},
+    api::core::v1::{
+        ConfigMap, Container as PodContainer, Pod as JobsPod, PodSpec, PodStatus, Secret,
+    },
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 use protobuf::Message;
 
 use super::{
+    author::{self, Author},
     container::{pod_container, Surroundings},
     forbidden, metadata,
-    names::remote_namespace,
+    names::{remote_container_name, remote_namespace},
     network,
     prepared::PreparedMounts,
     security,
@@ -41,7 +44,8 @@ pub struct JobPod {
 /// Makes the pod of a job: its containers in the order of their starts, as main containers all,
 /// and never restarted over there, because restarts are the kubelet's to decide. Containers that
 /// ended before the job was sent off are left out. `prepared` is what was found behind the mounts of
-/// those that [`to_run`] gives.
+/// those that [`to_run`] gives. With an `author` containers are completed by what that wrote, and those
+/// go along that the kubelet has not created yet.
 ///
 /// # Errors
 /// A job without containers to run, or a stored configuration that cannot be used.
@@ -49,6 +53,7 @@ pub fn job_pod(
     pod: &Pod,
     job: &Job,
     prepared: &PreparedMounts,
+    author: Option<&Author>,
     settings: &Settings,
 ) -> Result<JobPod, Error> {
     let sandbox = decode_sandbox_config(&pod.sandbox)?;
@@ -59,32 +64,44 @@ pub fn job_pod(
         annotations: &pod.sandbox.annotations,
         settings,
     };
-    let mut unnamed_ports = Some(&*sandbox.port_mappings);
     let mut volumes = JobVolumes::new(remote_namespace(&pod.sandbox), settings);
     let mut containers = Vec::new();
-    let mut names = HashSet::new();
     for entry in to_run(pod, job) {
         let config = decode_container_config(&entry.container)?;
         let found = prepared.get(entry.id()).map_or(&[][..], Vec::as_slice);
         let entry = &entry.container;
-        let mut container = pod_container(entry, &config, found, &mut volumes, &around)?;
-        // Without a kubelet's note nobody knows whose they are; the first container has them then.
-        if container.ports.is_none() {
-            container.ports = unnamed_ports.take().and_then(network::ports_of_pod);
-        }
-        if !names.insert(container.name.clone()) {
-            return Err(Error::DuplicateContainer {
-                name: container.name,
-            });
-        }
-        containers.push(container);
+        containers.push(pod_container(entry, &config, found, &mut volumes, &around)?);
     }
     if containers.is_empty() {
         return Err(Error::NoContainers);
     }
+    let expected = author.map_or(&[][..], |author| &author.expected);
+    for one in expected {
+        let (entry, config, found) = (&one.container, &one.config, &one.found);
+        containers.push(pod_container(entry, config, found, &mut volumes, &around)?);
+    }
+    // Without a kubelet's note nobody knows whose they are; the first container has them then.
+    if let Some(first) = containers.first_mut().filter(|first| first.ports.is_none()) {
+        first.ports = network::ports_of_pod(&sandbox.port_mappings);
+    }
+    check_names(&containers)?;
+    if let Some(author) = author {
+        for container in &mut containers {
+            if let Some(written) = author.container(&container.name) {
+                author::complete(container, written);
+            }
+        }
+        containers.sort_by_key(|container| author.position(&container.name));
+    }
+    let is_init = |container: &PodContainer| {
+        let mut inits = job.inits.iter();
+        inits.any(|init| remote_container_name(init) == container.name)
+    };
+    let (inits, containers): (Vec<_>, Vec<_>) = containers.into_iter().partition(is_init);
     let mounted = volumes.take_volumes();
     let namespaces = security::namespaces(context);
-    let spec = PodSpec {
+    let mut spec = PodSpec {
+        init_containers: (!inits.is_empty()).then_some(inits),
         containers,
         volumes: (!mounted.is_empty()).then_some(mounted),
         restart_policy: Some("Never".to_owned()),
@@ -99,6 +116,9 @@ pub fn job_pod(
         security_context: security::of_pod(context, &linux.sysctls),
         ..PodSpec::default()
     };
+    if let Some(author) = author {
+        author::rename_volumes(&mut spec, author);
+    }
     Ok(JobPod {
         pod: JobsPod {
             metadata: ObjectMeta {
@@ -112,6 +132,19 @@ pub fn job_pod(
         secrets: volumes.secrets,
         projected: volumes.projected,
     })
+}
+
+fn check_names(containers: &[PodContainer]) -> Result<(), Error> {
+    let mut names = HashSet::new();
+    match containers
+        .iter()
+        .find(|container| !names.insert(&container.name))
+    {
+        Some(twice) => Err(Error::DuplicateContainer {
+            name: twice.name.clone(),
+        }),
+        None => Ok(()),
+    }
 }
 
 /// The containers of a job that have not ended.
@@ -176,7 +209,7 @@ mod tests {
     #[test]
     fn a_kubelet_s_pod_becomes_a_job() {
         let (pod, job) = fixture(&["main", "side"]);
-        let got = job_pod(&pod, &job, &found(&pod), &settings()).unwrap();
+        let got = job_pod(&pod, &job, &found(&pod), None, &settings()).unwrap();
         assert!(got.configmaps.is_empty() && got.secrets.is_empty() && got.projected.is_empty());
         let origin = json!({
             "cri.interlink.eu/pod-name": "train-7",
@@ -248,7 +281,9 @@ mod tests {
         let container = std::sync::Arc::make_mut(&mut pod.containers[0].container);
         container.config = [].into();
         container.annotations.clear();
-        let got = job_pod(&pod, &job, &found(&pod), &settings()).unwrap().pod;
+        let got = job_pod(&pod, &job, &found(&pod), None, &settings())
+            .unwrap()
+            .pod;
         let want = json!({
             "containers": [{"name": "main", "image": "busybox"}],
             "restartPolicy": "Never",
@@ -283,7 +318,7 @@ mod tests {
         let (mut pod, job) = fixture(&["main"]);
         let long = "n".repeat(200);
         testing::sandbox_mut(&mut pod).name.clone_from(&long);
-        let got = job_pod(&pod, &job, &found(&pod), &settings())
+        let got = job_pod(&pod, &job, &found(&pod), None, &settings())
             .unwrap()
             .pod
             .metadata;
@@ -304,7 +339,7 @@ mod tests {
         });
         // A record that was removed meanwhile.
         job.containers.push(ContainerId::from("gone"));
-        let spec = job_pod(&pod, &job, &found(&pod), &settings())
+        let spec = job_pod(&pod, &job, &found(&pod), None, &settings())
             .unwrap()
             .pod
             .spec
@@ -312,21 +347,21 @@ mod tests {
         let names: Vec<_> = spec.containers.iter().map(|c| c.name.as_str()).collect();
         assert_eq!(names, ["side"]);
         pod.containers[1].status = pod.containers[0].status.clone();
-        let nothing = job_pod(&pod, &job, &found(&pod), &settings());
+        let nothing = job_pod(&pod, &job, &found(&pod), None, &settings());
         assert!(matches!(nothing, Err(Error::NoContainers)), "{nothing:?}");
     }
 
     #[test]
     fn two_containers_of_one_name_and_damaged_records_are_errors() {
         let (pod, job) = fixture(&["main", "main"]);
-        let got = job_pod(&pod, &job, &found(&pod), &settings());
+        let got = job_pod(&pod, &job, &found(&pod), None, &settings());
         assert!(
             matches!(got, Err(Error::DuplicateContainer { .. })),
             "{got:?}"
         );
         let (mut pod, job) = fixture(&["main"]);
         testing::sandbox_mut(&mut pod).config = [0xff, 0xff].into();
-        let got = job_pod(&pod, &job, &found(&pod), &settings());
+        let got = job_pod(&pod, &job, &found(&pod), None, &settings());
         assert!(matches!(got, Err(Error::Decode { .. })), "{got:?}");
     }
 

@@ -139,7 +139,7 @@ pub fn any_job(data: &[u8]) {
         }
         job.names[index].clone_from(&pod.containers[index].container.name);
     }
-    match job_pod(&pod, &job, &testing::found(&pod), &settings) {
+    match job_pod(&pod, &job, &testing::found(&pod), None, &settings) {
         Ok(made) => hangs_together(&pod, &job, &made),
         Err(Error::NoContainers) => {
             let mut containers = pod.containers.iter();

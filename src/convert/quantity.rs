@@ -43,12 +43,23 @@ fn reduced(mut number: u64, base: u64, suffixes: [&str; 7]) -> (u64, &str) {
 /// # Errors
 /// [`Error::Quantity`] for any other text, a negative amount, or one beyond 2^64.
 pub fn parse_memory(text: &str) -> Result<u64, Error> {
-    bytes(text).ok_or_else(|| Error::Quantity {
+    parts(text, 1).ok_or_else(|| Error::Quantity {
         text: text.chars().take(64).collect(),
     })
 }
 
-fn bytes(text: &str) -> Option<u64> {
+/// Reads an amount of CPU (`2`, `500m`, `0.5`), in millicores; a fraction of one counts as one.
+///
+/// # Errors
+/// As [`parse_memory`].
+pub fn parse_cpu(text: &str) -> Result<u64, Error> {
+    parts(text, 1000).ok_or_else(|| Error::Quantity {
+        text: text.chars().take(64).collect(),
+    })
+}
+
+/// The amount in parts of one, of which `one` has so many.
+fn parts(text: &str, one: u128) -> Option<u64> {
     let text = text.strip_prefix('+').unwrap_or(text);
     let end = text
         .find(|c: char| !c.is_ascii_digit() && c != '.')
@@ -61,6 +72,7 @@ fn bytes(text: &str) -> Option<u64> {
         return None;
     }
     let (multiply, divide) = scale(suffix)?;
+    let multiply = multiply.checked_mul(one)?;
     let amount = digits.parse::<u128>().ok()?.checked_mul(multiply)?;
     let places = u32::try_from(fraction.len()).ok()?;
     let divide = divide.checked_mul(10_u128.checked_pow(places)?)?;
@@ -184,6 +196,21 @@ mod tests {
         ] {
             assert!(parse_memory(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn millicores_are_read() {
+        for (text, want) in [
+            ("1", 1000),
+            ("500m", 500),
+            ("0.5", 500),
+            ("1.5", 1500),
+            ("1u", 1),
+            ("2k", 2_000_000),
+        ] {
+            assert_eq!(parse_cpu(text).unwrap(), want, "{text}");
+        }
+        assert!(parse_cpu("lots").is_err());
     }
 
     proptest! {

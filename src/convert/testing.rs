@@ -42,6 +42,9 @@ pub fn fixture(names: &[&str]) -> (Pod, Job) {
         remote_id: None,
         grace_seconds: 0,
         cancel: None,
+        knowledge: crate::model::Knowledge::NotAsked,
+        inits: Vec::new(),
+        expected: Vec::new(),
     };
     (pod, job)
 }

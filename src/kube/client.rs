@@ -7,8 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use k8s_openapi::api::core::v1::{Event, Pod, PodCondition};
-use serde::Serialize;
+use k8s_openapi::api::core::v1::{ConfigMap, Event, Pod, PodCondition, Secret};
+use serde::{de::DeserializeOwned, Serialize};
 use serde_json::json;
 use ureq::{
     http::{header, Method, Request, Response},
@@ -98,10 +98,44 @@ impl Client {
     pub fn pod(&self, in_namespace: &str, name: &str) -> Result<Option<Pod>, Error> {
         let place = namespace(in_namespace)?;
         let name = subdomain("pod", name)?;
+        let path = format!("/api/v1/namespaces/{place}/pods/{name}");
+        self.read("pod", &format!("{place}/{name}"), path)
+    }
+
+    /// Reads a ConfigMap; `None` when there is none of this name. A node may read those that its
+    /// own pods name.
+    ///
+    /// # Errors
+    /// No answer, a refusal, or not a ConfigMap.
+    pub fn config_map(&self, in_namespace: &str, name: &str) -> Result<Option<ConfigMap>, Error> {
+        let place = namespace(in_namespace)?;
+        let name = subdomain("ConfigMap", name)?;
+        let path = format!("/api/v1/namespaces/{place}/configmaps/{name}");
+        self.read("ConfigMap", &format!("{place}/{name}"), path)
+    }
+
+    /// Reads a Secret; `None` when there is none of this name. A node may read those that its own
+    /// pods name.
+    ///
+    /// # Errors
+    /// No answer, a refusal, or not a Secret.
+    pub fn secret(&self, in_namespace: &str, name: &str) -> Result<Option<Secret>, Error> {
+        let place = namespace(in_namespace)?;
+        let name = subdomain("Secret", name)?;
+        let path = format!("/api/v1/namespaces/{place}/secrets/{name}");
+        self.read("Secret", &format!("{place}/{name}"), path)
+    }
+
+    fn read<T: DeserializeOwned>(
+        &self,
+        kind: &str,
+        name: &str,
+        path: String,
+    ) -> Result<Option<T>, Error> {
         let out = Outgoing {
-            call: format!("reading pod {place}/{name}"),
+            call: format!("reading {kind} {name}"),
             method: Method::GET,
-            path: format!("/api/v1/namespaces/{place}/pods/{name}"),
+            path,
             body: None,
         };
         let body = match self.call(&out) {
@@ -109,12 +143,12 @@ impl Client {
             other => other?,
         };
         match serde_json::from_slice(&body) {
-            Ok(pod) => Ok(Some(pod)),
+            Ok(object) => Ok(Some(object)),
             // The error's own text may quote the answer.
             Err(error) => Err(Error::Malformed {
                 call: out.call,
                 why: format!(
-                    "the answer is not a pod, from line {} column {} on",
+                    "the answer is not a {kind}, from line {} column {} on",
                     error.line(),
                     error.column()
                 ),

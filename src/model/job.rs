@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ContainerId, JobUid, Nanos};
+use super::{ContainerId, Exit, JobUid, Nanos, Remote};
 
 /// One remote run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -34,6 +34,58 @@ pub struct Job {
     /// The cancellation, once somebody asked for it.
     #[serde(default)]
     pub cancel: Option<Cancel>,
+    /// What is known of the containers that belong to it.
+    #[serde(default)]
+    pub knowledge: Knowledge,
+    /// The names of those of its containers that are init containers over there.
+    #[serde(default)]
+    pub inits: Vec<String>,
+    /// Containers that go with it although the kubelet has not started them yet, in the pod's
+    /// order. They are bound to the job when it does.
+    #[serde(default)]
+    pub expected: Vec<Expected>,
+}
+
+/// What is known, while a job gathers, of the containers that belong to it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Knowledge {
+    /// Nobody has asked.
+    #[default]
+    NotAsked,
+    /// Nobody knows: it closes when no more containers come.
+    Unknown,
+    /// It closes when these have come too.
+    Awaits {
+        /// Their names.
+        others: Vec<String>,
+        /// The pod's sidecars. While nothing else has come, the pod's init containers may still be
+        /// running, and the job waits as long as it takes.
+        sidecars: Vec<String>,
+    },
+}
+
+/// A container of a job that the kubelet has not started yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Expected {
+    /// Its name.
+    pub name: String,
+    /// What the plugin last said of it.
+    #[serde(default)]
+    pub remote: Remote,
+    /// Its end, as the plugin reported it.
+    #[serde(default)]
+    pub end: Option<Exit>,
+}
+
+impl Expected {
+    /// One of which nothing has been heard.
+    pub fn new(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            remote: Remote::Unknown,
+            end: None,
+        }
+    }
 }
 
 /// How far a job's submission has come. `plan::submission` moves it, and draws the machine.
@@ -104,6 +156,12 @@ impl Job {
     /// Whether the poller has to ask for it: the plugin has it and has not been told to end it.
     pub fn is_polled(&self) -> bool {
         matches!(self.submission, Submission::Submitted { .. }) && self.cancel.is_none()
+    }
+
+    /// The names of all that it carries, of those first that the kubelet has started.
+    pub fn all_names(&self) -> impl Iterator<Item = &str> {
+        let expected = self.expected.iter().map(|expected| expected.name.as_str());
+        self.names.iter().map(String::as_str).chain(expected)
     }
 
     /// Whether nothing more is owed for it, now or later without a new request.

@@ -2,12 +2,23 @@
 //!
 //! The CRI starts containers one at a time; interLink runs whole pods. Containers of one sandbox
 //! that are started close together travel as one job, so that they share a node, localhost and
-//! emptyDirs there. A job gathers containers until the quiet period has passed.
+//! emptyDirs there. A job gathers containers until the quiet period has passed; or, where the API
+//! server says what the pod consists of, until all have come that belong to it. In the scope of a
+//! whole pod the job does not even wait for those: it takes them along, and they are bound to it
+//! when the kubelet starts them.
 
-use super::Rules;
-use crate::model::{
-    ContainerId, ContainerPhase, Job, JobUid, Nanos, Pod, SandboxPhase, Submission,
+use super::{shape::Shape, Rules};
+use crate::{
+    config::schema::JobScope,
+    model::{
+        ContainerId, ContainerPhase, Exit, Expected, Job, JobUid, Knowledge, Nanos, Pod,
+        SandboxPhase, Submission,
+    },
 };
+
+/// How long a job waits for a container that belongs to it. The kubelet starts those of a pod one
+/// after the other, without a pause unless something is wrong with one.
+pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// Why a container cannot be started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -47,6 +58,9 @@ pub fn start(pod: &mut Pod, id: &ContainerId, now: Nanos) -> Result<(), Refusal>
     if let Some(status) = pod.status_mut(id) {
         status.started_at = Some(now);
     }
+    if bind(pod, id, &name, now) {
+        return Ok(());
+    }
     let job = gathering_job(pod, &name, now);
     job.containers.push(id.clone());
     job.names.push(name);
@@ -54,12 +68,129 @@ pub fn start(pod: &mut Pod, id: &ContainerId, now: Nanos) -> Result<(), Refusal>
     Ok(())
 }
 
+/// Binds a container to the job that carries it already, if one does, and takes over what the
+/// plugin has said of it since.
+fn bind(pod: &mut Pod, id: &ContainerId, name: &str, now: Nanos) -> bool {
+    let expects = |job: &Job| {
+        job.expected
+            .iter()
+            .position(|expected| expected.name == name)
+    };
+    let mut jobs = pod.jobs.iter_mut().rev();
+    let found = jobs.find_map(|job| {
+        let index = expects(job).filter(|_| carries(job))?;
+        job.containers.push(id.clone());
+        job.names.push(name.to_owned());
+        Some(job.expected.remove(index))
+    });
+    let Some(Expected { remote, end, .. }) = found else {
+        return false;
+    };
+    if let Some(status) = pod.status_mut(id) {
+        status.remote = remote;
+        // It ran before the kubelet asked for it, so here its times are those of the asking.
+        status.reported = end.map(|end| Exit {
+            finished_at: now,
+            ..end
+        });
+        status.log_owed_since = status.reported.as_ref().map(|_| now);
+    }
+    true
+}
+
+/// Whether a job has its containers over there, or is about to.
+fn carries(job: &Job) -> bool {
+    match job.submission {
+        Submission::Gathering { .. }
+        | Submission::Pending { .. }
+        | Submission::Submitting { .. }
+        | Submission::Unsure { .. }
+        | Submission::Submitted { .. }
+        | Submission::Finished => job.cancel.is_none(),
+        Submission::Lost | Submission::Dropped => false,
+    }
+}
+
+/// Takes over what the API server says that a gathering job's pod consists of; `None` is no answer.
+pub fn learn(pod: &mut Pod, number: u32, shape: Option<&Shape>, rules: &Rules) {
+    let Some(index) = pod.jobs.iter().position(|job| job.number == number) else {
+        return;
+    };
+    let job = &pod.jobs[index];
+    if !matches!(job.submission, Submission::Gathering { .. }) {
+        return;
+    }
+    let Some(shape) = shape.filter(|shape| knows_all(shape, job)) else {
+        pod.jobs[index].knowledge = Knowledge::Unknown;
+        return;
+    };
+    let (others, expected) = match rules.scope {
+        JobScope::Pod => (Vec::new(), still_to_come(pod, job, shape)),
+        JobScope::Containers => (belong_to(pod, job, shape), Vec::new()),
+    };
+    let job = &mut pod.jobs[index];
+    job.knowledge = Knowledge::Awaits {
+        others,
+        sidecars: shape.sidecars.clone(),
+    };
+    job.expected = expected.iter().map(|name| Expected::new(name)).collect();
+    if rules.scope == JobScope::Pod {
+        let is_init = |name: &&str| shape.inits.iter().any(|init| init == name);
+        job.inits = job.all_names().filter(is_init).map(str::to_owned).collect();
+    }
+}
+
+/// Takes back what was expected of a job that has not left yet: nothing is known of it any more.
+pub fn forget_expected(pod: &mut Pod, number: u32) {
+    let job = pod.jobs.iter_mut().find(|job| job.number == number);
+    if let Some(job) = job.filter(|job| matches!(job.submission, Submission::Pending { .. })) {
+        job.expected.clear();
+        job.inits.clear();
+    }
+}
+
+/// Ephemeral containers are not part of what a pod consists of, and go alone.
+fn knows_all(shape: &Shape, job: &Job) -> bool {
+    let known: Vec<_> = shape.all().collect();
+    job.names.iter().all(|name| known.contains(&name))
+}
+
+/// The containers of a pod that were never started, but for those of this job.
+fn still_to_come(pod: &Pod, job: &Job, shape: &Shape) -> Vec<String> {
+    let was_started = |name: &String| {
+        let mut same = pod
+            .containers
+            .iter()
+            .filter(|entry| entry.container.name == *name);
+        same.any(|entry| entry.status.started_at.is_some())
+    };
+    let names = shape.all();
+    let names = names.filter(|name| !job.names.contains(name) && !was_started(name));
+    names.cloned().collect()
+}
+
+/// The containers that a job waits for. What runs side by side belongs together; an init container
+/// that runs to its end belongs to nobody.
+fn belong_to(pod: &Pod, job: &Job, shape: &Shape) -> Vec<String> {
+    if job.names.iter().all(|name| shape.inits.contains(name)) {
+        return Vec::new();
+    }
+    let mut names = still_to_come(pod, job, shape);
+    names.retain(|name| !shape.inits.contains(name));
+    names
+}
+
 /// The job that still gathers, or a new one. Names are unique within a job, because the plugin
-/// knows containers by name: a second attempt at a container travels in the next job.
+/// knows containers by name: a second attempt at a container travels in the next job. A job that
+/// knows what belongs to it takes nothing else.
 fn gathering_job<'a>(pod: &'a mut Pod, name: &str, now: Nanos) -> &'a mut Job {
     let open = pod.jobs.iter().position(|job| {
         matches!(job.submission, Submission::Gathering { .. })
             && !job.names.iter().any(|taken| taken == name)
+            && match &job.knowledge {
+                Knowledge::NotAsked | Knowledge::Unknown => true,
+                Knowledge::Awaits { others, .. } => others.iter().any(|other| other == name),
+            }
     });
     let index = open.unwrap_or_else(|| {
         let number = pod.next_job;
@@ -76,24 +207,34 @@ fn gathering_job<'a>(pod: &'a mut Pod, name: &str, now: Nanos) -> &'a mut Job {
             remote_id: None,
             grace_seconds: 0,
             cancel: None,
+            knowledge: Knowledge::NotAsked,
+            inits: Vec::new(),
+            expected: Vec::new(),
         });
         pod.jobs.len() - 1
     });
     &mut pod.jobs[index]
 }
 
-/// When a gathering job closes. A container that was created since the last start is about to be
-/// started too, so the quiet period counts from its creation.
-pub fn closes_at(pod: &Pod, last_start: Nanos, rules: &Rules) -> Nanos {
+/// When a gathering job closes. Where it is not known what belongs to it: after the quiet period,
+/// which counts from the creation of a container that was created since the last start, for that
+/// is about to be started too. None: when something comes.
+pub fn closes_at(pod: &Pod, job: &Job, last_start: Nanos, rules: &Rules) -> Option<Nanos> {
+    if let Knowledge::Awaits { others, sidecars } = &job.knowledge {
+        if others.iter().all(|name| job.names.contains(name)) {
+            return Some(last_start);
+        }
+        let only_sidecars = job.names.iter().all(|name| sidecars.contains(name));
+        return (!only_sidecars).then(|| last_start.plus(PATIENCE));
+    }
     let created = pod
         .containers
         .iter()
         .filter(|entry| entry.status.phase() == ContainerPhase::Created)
         .map(|entry| entry.container.created_at)
         .max();
-    created
-        .map_or(last_start, |created| created.max(last_start))
-        .plus(rules.quiet_period)
+    let last = created.map_or(last_start, |created| created.max(last_start));
+    Some(last.plus(rules.quiet_period))
 }
 
 #[cfg(test)]
@@ -173,14 +314,174 @@ mod tests {
         let id = pod.containers[0].id().clone();
         start(&mut pod, &id, Nanos(1_000)).expect("starts");
         assert_eq!(
-            closes_at(&pod, Nanos(1_000), &rules),
-            Nanos(1_000).plus(rules.quiet_period)
+            closes_at(&pod, &pod.jobs[0], Nanos(1_000), &rules),
+            Some(Nanos(1_000).plus(rules.quiet_period))
         );
         let next = created(&pod, "b", Nanos(9_000));
         pod.add_container(next);
         assert_eq!(
-            closes_at(&pod, Nanos(1_000), &rules),
-            Nanos(9_000).plus(rules.quiet_period)
+            closes_at(&pod, &pod.jobs[0], Nanos(1_000), &rules),
+            Some(Nanos(9_000).plus(rules.quiet_period))
         );
+    }
+
+    fn rules(scope: JobScope) -> Rules {
+        Rules {
+            scope,
+            asks_api_server: true,
+            ..Rules::from(&Config::default())
+        }
+    }
+
+    fn shape(inits: &[&str], sidecars: &[&str], mains: &[&str]) -> Shape {
+        let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+        Shape {
+            inits: texts(inits),
+            sidecars: texts(sidecars),
+            mains: texts(mains),
+        }
+    }
+
+    /// Creates and starts a container.
+    fn launch(pod: &mut Pod, name: &str, attempt: u32, at: i64) -> ContainerId {
+        let new = crate::model::Container {
+            created_at: pod.next_created_at(Nanos(at)),
+            ..container(pod, name, attempt)
+        };
+        let id = new.id.clone();
+        pod.add_container(new);
+        start(pod, &id, Nanos(at)).expect("starts");
+        id
+    }
+
+    fn submitted(pod: &mut Pod, number: usize) {
+        pod.jobs[number].submission = Submission::Submitted { at: Nanos(5) };
+    }
+
+    fn expected(job: &Job) -> Vec<&str> {
+        job.expected.iter().map(|one| one.name.as_str()).collect()
+    }
+
+    #[test]
+    fn the_first_start_takes_the_whole_pod_along() {
+        let rules = rules(JobScope::Pod);
+        let shape = shape(&["i1", "i2"], &["s"], &["a", "b"]);
+        let mut pod = pod(&[]);
+        launch(&mut pod, "i1", 0, 1_000);
+        learn(&mut pod, 0, Some(&shape), &rules);
+        let job = &pod.jobs[0];
+        assert_eq!(
+            (expected(job), &job.inits),
+            (vec!["i2", "s", "a", "b"], &shape.inits)
+        );
+        assert_eq!(
+            closes_at(&pod, job, Nanos(1_000), &rules),
+            Some(Nanos(1_000))
+        );
+        submitted(&mut pod, 0);
+        // What the kubelet starts later is bound to it, in whatever order.
+        for (name, left) in [("i2", vec!["s", "a", "b"]), ("b", vec!["s", "a"])] {
+            launch(&mut pod, name, 0, 2_000);
+            assert_eq!(expected(&pod.jobs[0]), left);
+        }
+        assert_eq!(jobs(&pod), [["i1", "i2", "b"]]);
+        // A restart is a job of its own, and takes along what was never started.
+        pod.jobs[0].expected.clear();
+        launch(&mut pod, "i1", 1, 3_000);
+        learn(&mut pod, 1, Some(&shape), &rules);
+        assert_eq!(expected(&pod.jobs[1]), ["s", "a"]);
+        assert_eq!(pod.jobs[1].inits, ["i1"]);
+    }
+
+    #[test]
+    fn a_bound_container_takes_its_last_known_state_at_once() {
+        let rules = rules(JobScope::Pod);
+        let mut pod = pod(&[]);
+        launch(&mut pod, "i", 0, 1_000);
+        learn(&mut pod, 0, Some(&shape(&["i"], &[], &["a", "b"])), &rules);
+        submitted(&mut pod, 0);
+        pod.jobs[0].expected[0].remote = crate::model::Remote::Running;
+        pod.jobs[0].expected[1].end = Some(Exit {
+            code: 3,
+            reason: "Error".to_owned(),
+            message: String::new(),
+            finished_at: Nanos(1_500),
+            termination_message: None,
+        });
+        let a = launch(&mut pod, "a", 0, 2_000);
+        let b = launch(&mut pod, "b", 0, 2_000);
+        let status = |id| &pod.container(id).expect("it is there").status;
+        assert_eq!(status(&a).remote, crate::model::Remote::Running);
+        assert!(status(&a).is_live());
+        let end = status(&b).reported.as_ref().expect("it has ended");
+        assert_eq!(
+            (end.code, end.finished_at),
+            (3, status(&b).started_at.expect("a time"))
+        );
+        assert!(status(&b).log_owed_since.is_some());
+    }
+
+    #[test]
+    fn nothing_is_bound_to_a_job_that_is_not_there() {
+        let rules = rules(JobScope::Pod);
+        for lose in [
+            (|job: &mut Job| job.submission = Submission::Lost) as fn(&mut Job),
+            |job| job.submission = Submission::Dropped,
+            |job| job.cancel = Some(crate::model::Cancel::Done),
+        ] {
+            let mut pod = pod(&[]);
+            launch(&mut pod, "i", 0, 1_000);
+            learn(&mut pod, 0, Some(&shape(&["i"], &[], &["a"])), &rules);
+            submitted(&mut pod, 0);
+            lose(&mut pod.jobs[0]);
+            launch(&mut pod, "a", 0, 2_000);
+            assert_eq!(jobs(&pod), [["i"], ["a"]]);
+        }
+    }
+
+    #[test]
+    fn a_job_that_knows_what_belongs_to_it_waits_for_that() {
+        let rules = rules(JobScope::Containers);
+        let shape = shape(&["i"], &["s"], &["a", "b"]);
+        let mut pod = pod(&[]);
+        launch(&mut pod, "s", 0, 1_000);
+        learn(&mut pod, 0, Some(&shape), &rules);
+        let closes =
+            |pod: &Pod, number: usize, at| closes_at(pod, &pod.jobs[number], Nanos(at), &rules);
+        assert_eq!(
+            closes(&pod, 0, 1_000),
+            None,
+            "init containers may take hours"
+        );
+        launch(&mut pod, "i", 0, 2_000);
+        learn(&mut pod, 1, Some(&shape), &rules);
+        assert_eq!(closes(&pod, 1, 2_000), Some(Nanos(2_000)), "it runs alone");
+        launch(&mut pod, "a", 0, 3_000);
+        assert_eq!(closes(&pod, 0, 3_000), Some(Nanos(3_000).plus(PATIENCE)));
+        launch(&mut pod, "b", 0, 4_000);
+        assert_eq!(closes(&pod, 0, 4_000), Some(Nanos(4_000)));
+        assert_eq!(jobs(&pod), [vec!["s", "a", "b"], vec!["i"]]);
+        submitted(&mut pod, 0);
+        launch(&mut pod, "a", 1, 5_000);
+        learn(&mut pod, 2, Some(&shape), &rules);
+        assert_eq!(
+            closes(&pod, 2, 5_000),
+            Some(Nanos(5_000)),
+            "a restart waits for nobody"
+        );
+    }
+
+    #[test]
+    fn without_an_answer_the_quiet_period_counts() {
+        let rules = rules(JobScope::Pod);
+        let shape = shape(&[], &[], &["a"]);
+        for (name, shape) in [("a", None), ("debugger", Some(&shape))] {
+            let mut pod = pod(&[]);
+            launch(&mut pod, name, 0, 1_000);
+            learn(&mut pod, 0, shape, &rules);
+            assert_eq!(pod.jobs[0].knowledge, Knowledge::Unknown);
+            let due = closes_at(&pod, &pod.jobs[0], Nanos(1_000), &rules);
+            assert_eq!(due, Some(Nanos(1_000).plus(rules.quiet_period)));
+        }
     }
 }

@@ -59,7 +59,8 @@ pub fn remove_container(pod: &mut Pod, id: &ContainerId, now: Nanos) {
     for job in pod
         .jobs
         .iter_mut()
-        .filter(|job| job.containers.contains(id))
+        // One that carries what the kubelet is still to start goes on.
+        .filter(|job| job.containers.contains(id) && job.expected.is_empty())
     {
         if !job.containers.iter().any(|carried| left.contains(carried)) {
             job.request_cancel(now);
@@ -126,12 +127,12 @@ pub fn complete_log(pod: &mut Pod, id: &ContainerId) {
     }
 }
 
-/// Whether every container of a job has ended, as far as it is still recorded.
+/// Whether every container of a job has ended, as far as it is still recorded, and those that the
+/// kubelet has not started yet.
 pub fn has_ended(pod: &Pod, job: &Job) -> bool {
-    job.containers
-        .iter()
-        .filter_map(|id| pod.container(id))
-        .all(|entry| entry.status.exit.is_some() || entry.status.reported.is_some())
+    let mut carried = job.containers.iter().filter_map(|id| pod.container(id));
+    carried.all(|entry| entry.status.exit.is_some() || entry.status.reported.is_some())
+        && job.expected.iter().all(|expected| expected.end.is_some())
 }
 
 /// Ends a container here and now: with what the plugin reported, else as killed.

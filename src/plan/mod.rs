@@ -1,5 +1,5 @@
 //! What is to happen next, as pure functions of a pod, the time and the rules: which starts
-//! become one job (`batch`), how a submission and a cancellation move on (`submission`), what a
+//! become one job (`batch`, `shape`), how a submission and a cancellation move on (`submission`), what a
 //! plugin's answer changes (`observe`), what a reported end looks like (`handlers`), how containers and sandboxes end (`lifecycle`), what is
 //! owed to the remote side (`owed`), how long to wait (`backoff`), and which bytes of a log are
 //! new (`resync`).
@@ -20,6 +20,7 @@ pub mod owed;
 pub mod properties;
 pub mod resync;
 mod rules;
+pub mod shape;
 pub mod submission;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod testing;

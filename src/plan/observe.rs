@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStateTerminated, ContainerStatus};
 
 use super::{handlers::Reported, lifecycle, submission::Event, Rules};
-use crate::model::{ContainerEntry, Exit, Nanos, Pod, Remote};
+use crate::model::{ContainerEntry, Exit, Expected, Nanos, Pod, Remote};
 
 /// What a plugin said of one job.
 #[derive(Clone, Copy, Debug)]
@@ -54,8 +54,64 @@ pub fn apply(pod: &mut Pod, number: u32, report: Report<'_>, now: Nanos, rules: 
             apply_state(entry, state, now, rules);
         }
     }
+    for expected in &mut pod.jobs[index].expected {
+        let named = report
+            .containers
+            .iter()
+            .find(|status| status.name == expected.name);
+        if let Some(state) = named.and_then(|status| status.state.as_ref()) {
+            note_state(expected, state, now, rules);
+        }
+    }
+    forget_what_will_not_run(pod, index);
     if lifecycle::has_ended(pod, &pod.jobs[index]) {
         pod.jobs[index].submission_event(Event::Ended, now, rules);
+    }
+}
+
+/// Notes what is said of a container that the kubelet has not started yet.
+fn note_state(expected: &mut Expected, state: &ContainerState, now: Nanos, rules: &Rules) {
+    if expected.end.is_some() {
+        return;
+    }
+    if let Some(ended) = &state.terminated {
+        expected.remote = Remote::Running;
+        // Its times are those of its binding.
+        expected.end = Some(exit(Nanos(0), ended, now, rules));
+    } else if state.running.is_some() {
+        expected.remote = Remote::Running;
+    } else if state.waiting.is_some() && expected.remote == Remote::Unknown {
+        expected.remote = Remote::Queued;
+    }
+}
+
+/// Where an init container fails, what comes after it does not run: the kubelet starts it in
+/// another job, or not at all.
+fn forget_what_will_not_run(pod: &mut Pod, index: usize) {
+    let (containers, job) = (&pod.containers, &mut pod.jobs[index]);
+    let is_init = |name: &str| job.inits.iter().any(|init| init == name);
+    let failed = |entry: &&ContainerEntry| {
+        let end = entry
+            .status
+            .exit
+            .as_ref()
+            .or(entry.status.reported.as_ref());
+        job.containers.contains(entry.id())
+            && is_init(&entry.container.name)
+            && end.is_some_and(|end| end.code != 0)
+    };
+    let mut unseen = job
+        .expected
+        .iter()
+        .filter(|expected| is_init(&expected.name));
+    let unseen_failed = unseen.any(|one| one.end.as_ref().is_some_and(|end| end.code != 0));
+    if containers.iter().any(|entry| failed(&entry)) {
+        job.expected.clear();
+    } else if unseen_failed {
+        // The failed one itself is still to be shown.
+        let inits = &job.inits;
+        job.expected
+            .retain(|one| one.end.is_some() && inits.contains(&one.name));
     }
 }
 
@@ -71,7 +127,7 @@ fn apply_state(entry: &mut ContainerEntry, state: &ContainerState, now: Nanos, r
             earliest,
             now,
         );
-        entry.status.reported = Some(exit(entry, ended, now, rules));
+        entry.status.reported = Some(exit(started(entry), ended, now, rules));
         entry.status.log_owed_since = entry.status.log_owed_since.or(Some(now));
     } else if let Some(running) = &state.running {
         began(
@@ -100,18 +156,14 @@ fn began(entry: &mut ContainerEntry, given: Option<Timestamp>, unknown: Nanos, n
     entry.status.started_at = Some(given.unwrap_or(unknown).min(now).max(earliest));
 }
 
+fn started(entry: &ContainerEntry) -> Nanos {
+    let started = entry.status.started_at;
+    started.unwrap_or(entry.container.created_at)
+}
+
 /// The end in the CRI's terms. Times are clamped to started <= finished <= now: plugins leave them
 /// zero, and clocks over there differ.
-fn exit(
-    entry: &ContainerEntry,
-    ended: &ContainerStateTerminated,
-    now: Nanos,
-    rules: &Rules,
-) -> Exit {
-    let started = entry
-        .status
-        .started_at
-        .unwrap_or(entry.container.created_at);
+fn exit(started: Nanos, ended: &ContainerStateTerminated, now: Nanos, rules: &Rules) -> Exit {
     let shown = rules.handlers.shown(Reported {
         code: exit_code(ended),
         reason: ended.reason.as_deref().unwrap_or_default(),

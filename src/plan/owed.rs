@@ -7,12 +7,14 @@
 use std::time::Duration;
 
 use super::{batch, Rules};
-use crate::model::{Cancel, ContainerEntry, ContainerId, Job, Nanos, Pod, Submission};
+use crate::model::{Cancel, ContainerEntry, ContainerId, Job, Knowledge, Nanos, Pod, Submission};
 
 /// One thing to do for a pod. Those of one pod are done one after the other, in this order where
 /// several are due.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Duty {
+    /// Ask the API server what the pod consists of.
+    Learn(u32),
     /// The job gathers no more containers. No call.
     CloseJob(u32),
     /// POST the job.
@@ -70,8 +72,14 @@ fn owed_job(pod: &Pod, job: &Job, now: Nanos, rules: &Rules) -> Option<Owed> {
     match (&job.submission, &job.cancel) {
         (_, Some(Cancel::Done)) | (Submission::Dropped, _) => None,
         (Submission::Gathering { last_start }, _) => {
-            let due = batch::closes_at(pod, *last_start, rules);
-            let due = reached_or(due, now, rules.quiet_period * 2);
+            if rules.asks_api_server && job.knowledge == Knowledge::NotAsked {
+                return Some(Owed {
+                    due: now,
+                    duty: Duty::Learn(number),
+                });
+            }
+            let due = batch::closes_at(pod, job, *last_start, rules)?;
+            let due = reached_or(due, now, rules.quiet_period * 2 + batch::PATIENCE);
             Some(Owed {
                 due,
                 duty: Duty::CloseJob(number),

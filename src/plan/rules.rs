@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::handlers::Handlers;
-use crate::config::Config;
+use crate::config::{schema::JobScope, Config};
 
 /// The times, counts and tables that decide what happens next.
 #[derive(Clone, Debug)]
@@ -24,6 +24,10 @@ pub struct Rules {
     pub lost_polls: u32,
     /// How long a job must be missing before it is lost.
     pub lost_grace: Duration,
+    /// Whether the API server is asked what a pod consists of.
+    pub asks_api_server: bool,
+    /// What a job is, where the API server is asked.
+    pub scope: JobScope,
     /// What reported ends look like.
     pub handlers: Arc<Handlers>,
 }
@@ -39,6 +43,8 @@ impl From<&Config> for Rules {
             complete_timeout: config.logs.complete_timeout,
             lost_polls: config.jobs.lost_polls,
             lost_grace: config.jobs.lost_grace,
+            asks_api_server: config.kubernetes.kubeconfig.is_some(),
+            scope: config.jobs.job_scope.unwrap_or(JobScope::Pod),
             handlers: Arc::new(Handlers::from(&config.states)),
         }
     }

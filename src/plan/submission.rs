@@ -335,6 +335,9 @@ mod tests {
             remote_id: None,
             grace_seconds: 0,
             cancel: None,
+            knowledge: crate::model::Knowledge::NotAsked,
+            inits: Vec::new(),
+            expected: Vec::new(),
         }
     }
 

@@ -42,6 +42,8 @@ pub struct Context {
     pub api: Option<Arc<Api>>,
     /// Holds back repeated lines about polls that fail.
     pub poll_trouble: Limited,
+    /// Holds back repeated lines about pods that cannot be read.
+    pub api_trouble: Limited,
     stopping: AtomicBool,
     nudge: (Sender<()>, Receiver<()>),
 }
@@ -89,6 +91,7 @@ impl Context {
             counters,
             settings,
             poll_trouble: Limited::new(Duration::from_secs(60)),
+            api_trouble: Limited::new(Duration::from_secs(60)),
             stopping: AtomicBool::new(false),
             nudge: bounded(1),
         }

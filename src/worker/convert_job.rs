@@ -2,7 +2,7 @@
 
 use super::Context;
 use crate::{
-    convert::{self, prepared::PreparedMounts, JobPod},
+    convert::{self, author::Author, prepared::PreparedMounts, JobPod},
     host::{self, Look},
     interlink::wire::{LogStruct, PodCreateRequests},
     model::{ContainerId, Job, Pod},
@@ -26,8 +26,20 @@ impl Error {
     }
 }
 
-/// The body of /create for a job, with the contents that its volumes have now.
-pub fn create_request(context: &Context, pod: &Pod, job: &Job) -> Result<PodCreateRequests, Error> {
+/// The body of /create for a job, with the contents that its volumes have now. What the kubelet has
+/// started since the `author` was asked for comes as the kubelet said it.
+pub fn create_request(
+    context: &Context,
+    pod: &Pod,
+    job: &Job,
+    mut author: Option<Author>,
+) -> Result<PodCreateRequests, Error> {
+    if let Some(author) = &mut author {
+        let is_expected = |name: &str| job.expected.iter().any(|one| one.name == name);
+        author
+            .expected
+            .retain(|one| is_expected(&one.container.name));
+    }
     let mut look = Look::for_job(&pod.sandbox.uid, &context.settings);
     let mut prepared = PreparedMounts::new();
     for entry in convert::to_run(pod, job) {
@@ -39,7 +51,7 @@ pub fn create_request(context: &Context, pod: &Pod, job: &Job) -> Result<PodCrea
         configmaps,
         secrets,
         projected,
-    } = convert::job_pod(pod, job, &prepared, &context.settings)?;
+    } = convert::job_pod(pod, job, &prepared, author.as_ref(), &context.settings)?;
     Ok(PodCreateRequests {
         pod,
         configmaps,

@@ -9,11 +9,13 @@
 //!
 //! Nothing here is ever waited for by an answer to the kubelet.
 
+mod author;
 mod cancel;
 mod context;
 mod convert_job;
 mod follow;
 mod lanes;
+mod learn;
 mod logs;
 mod poll;
 /// What must hold whatever comes in; `fuzz/` and the tests share it.
@@ -165,6 +167,7 @@ impl Workers {
 fn carry_out(context: &Context, client: Option<&Client>, task: &Task) -> Hold {
     let id = &task.sandbox;
     match (&task.duty, client) {
+        (Duty::Learn(number), _) => learn::learn(context, id, *number),
         (Duty::CloseJob(number), _) => submit::close(context, id, *number),
         (Duty::AbandonLog(container), _) => logs::abandon(context, id, container),
         (_, None) => Hold::NoInterLink,

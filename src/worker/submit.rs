@@ -1,12 +1,13 @@
 //! Submitting jobs, and asking about those of which it is not known whether they were submitted.
 
-use super::{context::Hold, convert_job, poll::Told, Context};
+use super::{author::author, context::Hold, convert_job, poll::Told, Context};
 use crate::{
-    convert,
+    convert::{self, author::Author},
     interlink::{self, Client},
     model::{Job, JobUid, Pod, SandboxId, Submission},
     plan::{
         answers::{self, Posted},
+        batch,
         submission::Event,
     },
     telemetry::{chain, Counter},
@@ -24,6 +25,10 @@ pub fn close(context: &Context, id: &SandboxId, number: u32) -> Hold {
 /// Posts a job. That it is about to leave is on disk before it leaves, so a crash from here on
 /// leads to a question, not to a second run.
 pub fn submit(context: &Context, client: &Client, id: &SandboxId, number: u32) -> Hold {
+    let author = match ask_author(context, id, number) {
+        Ok(author) => author,
+        Err(hold) => return hold,
+    };
     let begun = context.try_change(id, |pod, now| {
         if let Some(job) = job_mut(pod, number) {
             job.submission_event(Event::PostBegins, now, &context.rules);
@@ -41,7 +46,7 @@ pub fn submit(context: &Context, client: &Client, id: &SandboxId, number: u32) -
     if !matches!(job.submission, Submission::Submitting { .. }) {
         return Hold::No;
     }
-    let posted = post(context, client, &pod, job);
+    let posted = post(context, client, &pod, job, author);
     let refused = context.settle(id, |pod, now| {
         answers::posted(pod, number, &posted, now, &context.rules)
     });
@@ -53,9 +58,42 @@ pub fn submit(context: &Context, client: &Client, id: &SandboxId, number: u32) -
     Hold::No
 }
 
-fn post(context: &Context, client: &Client, pod: &Pod, job: &Job) -> Posted {
+/// What the pod's author wrote. Where the containers that the kubelet has not come to yet cannot go
+/// along, the job goes without them, and they go in jobs of their own.
+fn ask_author(context: &Context, id: &SandboxId, number: u32) -> Result<Option<Author>, Hold> {
+    let pod = context.store.pod(id);
+    let job = pod
+        .as_ref()
+        .and_then(|pod| pod.jobs.iter().find(|job| job.number == number));
+    let (Some(pod), Some(job)) = (&pod, job) else {
+        return Ok(None);
+    };
+    let error = match author(context, pod, job) {
+        Ok(author) => return Ok(author),
+        Err(error) => error,
+    };
+    log::warn!(
+        "pod {}: job {} takes only along what the kubelet has started: {}",
+        pod.full_name(),
+        job.uid,
+        chain(&error)
+    );
+    let forgotten = context.try_change(id, |pod, _| batch::forget_expected(pod, number));
+    match forgotten {
+        Ok(()) => Ok(None),
+        Err(_) => Err(Hold::ForDisk),
+    }
+}
+
+fn post(
+    context: &Context,
+    client: &Client,
+    pod: &Pod,
+    job: &Job,
+    author: Option<Author>,
+) -> Posted {
     let (name, uid) = (pod.full_name(), job.uid);
-    let request = match convert_job::create_request(context, pod, job) {
+    let request = match convert_job::create_request(context, pod, job, author) {
         Ok(request) => request,
         Err(error) if error.is_temporary() => {
             let reason = chain(&error);

@@ -200,6 +200,10 @@ impl World {
             })
         };
         Some(match duty {
+            // No API server is asked here.
+            Duty::Learn(number) => {
+                self.with_pod(|pod, _, rules| batch::learn(pod, number, None, rules))
+            }
             Duty::CloseJob(number) => event(number, Event::Closed),
             Duty::Submit(number) => {
                 let mut next = event(number, Event::PostBegins);

@@ -8,6 +8,7 @@ use std::{
 };
 
 use interlink_cri::{
+    config::schema::JobScope,
     model::{Cancel, Container, ContainerId, Nanos, Pod, Sandbox, SandboxId, Submission},
     plan::{
         answers::{Deleted, Posted},
@@ -122,6 +123,8 @@ pub fn rules() -> Rules {
         complete_timeout: TICK * 2,
         lost_polls: 2,
         lost_grace: TICK * 3,
+        asks_api_server: false,
+        scope: JobScope::Containers,
         handlers: Default::default(),
     }
 }

@@ -232,12 +232,10 @@ fn answer(
     match path {
         "/create" => {
             let uid = text(&body["pod"]["metadata"]["uid"]);
-            let containers = body["pod"]["spec"]["containers"].as_array().cloned();
-            let names = containers
-                .unwrap_or_default()
-                .iter()
-                .map(|one| text(&one["name"]))
-                .collect();
+            let spec = &body["pod"]["spec"];
+            let list = |key: &str| spec[key].as_array().cloned().unwrap_or_default();
+            let containers = [list("initContainers"), list("containers")].concat();
+            let names = containers.iter().map(|one| text(&one["name"])).collect();
             let jid = format!("jid-{uid}");
             let job = Job {
                 containers: names,

@@ -7,6 +7,7 @@
     reason = "each test file takes what it needs"
 )]
 
+mod api_server;
 mod cri;
 mod fake;
 
@@ -18,6 +19,7 @@ use std::{
 };
 
 pub use self::{
+    api_server::{ApiServer, TOKEN},
     cri::{code, container, options, sandbox, Cri, UID},
     fake::{Fake, Fault, JobState},
 };

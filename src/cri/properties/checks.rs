@@ -97,7 +97,7 @@ pub fn state(node: &Node, before: &HashMap<SandboxId, Arc<Pod>>) {
 /// What was created can be sent off: it converts, and so does all that refers to it.
 fn travels(face: &Face, pod: &Pod) {
     for job in &pod.jobs {
-        match convert::job_pod(pod, job, &Default::default(), &face.settings) {
+        match convert::job_pod(pod, job, &Default::default(), None, &face.settings) {
             Ok(made) => assert!(serde_json::to_vec(&made.pod).is_ok()),
             Err(convert::Error::NoContainers) => {}
             Err(error) => panic!("what was created does not convert: {error}"),

@@ -1,20 +1,22 @@
-//! ConfigMaps and Secrets that stand beside a Pod in its manifest, and what a kubelet would make
-//! of them: variables, and the files of volumes.
+//! ConfigMaps and Secrets that a pod names, and what a kubelet makes of them: variables, and the
+//! files of volumes.
 
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{
-    ConfigMap, ConfigMapProjection, Container, DownwardAPIVolumeFile, EnvVarSource, KeyToPath, Pod,
+    ConfigMap, ConfigMapProjection, Container, DownwardAPIVolumeFile, EnvVarSource, KeyToPath,
     Secret, SecretProjection, Volume, VolumeProjection,
 };
 
-use super::manifest::Error;
-use crate::convert::prepared::{ContentFile, Files};
+use super::{
+    kubelet::{Error, Kubelet},
+    prepared::{ContentFile, Files},
+};
 
 /// Kubernetes' own default.
 const DEFAULT_MODE: i32 = 0o644;
 
-/// What stands beside the Pod, and what a kubelet would ask the API server for.
+/// What a kubelet asks the API server for, beside the pod.
 #[derive(Debug, Default)]
 pub struct Objects {
     /// By name.
@@ -56,12 +58,12 @@ impl Objects {
     ///
     /// # Errors
     /// Contents that are not in the manifest.
-    pub fn files(&self, volume: &Volume, pod: &Pod, uid: &str) -> Result<Option<Files>, Error> {
+    pub fn files(&self, volume: &Volume, kubelet: &Kubelet<'_>) -> Result<Option<Files>, Error> {
         let about = |error: Error| Error::new(format!("volume `{}`: {error}", volume.name));
-        self.volume_files(volume, pod, uid).map_err(about)
+        self.volume_files(volume, kubelet).map_err(about)
     }
 
-    fn volume_files(&self, volume: &Volume, pod: &Pod, uid: &str) -> Result<Option<Files>, Error> {
+    fn volume_files(&self, volume: &Volume, kubelet: &Kubelet<'_>) -> Result<Option<Files>, Error> {
         let mut files = Files::new();
         if let Some(map) = &volume.config_map {
             let found = self.configmap(&map.name);
@@ -81,11 +83,11 @@ impl Objects {
             )?;
         } else if let Some(downward) = &volume.downward_api {
             let mode = downward.default_mode.unwrap_or(DEFAULT_MODE);
-            add_fields(&mut files, downward.items.as_deref(), pod, uid, mode)?;
+            add_fields(&mut files, downward.items.as_deref(), kubelet, mode)?;
         } else if let Some(projected) = &volume.projected {
             let mode = projected.default_mode.unwrap_or(DEFAULT_MODE);
             for source in projected.sources.iter().flatten() {
-                self.add_projection(&mut files, source, pod, uid, mode)?;
+                self.add_projection(&mut files, source, kubelet, mode)?;
             }
         } else {
             return Ok(None);
@@ -97,8 +99,7 @@ impl Objects {
         &self,
         files: &mut Files,
         source: &VolumeProjection,
-        pod: &Pod,
-        uid: &str,
+        kubelet: &Kubelet<'_>,
         mode: i32,
     ) -> Result<(), Error> {
         if let Some(ConfigMapProjection {
@@ -120,7 +121,7 @@ impl Objects {
             add(files, &keys, items.as_deref(), mode, *optional)?;
         }
         if let Some(downward) = &source.downward_api {
-            add_fields(files, downward.items.as_deref(), pod, uid, mode)?;
+            add_fields(files, downward.items.as_deref(), kubelet, mode)?;
         }
         if let Some(token) = &source.service_account_token {
             let Some(value) = &self.token else {
@@ -174,8 +175,7 @@ impl Objects {
     pub fn value(
         &self,
         source: &EnvVarSource,
-        pod: &Pod,
-        uid: &str,
+        kubelet: &Kubelet<'_>,
     ) -> Result<Option<Vec<u8>>, Error> {
         let (found, kind, name, key, optional) = if let Some(map) = &source.config_map_key_ref {
             (
@@ -194,7 +194,7 @@ impl Objects {
                 secret.optional,
             )
         } else if let Some(field) = &source.field_ref {
-            return Ok(Some(self::field(&field.field_path, pod, uid)?.into_bytes()));
+            return Ok(Some(self::field(&field.field_path, kubelet)?.into_bytes()));
         } else {
             return Err(Error::new(
                 "such a valueFrom only a kubelet can resolve; give it a value",
@@ -219,7 +219,7 @@ fn present(
         Some(keys) => Ok(keys),
         None if optional == Some(true) => Ok(Keys::new()),
         None => Err(Error::new(format!(
-            "{kind} `{name}` is not in the manifest; add it, after a line `---`"
+            "{kind} `{name}` is not there; beside a Pod in a file, add it after a line `---`"
         ))),
     }
 }
@@ -253,8 +253,7 @@ fn add(
 fn add_fields(
     files: &mut Files,
     items: Option<&[DownwardAPIVolumeFile]>,
-    pod: &Pod,
-    uid: &str,
+    kubelet: &Kubelet<'_>,
     mode: i32,
 ) -> Result<(), Error> {
     for item in items.unwrap_or_default() {
@@ -264,7 +263,7 @@ fn add_fields(
                 item.path
             )));
         };
-        let value = self::field(&field.field_path, pod, uid)?;
+        let value = self::field(&field.field_path, kubelet)?;
         files.insert(
             item.path.clone(),
             file(value.as_bytes(), item.mode.unwrap_or(mode))?,
@@ -282,9 +281,10 @@ fn file(bytes: &[u8], mode: i32) -> Result<ContentFile, Error> {
 }
 
 /// A field of the pod, in the form of the downward API (`pkg/fieldpath`).
-fn field(path: &str, pod: &Pod, uid: &str) -> Result<String, Error> {
-    let metadata = &pod.metadata;
-    let spec = pod.spec.as_ref();
+fn field(path: &str, kubelet: &Kubelet<'_>) -> Result<String, Error> {
+    let metadata = &kubelet.pod.metadata;
+    let spec = kubelet.pod.spec.as_ref();
+    let status = kubelet.pod.status.as_ref();
     let (labels, annotations) = (metadata.labels.as_ref(), metadata.annotations.as_ref());
     let one = |map: Option<&BTreeMap<String, String>>, key: &str| {
         map.and_then(|map| map.get(key))
@@ -298,7 +298,7 @@ fn field(path: &str, pod: &Pod, uid: &str) -> Result<String, Error> {
             .namespace
             .clone()
             .unwrap_or_else(|| "default".to_owned()),
-        "metadata.uid" => uid.to_owned(),
+        "metadata.uid" => kubelet.uid.to_owned(),
         "metadata.labels" => lines(labels),
         "metadata.annotations" => lines(annotations),
         "spec.nodeName" => spec
@@ -307,6 +307,14 @@ fn field(path: &str, pod: &Pod, uid: &str) -> Result<String, Error> {
         "spec.serviceAccountName" => {
             let name = spec.and_then(|spec| spec.service_account_name.clone());
             name.unwrap_or_else(|| "default".to_owned())
+        }
+        "status.hostIP" | "status.hostIPs" => {
+            let host = status.and_then(|status| status.host_ip.clone());
+            host.ok_or_else(|| Error::new("the node's address is not known"))?
+        }
+        "status.podIP" | "status.podIPs" => {
+            let ip = kubelet.pod_ip.map(|ip| ip.to_string());
+            ip.ok_or_else(|| Error::new("the pod has no address"))?
         }
         _ => match (keyed("metadata.labels['"), keyed("metadata.annotations['")) {
             (Some(key), _) => one(labels, key),
@@ -330,35 +338,40 @@ fn lines(map: Option<&BTreeMap<String, String>>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use k8s_openapi::api::core::v1::Pod;
     use serde_json::json;
 
     use super::*;
-    use crate::cli::manifest;
 
-    fn manifest() -> manifest::Manifest {
-        let text = "
-kind: Pod
-metadata: {name: a, labels: {app: web, tier: one}, annotations: {n: 'x y'}}
-spec: {containers: [{name: c, image: i}]}
----
-kind: ConfigMap
-metadata: {name: conf}
-data: {a: '1', b: '2'}
-binaryData: {c: /wA=}
----
-kind: Secret
-metadata: {name: key}
-data: {p: aGk=, q: b2xk}
-stringData: {q: new}
-";
-        manifest::read(text).unwrap()
+    fn with_kubelet<T>(token: Option<&str>, test: impl FnOnce(&Kubelet<'_>) -> T) -> T {
+        let pod: Pod = serde_json::from_value(json!({"metadata": {
+            "name": "a",
+            "labels": {"app": "web", "tier": "one"},
+            "annotations": {"n": "x y"},
+        }}))
+        .unwrap();
+        let map = json!({"data": {"a": "1", "b": "2"}, "binaryData": {"c": "/wA="}});
+        let secret = json!({"data": {"p": "aGk=", "q": "b2xk"}, "stringData": {"q": "new"}});
+        let objects = Objects {
+            configmaps: [("conf".to_owned(), serde_json::from_value(map).unwrap())].into(),
+            secrets: [("key".to_owned(), serde_json::from_value(secret).unwrap())].into(),
+            token: token.map(str::to_owned),
+        };
+        test(&Kubelet {
+            pod: &pod,
+            uid: "u-1",
+            root: Path::new("/k"),
+            pod_ip: "10.0.0.7".parse().ok(),
+            objects: &objects,
+            service_variables: Vec::new(),
+        })
     }
 
     fn shown(volume: serde_json::Value) -> Result<String, String> {
-        let mut manifest = manifest();
-        manifest.objects.token = Some("t".to_owned());
         let volume: Volume = serde_json::from_value(volume).unwrap();
-        let files = manifest.objects.files(&volume, &manifest.pod, "u-1");
+        let files = with_kubelet(Some("t"), |kubelet| kubelet.objects.files(&volume, kubelet));
         let files = files.map_err(|error| error.to_string())?;
         let line = |(path, file): (&String, &ContentFile)| {
             let text = String::from_utf8_lossy(&file.bytes);
@@ -411,7 +424,7 @@ stringData: {q: new}
         for (volume, want) in [
             (
                 json!({"configMap": {"name": "none"}}),
-                "`v`: ConfigMap `none` is not in the",
+                "`v`: ConfigMap `none` is not there",
             ),
             (
                 json!({"secret": {"secretName": "key", "items": [{"key": "z", "path": "z"}]}}),
@@ -422,7 +435,7 @@ stringData: {q: new}
                 "no file mode",
             ),
             (
-                json!({"downwardAPI": {"items": [field("status.podIP")]}}),
+                json!({"downwardAPI": {"items": [field("status.qosClass")]}}),
                 "only a kubelet",
             ),
         ] {
@@ -435,10 +448,9 @@ stringData: {q: new}
 
     #[test]
     fn variables_come_from_where_they_say() {
-        let manifest = manifest();
         let value = |source: serde_json::Value| {
             let source = serde_json::from_value(source).unwrap();
-            let value = manifest.objects.value(&source, &manifest.pod, "u-1");
+            let value = with_kubelet(None, |kubelet| kubelet.objects.value(&source, kubelet));
             value.map(|value| value.map(|value| String::from_utf8(value).unwrap()))
         };
         for (source, want) in [
@@ -470,7 +482,7 @@ stringData: {q: new}
         let container = json!({"name": "c", "envFrom": [
             {"configMapRef": {"name": "conf"}, "prefix": "C_"}, {"secretRef": {"name": "key"}}]});
         let container = serde_json::from_value(container).unwrap();
-        let names: Vec<_> = manifest.objects.env_from(&container).unwrap();
+        let names = with_kubelet(None, |kubelet| kubelet.objects.env_from(&container)).unwrap();
         let names: Vec<_> = names.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["C_a", "C_b", "C_c", "p", "q"]);
     }

@@ -1,0 +1,217 @@
+//! What the pod's author wrote and the CRI does not carry: probes, hooks, exact resources, names of
+//! volumes. And containers that the kubelet has not come to yet, which go along with its first.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use k8s_openapi::{
+    api::core::v1::{Container as PodContainer, PodSpec, ResourceRequirements},
+    apimachinery::pkg::api::resource::Quantity,
+};
+
+use super::{names::is_dns_label, prepared::Prepared};
+use crate::{model::Container, proto::ContainerConfig};
+
+/// The pod as its author wrote it, and what is made of it.
+#[derive(Clone, Debug, Default)]
+pub struct Author {
+    /// The pod's own specification.
+    pub spec: PodSpec,
+    /// Containers of the job that the kubelet has not created yet.
+    pub expected: Vec<ExpectedContainer>,
+}
+
+/// A container that the kubelet has not created yet, as it would create it.
+#[derive(Clone, Debug)]
+pub struct ExpectedContainer {
+    /// The record that it would have.
+    pub container: Container,
+    /// What the kubelet would send.
+    pub config: ContainerConfig,
+    /// What stands behind its mounts, in their order.
+    pub found: Vec<Prepared>,
+}
+
+impl Author {
+    /// What the author wrote of a container.
+    pub fn container(&self, name: &str) -> Option<&PodContainer> {
+        let inits = self.spec.init_containers.iter().flatten();
+        let mut all = inits.chain(&self.spec.containers);
+        all.find(|container| container.name == name)
+    }
+
+    /// Where a container stands in the pod.
+    pub fn position(&self, name: &str) -> usize {
+        let inits = self.spec.init_containers.iter().flatten();
+        let mut all = inits.chain(&self.spec.containers);
+        let found = all.position(|container| container.name == name);
+        found.unwrap_or(usize::MAX)
+    }
+}
+
+/// Adds to a container what the CRI did not say.
+pub fn complete(container: &mut PodContainer, author: &PodContainer) {
+    container.liveness_probe.clone_from(&author.liveness_probe);
+    container
+        .readiness_probe
+        .clone_from(&author.readiness_probe);
+    container.startup_probe.clone_from(&author.startup_probe);
+    container.lifecycle.clone_from(&author.lifecycle);
+    if author.ports.is_some() {
+        container.ports.clone_from(&author.ports);
+    }
+    if let Some(given) = &author.resources {
+        let own = container.resources.get_or_insert_default();
+        add_missing(own, given);
+    }
+}
+
+/// What the CRI said stands, for the kubelet may have changed it since (a resize). The rest comes
+/// as it was written: extended resources, ephemeral storage, memory requests.
+fn add_missing(own: &mut ResourceRequirements, given: &ResourceRequirements) {
+    let add = |own: &mut Option<BTreeMap<String, Quantity>>,
+               given: &Option<BTreeMap<String, Quantity>>| {
+        for (name, amount) in given.iter().flatten() {
+            let own = own.get_or_insert_default();
+            if name == "cpu" || name == "memory" {
+                own.entry(name.clone()).or_insert_with(|| amount.clone());
+            } else {
+                own.insert(name.clone(), amount.clone());
+            }
+        }
+    };
+    add(&mut own.limits, &given.limits);
+    add(&mut own.requests, &given.requests);
+}
+
+/// Gives volumes the names that the author gave them, where the CRI lost those: host paths, and
+/// what was mounted by subPath. A name that something else has already stays free for that.
+pub fn rename_volumes(spec: &mut PodSpec, author: &Author) {
+    let mut names = BTreeMap::new();
+    let containers = spec
+        .init_containers
+        .iter()
+        .flatten()
+        .chain(&spec.containers);
+    for container in containers {
+        let written = author.container(&container.name);
+        let written = written.and_then(|container| container.volume_mounts.as_ref());
+        for mount in container.volume_mounts.iter().flatten() {
+            let mut same = written.iter().flat_map(|list| list.iter());
+            let same = same.find(|written| written.mount_path == mount.mount_path);
+            if let Some(written) = same.filter(|written| is_dns_label(&written.name)) {
+                names
+                    .entry(mount.name.clone())
+                    .or_insert_with(|| written.name.clone());
+            }
+        }
+    }
+    let mut taken: BTreeSet<_> = spec
+        .volumes
+        .iter()
+        .flatten()
+        .map(|v| v.name.clone())
+        .collect();
+    let is_path = |name: &String| {
+        let mut volumes = spec.volumes.iter().flatten();
+        volumes.any(|volume| volume.name == *name && volume.host_path.is_some())
+    };
+    // Contents are found by the names of their volumes, so those stay.
+    let mut renames: BTreeMap<_, _> = names.into_iter().filter(|(old, _)| is_path(old)).collect();
+    renames.retain(|_, new| taken.insert(new.clone()));
+    for volume in spec.volumes.iter_mut().flatten() {
+        if let Some(name) = renames.get(&volume.name) {
+            volume.name.clone_from(name);
+        }
+    }
+    let inits = spec.init_containers.iter_mut().flatten();
+    for container in inits.chain(&mut spec.containers) {
+        for mount in container.volume_mounts.iter_mut().flatten() {
+            if let Some(name) = renames.get(&mount.name) {
+                mount.name.clone_from(name);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_the_cri_lost_comes_back() {
+        let author: PodContainer = serde_json::from_value(json!({
+            "name": "a",
+            "livenessProbe": {"exec": {"command": ["true"]}},
+            "lifecycle": {"preStop": {"exec": {"command": ["sync"]}}},
+            "resources": {
+                "limits": {"cpu": "2", "memory": "2048Mi", "nvidia.com/gpu": "4"},
+                "requests": {"memory": "1Gi", "ephemeral-storage": "10Gi", "nvidia.com/gpu": "4"},
+            },
+        }))
+        .unwrap();
+        let mut container: PodContainer = serde_json::from_value(json!({
+            "name": "a",
+            // Resized since, and counted from a device plugin.
+            "resources": {"limits": {"cpu": "3", "nvidia.com/gpu": "1"}},
+        }))
+        .unwrap();
+        complete(&mut container, &author);
+        let want = json!({
+            "name": "a",
+            "livenessProbe": {"exec": {"command": ["true"]}},
+            "lifecycle": {"preStop": {"exec": {"command": ["sync"]}}},
+            "resources": {
+                "limits": {"cpu": "3", "memory": "2048Mi", "nvidia.com/gpu": "4"},
+                "requests": {"memory": "1Gi", "ephemeral-storage": "10Gi", "nvidia.com/gpu": "4"},
+            },
+        });
+        assert_eq!(json!(container), want);
+    }
+
+    #[test]
+    fn host_paths_get_their_names_back() {
+        let mut spec: PodSpec = serde_json::from_value(json!({
+            "containers": [
+                {"name": "a", "volumeMounts": [
+                    {"name": "host-x", "mountPath": "/data"},
+                    {"name": "conf", "mountPath": "/conf"},
+                    {"name": "host-y", "mountPath": "/y"},
+                ]},
+                {"name": "b", "volumeMounts": [{"name": "host-x", "mountPath": "/other"}]},
+            ],
+            "volumes": [
+                {"name": "host-x", "hostPath": {"path": "/x"}},
+                {"name": "conf", "configMap": {"name": "conf"}},
+                {"name": "host-y", "hostPath": {"path": "/y"}},
+            ],
+        }))
+        .unwrap();
+        let author = Author {
+            spec: serde_json::from_value(json!({"containers": [
+                {"name": "a", "volumeMounts": [
+                    {"name": "data", "mountPath": "/data"},
+                    {"name": "settings", "mountPath": "/conf"},
+                    // Something else has that name.
+                    {"name": "conf", "mountPath": "/y"},
+                ]},
+            ]}))
+            .unwrap(),
+            expected: Vec::new(),
+        };
+        rename_volumes(&mut spec, &author);
+        let names: Vec<_> = spec
+            .volumes
+            .iter()
+            .flatten()
+            .map(|v| v.name.as_str())
+            .collect();
+        assert_eq!(names, ["data", "conf", "host-y"]);
+        let mounts = |index: usize| -> Vec<_> {
+            let mounts = spec.containers[index].volume_mounts.iter().flatten();
+            mounts.map(|mount| mount.name.as_str()).collect()
+        };
+        assert_eq!((mounts(0), mounts(1)), (names, vec!["data"]));
+    }
+}

@@ -1,0 +1,53 @@
+//! Asking the API server what a pod consists of, before its job closes.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::Pod as ApiPod;
+
+use super::{context::Hold, Context};
+use crate::{
+    model::{Pod, SandboxId},
+    plan::{batch, shape::Shape},
+    telemetry::chain,
+};
+
+/// Asks, and notes the answer, or that there is none: the job then closes after the quiet period,
+/// as without an API server.
+pub fn learn(context: &Context, id: &SandboxId, number: u32) -> Hold {
+    let Some(pod) = context.store.pod(id) else {
+        return Hold::No;
+    };
+    let api_pod = api_pod(context, &pod);
+    let spec = api_pod.as_ref().and_then(|pod| pod.spec.as_ref());
+    let shape = spec.map(Shape::from);
+    context.change(id, |pod, _| {
+        batch::learn(pod, number, shape.as_ref(), &context.rules);
+    })
+}
+
+/// The pod as the API server has it; none where there is no API server, or no answer.
+pub fn api_pod(context: &Context, pod: &Pod) -> Option<Arc<ApiPod>> {
+    let api = context.api.as_ref()?;
+    let sandbox = &pod.sandbox;
+    let name = pod.full_name();
+    match api
+        .pods
+        .get(&sandbox.namespace, &sandbox.name, &sandbox.uid)
+    {
+        Ok(None) => {
+            log::debug!("pod {name}: the API server does not have it");
+            None
+        }
+        Ok(found) => found,
+        Err(error) => {
+            let text = chain(&error);
+            context.api_trouble.print(|held_back| {
+                log::warn!(
+                    "pod {name}: not read from the API server, so its job carries what the CRI \
+                     tells: {text} ({held_back} more like this held back)"
+                );
+            });
+            None
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! An API server, as far as a kubelet's credentials reach: pods, ConfigMaps and Secrets to read,
+//! events and a pod's status to write. It keeps what it is asked, and can be told to fail.
+
+use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
+
+use interlink_cri::plugin::http::{Address, Limits, Request, Responder, Server};
+use parking_lot::Mutex;
+use serde_json::{json, Value};
+
+use super::{wait_for, Fault};
+
+/// The token that it asks for.
+pub const TOKEN: &str = "kubelet-token-7c1f";
+
+/// A request: method, path, body.
+pub type Asked = (String, String, Value);
+
+#[derive(Default)]
+struct State {
+    /// By path.
+    objects: BTreeMap<String, Value>,
+    asked: Vec<Asked>,
+    fault: Option<Fault>,
+}
+
+/// The server.
+pub struct ApiServer {
+    server: Option<Server>,
+    address: Address,
+    state: Arc<Mutex<State>>,
+}
+
+impl ApiServer {
+    pub fn start() -> Self {
+        let mut server = Self {
+            server: None,
+            address: "http://127.0.0.1:0".parse().expect("an address"),
+            state: Arc::default(),
+        };
+        server.up();
+        server
+    }
+
+    /// Starts to listen, again at the same address.
+    pub fn up(&mut self) {
+        let state = self.state.clone();
+        let handler = move |request: Request, responder: Responder| {
+            handle(&state, &request, responder);
+        };
+        let server = wait_for("the address is free", || {
+            Server::start(&self.address, Limits::default(), handler.clone()).ok()
+        });
+        self.address = server.address().clone();
+        self.server = Some(server);
+    }
+
+    /// Stops listening. What it knows stays.
+    pub fn down(&mut self) {
+        self.server = None;
+    }
+
+    /// Writes a kubeconfig for it.
+    pub fn kubeconfig(&self, file: &Path) {
+        let address = self.address.to_string();
+        let config = json!({
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "k",
+            "contexts": [{"name": "k", "context": {"cluster": "c", "user": "u"}}],
+            "clusters": [{"name": "c", "cluster": {"server": address}}],
+            "users": [{"name": "u", "user": {"token": TOKEN}}],
+        });
+        fs::write(file, config.to_string()).expect("written");
+    }
+
+    /// Every request meets this fault, until told otherwise.
+    pub fn always(&self, fault: Option<Fault>) {
+        self.state.lock().fault = fault;
+    }
+
+    /// Has an object: `pods`, `configmaps` or `secrets`, in the namespace `lab`.
+    pub fn put(&self, kind: &str, object: Value) {
+        let name = object["metadata"]["name"].as_str().expect("a name");
+        let path = format!("/api/v1/namespaces/lab/{kind}/{name}");
+        self.state.lock().objects.insert(path, object);
+    }
+
+    /// An object as it is now.
+    pub fn object(&self, kind: &str, name: &str) -> Value {
+        let path = format!("/api/v1/namespaces/lab/{kind}/{name}");
+        let state = self.state.lock();
+        state.objects.get(&path).cloned().unwrap_or_default()
+    }
+
+    /// What was asked, of paths that begin like this.
+    pub fn asked(&self, method: &str, path: &str) -> Vec<Asked> {
+        let state = self.state.lock();
+        let asked = state.asked.iter();
+        let fits = |(m, p, _): &&Asked| m == method && p.starts_with(path);
+        asked.filter(fits).cloned().collect()
+    }
+}
+
+fn handle(state: &Mutex<State>, request: &Request, responder: Responder) {
+    let path = request
+        .path()
+        .split('?')
+        .next()
+        .unwrap_or_default()
+        .to_owned();
+    let body: Value = serde_json::from_slice(&request.body).unwrap_or(Value::Null);
+    let method = request.method.as_str().to_owned();
+    let fault = {
+        let mut state = state.lock();
+        state
+            .asked
+            .push((method.clone(), path.clone(), body.clone()));
+        state.fault.clone()
+    };
+    let bearer = format!("Bearer {TOKEN}");
+    // Whoever is gone needs no answer.
+    let _ = match fault {
+        Some(Fault::DropBefore | Fault::DropAfter) => return responder.drop_connection(),
+        Some(Fault::Hang) => return responder.hang(),
+        Some(Fault::Status(status, text)) => responder.text(status, text),
+        Some(Fault::Answer(text)) => responder.text(200, text),
+        None if request.header("authorization") != Some(&bearer) => {
+            responder.text(401, "Unauthorized")
+        }
+        None => {
+            let (status, answer) = answer(&mut state.lock(), &method, &path, body);
+            responder.json(status, &answer)
+        }
+    };
+}
+
+fn answer(state: &mut State, method: &str, path: &str, body: Value) -> (u16, Value) {
+    match method {
+        "GET" => match state.objects.get(path) {
+            Some(object) => (200, object.clone()),
+            None => not_found(),
+        },
+        "POST" => {
+            let name = body["metadata"]["name"].as_str().unwrap_or_default();
+            state.objects.insert(format!("{path}/{name}"), body.clone());
+            (201, body)
+        }
+        _ => {
+            let path = path.strip_suffix("/status").unwrap_or(path);
+            match state.objects.get_mut(path) {
+                Some(object) => {
+                    merge(object, body);
+                    (200, object.clone())
+                }
+                None => not_found(),
+            }
+        }
+    }
+}
+
+fn not_found() -> (u16, Value) {
+    let status = json!({"kind": "Status", "status": "Failure", "reason": "NotFound", "code": 404});
+    (404, status)
+}
+
+/// A strategic merge, of which only conditions are lists.
+fn merge(object: &mut Value, patch: Value) {
+    let Value::Object(fields) = patch else {
+        *object = patch;
+        return;
+    };
+    for (key, value) in fields {
+        match value {
+            Value::Array(items) if key == "conditions" => {
+                let mut known = object[&key].as_array().cloned().unwrap_or_default();
+                for item in items {
+                    known.retain(|one| one["type"] != item["type"]);
+                    known.push(item);
+                }
+                object[&key] = known.into();
+            }
+            value => merge(&mut object[&key], value),
+        }
+    }
+}
