@@ -1,9 +1,12 @@
 //! The API server with all that is remembered of it.
 
-use std::{fs, sync::Arc};
+use std::{fs, sync::Arc, time::Duration};
 
 use super::{Client, Limits, PodSource, Recorder};
 use crate::{config::schema::Kubernetes, model::Clock};
+
+/// How long a call may take. Nothing depends on the answer.
+const TIME: Duration = Duration::from_secs(5);
 
 /// The API server, as the configuration names it.
 #[derive(Debug)]
@@ -21,7 +24,11 @@ impl Api {
     /// credentials at the time of our start.
     pub fn new(from: &Kubernetes, clock: Arc<dyn Clock>) -> Option<Self> {
         let kubeconfig = from.kubeconfig.as_deref()?;
-        let client = Arc::new(Client::new(kubeconfig, Limits::default()));
+        let limits = Limits {
+            time: TIME,
+            ..Limits::default()
+        };
+        let client = Arc::new(Client::new(kubeconfig, limits));
         if let Err(error) = client.check() {
             log::warn!("pods are not read from the API server for now: {error}");
         }

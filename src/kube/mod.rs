@@ -22,7 +22,6 @@ mod time;
 #[cfg(test)]
 mod tests;
 
-use self::time::time;
 pub use self::{
     api::Api,
     client::{Client, Limits},
@@ -31,4 +30,5 @@ pub use self::{
     kubeconfig::Kubeconfig,
     server::Server,
     source::{PodSource, Pods},
+    time::time,
 };

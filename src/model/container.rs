@@ -73,8 +73,8 @@ pub struct ContainerStatus {
     pub exit: Option<Exit>,
 }
 
-/// What the plugin says of a container that has not ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// What the plugin says of a container that has not ended; each state comes before the next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Remote {
     /// Nothing yet: not submitted, or not answered for.
     #[default]

@@ -4,7 +4,7 @@
 //! explored without a network.
 
 use super::{
-    lifecycle::{self, NOT_STARTED},
+    lifecycle::{self, NOT_STARTED, REFUSED},
     observe::{self, Report},
     submission::{Event, MIN_DENIALS},
     Rules,
@@ -67,7 +67,7 @@ pub fn posted(pod: &mut Pod, number: u32, posted: &Posted, now: Nanos, rules: &R
     };
     if let Some(reason) = refusal {
         job.submission_event(Event::Refused, now, rules);
-        lifecycle::fail_job(pod, number, NOT_STARTED, "SubmissionFailed", reason, now);
+        lifecycle::fail_job(pod, number, NOT_STARTED, REFUSED, reason, now);
     }
     refusal.is_some()
 }

@@ -8,6 +8,8 @@ use crate::model::{
 
 /// Exit code of a container that was killed (128 + SIGKILL).
 pub const KILLED: i32 = 137;
+/// Reason of a container whose job the plugin refused for good.
+pub const REFUSED: &str = "SubmissionFailed";
 /// Exit code of a container that could not be started.
 pub const NOT_STARTED: i32 = 128;
 

@@ -1,7 +1,8 @@
 //! What is to happen next, as pure functions of a pod, the time and the rules: which starts
 //! become one job (`batch`, `shape`), how a submission and a cancellation move on (`submission`), what a
 //! plugin's answer changes (`observe`), what a reported end looks like (`handlers`), how containers and sandboxes end (`lifecycle`), what is
-//! owed to the remote side (`owed`), how long to wait (`backoff`), and which bytes of a log are
+//! owed to the remote side (`owed`), what people are
+//! told (`story`), how long to wait (`backoff`), and which bytes of a log are
 //! new (`resync`).
 //!
 //! Nothing here reads a clock, takes a lock or performs a call. So the rules can be tested as
@@ -21,6 +22,7 @@ pub mod properties;
 pub mod resync;
 mod rules;
 pub mod shape;
+pub mod story;
 pub mod submission;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod testing;

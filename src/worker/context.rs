@@ -44,6 +44,8 @@ pub struct Context {
     pub poll_trouble: Limited,
     /// Holds back repeated lines about pods that cannot be read.
     pub api_trouble: Limited,
+    /// The same about events and conditions.
+    pub announce_trouble: Limited,
     stopping: AtomicBool,
     nudge: (Sender<()>, Receiver<()>),
 }
@@ -92,6 +94,7 @@ impl Context {
             settings,
             poll_trouble: Limited::new(Duration::from_secs(60)),
             api_trouble: Limited::new(Duration::from_secs(60)),
+            announce_trouble: Limited::new(Duration::from_secs(60)),
             stopping: AtomicBool::new(false),
             nudge: bounded(1),
         }

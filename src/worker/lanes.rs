@@ -48,6 +48,8 @@ pub struct Channels {
     pub tasks: Sender<Task>,
     /// Workers that are done.
     pub done: Receiver<Done>,
+    /// Who else wants to know which pods changed. Full: it finds out by itself, later.
+    pub listener: Option<Sender<SandboxId>>,
     /// Closed when it is time to end.
     pub stop: Receiver<()>,
 }
@@ -64,7 +66,12 @@ pub fn dispatch(store: &Arc<Store>, rules: &Rules, channels: &Channels) {
     loop {
         select! {
             recv(channels.woken) -> id => match id {
-                Ok(id) => lanes.look_at(&id),
+                Ok(id) => {
+                    lanes.look_at(&id);
+                    if let Some(listener) = &channels.listener {
+                        let _ = listener.try_send(id);
+                    }
+                }
                 Err(_) => return,
             },
             recv(channels.done) -> done => match done {

@@ -25,29 +25,34 @@ pub fn learn(context: &Context, id: &SandboxId, number: u32) -> Hold {
     })
 }
 
+/// The API server did not answer.
+pub struct NoAnswer;
+
 /// The pod as the API server has it; none where there is no API server, or no answer.
 pub fn api_pod(context: &Context, pod: &Pod) -> Option<Arc<ApiPod>> {
-    let api = context.api.as_ref()?;
+    ask(context, pod).ok().flatten()
+}
+
+/// The pod as the API server has it; none where that does not have it, or is not to be asked.
+///
+/// # Errors
+/// No answer, for which there is a line in the log.
+pub fn ask(context: &Context, pod: &Pod) -> Result<Option<Arc<ApiPod>>, NoAnswer> {
+    let Some(api) = &context.api else {
+        return Ok(None);
+    };
     let sandbox = &pod.sandbox;
-    let name = pod.full_name();
-    match api
+    let found = api
         .pods
-        .get(&sandbox.namespace, &sandbox.name, &sandbox.uid)
-    {
-        Ok(None) => {
-            log::debug!("pod {name}: the API server does not have it");
-            None
-        }
-        Ok(found) => found,
-        Err(error) => {
-            let text = chain(&error);
-            context.api_trouble.print(|held_back| {
-                log::warn!(
-                    "pod {name}: not read from the API server, so its job carries what the CRI \
-                     tells: {text} ({held_back} more like this held back)"
-                );
-            });
-            None
-        }
-    }
+        .get(&sandbox.namespace, &sandbox.name, &sandbox.uid);
+    found.map_err(|error| {
+        let (name, text) = (pod.full_name(), chain(&error));
+        context.api_trouble.print(|held_back| {
+            log::warn!(
+                "pod {name}: not read from the API server, so its job carries what the CRI \
+                 tells: {text} ({held_back} more like this held back)"
+            );
+        });
+        NoAnswer
+    })
 }

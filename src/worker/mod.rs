@@ -5,10 +5,12 @@
 //! | `lanes` | names of pods that changed | told to stop; what is undone is on disk |
 //! | `interlink-N` | duties from `lanes` | `lanes` has ended |
 //! | `poll` | a nudge when a job was submitted | told to stop |
+//! | `announce` | names of pods that changed | told to stop; only with an API server |
 //! | `follow-N` | containers whose log is to be read | told to stop; positions are on disk |
 //!
 //! Nothing here is ever waited for by an answer to the kubelet.
 
+mod announce;
 mod author;
 mod cancel;
 mod context;
@@ -40,6 +42,9 @@ use self::{
 };
 use crate::{config::Config, interlink::Client, model::SandboxId, plan::owed::Duty};
 
+/// Changed pods that may wait for `announce`.
+const ANNOUNCEMENTS: usize = 4096;
+
 /// The threads of this room.
 pub struct Workers {
     threads: Vec<JoinHandle<()>>,
@@ -68,7 +73,8 @@ impl Workers {
             context,
             client: client.clone(),
         };
-        workers.spawn_lanes(client.clone(), config, woken, &stopped)?;
+        let listener = workers.spawn_announce(&stopped)?;
+        workers.spawn_lanes(client.clone(), config, woken, listener, &stopped)?;
         if let Some(client) = client {
             workers.spawn_poll(client.clone(), config, &stopped)?;
             let followers = follow::Followers::start(&workers.context, &client, config, &stopped)?;
@@ -82,6 +88,7 @@ impl Workers {
         client: Option<Arc<Client>>,
         config: &Config,
         woken: Receiver<SandboxId>,
+        listener: Option<Sender<SandboxId>>,
         stopped: &Receiver<()>,
     ) -> io::Result<()> {
         let (tasks, work) = unbounded();
@@ -90,6 +97,7 @@ impl Workers {
             woken,
             tasks,
             done,
+            listener,
             stop: stopped.clone(),
         };
         let context = self.context.clone();
@@ -116,6 +124,18 @@ impl Workers {
             })?;
         }
         Ok(())
+    }
+
+    fn spawn_announce(&mut self, stopped: &Receiver<()>) -> io::Result<Option<Sender<SandboxId>>> {
+        let Some(api) = self.context.api.clone() else {
+            return Ok(None);
+        };
+        let (listener, changed) = bounded(ANNOUNCEMENTS);
+        let (context, stopped) = (self.context.clone(), stopped.clone());
+        self.spawn("announce", move || {
+            announce::run(&context, &api, &changed, &stopped);
+        })?;
+        Ok(Some(listener))
     }
 
     fn spawn_poll(

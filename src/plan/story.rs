@@ -1,0 +1,303 @@
+//! What people are told of a pod's jobs: what is new between two looks at the pod, and whether its
+//! job runs. However many changes lie between the looks, nothing is told twice, and what came and
+//! went meanwhile is left out.
+
+use super::{lifecycle, shape::Shape};
+use crate::model::{Cancel, ContainerEntry, Job, Pod, Remote, Submission};
+
+/// One thing to tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Telling {
+    /// One word, as Kubernetes has reasons of events.
+    pub reason: &'static str,
+    /// Whether something is wrong.
+    pub is_warning: bool,
+    /// For people.
+    pub message: String,
+}
+
+impl Telling {
+    fn normal(reason: &'static str, message: String) -> Self {
+        Self {
+            reason,
+            is_warning: false,
+            message,
+        }
+    }
+
+    fn warning(reason: &'static str, message: String) -> Self {
+        Self {
+            reason,
+            is_warning: true,
+            message,
+        }
+    }
+}
+
+/// What has happened to a pod's jobs since it looked like `before`; all of it for a new one.
+pub fn told(before: Option<&Pod>, after: &Pod) -> Vec<Telling> {
+    let jobs = after.jobs.iter();
+    jobs.flat_map(|job| {
+        let old = before.and_then(|pod| pod.jobs.iter().find(|old| old.number == job.number));
+        told_of_job(before.zip(old), after, job)
+    })
+    .collect()
+}
+
+fn told_of_job(before: Option<(&Pod, &Job)>, after: &Pod, job: &Job) -> Vec<Telling> {
+    let was = |is: &dyn Fn(&Pod, &Job) -> bool| before.is_some_and(|(pod, job)| is(pod, job));
+    let is_new = |is: &dyn Fn(&Pod, &Job) -> bool| is(after, job) && !was(is);
+    let named = named(job);
+    let mut told = Vec::new();
+    if is_new(&|_, job| was_taken(job)) {
+        let names: Vec<_> = job.all_names().collect();
+        let message = format!("{named} was submitted, with {}", names.join(", "));
+        told.push(Telling::normal("JobSubmitted", message));
+    }
+    if is_new(&|pod, job| remote(pod, job) >= Some(Remote::Running)) {
+        told.push(Telling::normal("JobStarted", format!("{named} runs")));
+    } else if is_new(&|pod, job| remote(pod, job) >= Some(Remote::Queued)) {
+        told.push(Telling::normal(
+            "JobQueued",
+            format!("{named} waits in the remote queue"),
+        ));
+    }
+    if is_new(&|_, job| job.submission == Submission::Dropped) {
+        if let Some(why) = refusal(after, job) {
+            told.push(Telling::warning(lifecycle::REFUSED, why.to_owned()));
+        }
+    }
+    if is_new(&|_, job| job.submission == Submission::Lost) {
+        let message = format!("the plugin does not know {named} any more");
+        told.push(Telling::warning("JobLost", message));
+    }
+    let is_cancelled = |_: &Pod, job: &Job| {
+        matches!(job.submission, Submission::Submitted { .. }) && job.cancel == Some(Cancel::Done)
+    };
+    if is_new(&is_cancelled) {
+        told.push(Telling::normal(
+            "JobCancelled",
+            format!("{named} was cancelled"),
+        ));
+    }
+    told
+}
+
+fn named(job: &Job) -> String {
+    match &job.remote_id {
+        Some(id) => format!("job {id}"),
+        None => format!("job {}", job.uid),
+    }
+}
+
+/// Whether the plugin has, or had, the job.
+fn was_taken(job: &Job) -> bool {
+    matches!(
+        job.submission,
+        Submission::Submitted { .. } | Submission::Finished | Submission::Lost
+    )
+}
+
+/// The furthest that any of a job's containers has come over there.
+fn remote(pod: &Pod, job: &Job) -> Option<Remote> {
+    let started = carried(pod, job).map(|entry| entry.status.remote);
+    let expected = job.expected.iter().map(|expected| expected.remote);
+    started.chain(expected).max()
+}
+
+/// What the plugin said when it refused the job.
+fn refusal<'a>(pod: &'a Pod, job: &'a Job) -> Option<&'a str> {
+    let mut exits = carried(pod, job).filter_map(|entry| entry.status.exit.as_ref());
+    let refused = exits.find(|exit| exit.reason == lifecycle::REFUSED)?;
+    Some(&refused.message)
+}
+
+fn carried<'a>(pod: &'a Pod, job: &'a Job) -> impl Iterator<Item = &'a ContainerEntry> {
+    job.containers.iter().filter_map(|id| pod.container(id))
+}
+
+/// Whether a pod's job runs, and in one word why, or why not. Init containers do not count: the
+/// pod is not ready while they run.
+pub fn runs(pod: &Pod, shape: &Shape) -> (bool, &'static str) {
+    let is_main = |entry: &&ContainerEntry| shape.mains.contains(&entry.container.name);
+    let mains: Vec<_> = pod.containers.iter().filter(is_main).collect();
+    let mut live = mains.iter().filter(|entry| entry.status.is_live());
+    if live
+        .clone()
+        .any(|entry| entry.status.remote == Remote::Running)
+    {
+        return (true, "JobRunning");
+    }
+    if live.any(|entry| entry.status.remote == Remote::Queued) {
+        return (false, "JobQueued");
+    }
+    if pod
+        .jobs
+        .iter()
+        .any(|job| job.submission == Submission::Lost)
+    {
+        return (false, "JobLost");
+    }
+    let have_ended = mains.iter().all(|entry| !entry.status.is_live());
+    match !mains.is_empty() && have_ended {
+        true => (false, "JobFinished"),
+        false => (false, "JobPending"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        model::Nanos,
+        plan::{batch::start, testing::pod},
+    };
+
+    /// A pod with a job of two containers.
+    fn started() -> Pod {
+        let mut pod = pod(&["a", "b"]);
+        for id in pod
+            .containers
+            .iter()
+            .map(|c| c.id().clone())
+            .collect::<Vec<_>>()
+        {
+            start(&mut pod, &id, Nanos(1)).expect("starts");
+        }
+        pod
+    }
+
+    fn with(pod: &Pod, change: impl FnOnce(&mut Pod)) -> Pod {
+        let mut pod = pod.clone();
+        change(&mut pod);
+        pod
+    }
+
+    fn words(before: Option<&Pod>, after: &Pod) -> Vec<&'static str> {
+        told(before, after).iter().map(|one| one.reason).collect()
+    }
+
+    #[test]
+    fn each_step_is_told_once() {
+        let gathering = started();
+        assert!(words(None, &gathering).is_empty());
+        let submitted = with(&gathering, |pod| {
+            pod.jobs[0].submission = Submission::Submitted { at: Nanos(2) };
+            pod.jobs[0].remote_id = Some("4711".to_owned());
+        });
+        let queued = with(&submitted, |pod| {
+            pod.containers[0].status.remote = Remote::Queued
+        });
+        let running = with(&queued, |pod| {
+            pod.containers[1].status.remote = Remote::Running
+        });
+        let all_run = with(&running, |pod| {
+            pod.containers[0].status.remote = Remote::Running
+        });
+        let finished = with(&all_run, |pod| {
+            pod.jobs[0].submission = Submission::Finished
+        });
+        let lost = with(&running, |pod| pod.jobs[0].submission = Submission::Lost);
+        let cancelled = with(&running, |pod| pod.jobs[0].cancel = Some(Cancel::Done));
+        let cleaned_up = with(&finished, |pod| pod.jobs[0].cancel = Some(Cancel::Done));
+        for (name, before, after, want) in [
+            (
+                "submitted",
+                Some(&gathering),
+                &submitted,
+                vec!["JobSubmitted"],
+            ),
+            ("queued", Some(&submitted), &queued, vec!["JobQueued"]),
+            ("running", Some(&queued), &running, vec!["JobStarted"]),
+            ("all running", Some(&running), &all_run, vec![]),
+            ("finished", Some(&all_run), &finished, vec![]),
+            ("lost", Some(&running), &lost, vec!["JobLost"]),
+            (
+                "cancelled",
+                Some(&running),
+                &cancelled,
+                vec!["JobCancelled"],
+            ),
+            ("cleaned up", Some(&finished), &cleaned_up, vec![]),
+            (
+                "all at once",
+                Some(&gathering),
+                &running,
+                vec!["JobSubmitted", "JobStarted"],
+            ),
+            (
+                "a new pod",
+                None,
+                &queued,
+                vec!["JobSubmitted", "JobQueued"],
+            ),
+            ("nothing", Some(&running), &running, vec![]),
+        ] {
+            assert_eq!(words(before, after), want, "{name}");
+        }
+        let text = &told(Some(&gathering), &submitted)[0].message;
+        assert_eq!(text, "job 4711 was submitted, with a, b");
+    }
+
+    #[test]
+    fn a_refusal_is_told_in_the_plugin_s_words() {
+        let before = started();
+        let after = with(&before, |pod| {
+            pod.jobs[0].submission = Submission::Dropped;
+            lifecycle::fail_job(
+                pod,
+                0,
+                128,
+                lifecycle::REFUSED,
+                "invalid partition",
+                Nanos(9),
+            );
+        });
+        let told = told(Some(&before), &after);
+        let want = Telling::warning("SubmissionFailed", "invalid partition".to_owned());
+        assert_eq!(told, [want]);
+        // One that was stopped before it left was not refused.
+        let stopped = with(&before, |pod| {
+            lifecycle::stop_sandbox(pod, Nanos(9));
+        });
+        assert!(words(Some(&before), &stopped).is_empty());
+    }
+
+    #[test]
+    fn a_pod_runs_while_one_of_its_main_containers_does() {
+        let shape = Shape {
+            inits: vec!["a".to_owned()],
+            sidecars: Vec::new(),
+            mains: vec!["b".to_owned()],
+        };
+        let remote = |index: usize, remote| {
+            with(&started(), |pod| {
+                pod.containers[index].status.remote = remote
+            })
+        };
+        let ended = with(&remote(1, Remote::Running), |pod| {
+            let id = pod.containers[1].id().clone();
+            lifecycle::stop_container(pod, &id, 0, Nanos(9));
+        });
+        let lost = with(&ended, |pod| pod.jobs[0].submission = Submission::Lost);
+        for (name, pod, want) in [
+            ("nothing known", started(), (false, "JobPending")),
+            (
+                "an init container",
+                remote(0, Remote::Running),
+                (false, "JobPending"),
+            ),
+            ("queued", remote(1, Remote::Queued), (false, "JobQueued")),
+            ("running", remote(1, Remote::Running), (true, "JobRunning")),
+            ("ended", ended, (false, "JobFinished")),
+            ("lost", lost, (false, "JobLost")),
+            (
+                "empty",
+                super::super::testing::pod(&[]),
+                (false, "JobPending"),
+            ),
+        ] {
+            assert_eq!(runs(&pod, &shape), want, "{name}");
+        }
+    }
+}
