@@ -43,6 +43,7 @@ demo-volumes: build ## Run a pod that mounts a ConfigMap, a Secret and a service
 	@./examples/demo-volumes.sh $(DEBUG_BINARY)
 
 bench: release ## Measure, and print the figures
+	$(CARGO) bench --locked --bench conversion
 	$(CARGO) bench --locked --bench load
 
 soak: release ## Let pods come and go for SOAK_SECONDS (600), and watch the memory

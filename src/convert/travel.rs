@@ -5,7 +5,7 @@
 //! makes its own. What cannot travel is refused when its container is created, or left out, by
 //! `pods.unsupported_volumes`.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use super::{
     extended, mounts,
@@ -57,7 +57,7 @@ pub enum Content<'a> {
         /// Whether that is one file.
         is_file: bool,
         /// The files.
-        files: &'a Files,
+        files: &'a Arc<Files>,
     },
 }
 

@@ -6,7 +6,10 @@
 //! the mount path where there is a subPath; it ignores `items`, and needs `defaultMode`. So keys
 //! are paths, and what is mounted by subPath is a volume of its own with that one file in it.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use k8s_openapi::{
     api::core::v1::{
@@ -35,6 +38,8 @@ pub struct JobVolumes<'a> {
     settings: &'a Settings,
     namespace: String,
     volumes: Vec<Volume>,
+    /// What those volumes hold that came from the API server.
+    files: HashMap<String, Arc<Files>>,
     /// ConfigMaps that the volumes name.
     pub configmaps: Vec<ConfigMap>,
     /// Secrets that the volumes name.
@@ -50,6 +55,7 @@ impl<'a> JobVolumes<'a> {
             settings,
             namespace,
             volumes: Vec::new(),
+            files: HashMap::new(),
             configmaps: Vec::new(),
             secrets: Vec::new(),
             projected: Vec::new(),
@@ -87,29 +93,40 @@ impl<'a> JobVolumes<'a> {
         let wanted = name(content);
         let mut number = 1;
         let mut name = wanted.clone();
-        loop {
-            let volume = volume(&name, content);
-            match self.volumes.iter().find(|known| known.name == name) {
-                Some(known) if *known == volume && self.holds(&name, content) => return name,
-                // An emptyDir that has the name of a host path is a freak, but not to be mixed up
-                // with it.
-                Some(_) => {
-                    number += 1;
-                    name = dns_label(&format!("{wanted}-{number}"));
-                }
-                None => {
-                    self.volumes.push(volume);
-                    self.add_object(&name, content);
-                    return name;
-                }
+        while let Some(known) = self.volumes.iter().find(|known| known.name == name) {
+            if self.holds(known, content) {
+                return name;
             }
+            // An emptyDir that has the name of a host path is a freak, but not to be mixed up
+            // with it.
+            number += 1;
+            name = dns_label(&format!("{wanted}-{number}"));
         }
+        self.volumes.push(volume(&name, content));
+        self.add_object(&name, content);
+        name
+    }
+
+    /// Whether a volume is the one for this content.
+    fn holds(&self, known: &Volume, content: Content<'_>) -> bool {
+        let Content::Files { kind, files, .. } = content else {
+            return *known == volume(&known.name, content);
+        };
+        let is_kind = match kind {
+            ContentKind::ConfigMap => known.config_map.is_some(),
+            ContentKind::Secret => known.secret.is_some(),
+            ContentKind::Projected | ContentKind::DownwardApi => known.projected.is_some(),
+        };
+        let same = self.files.get(&known.name);
+        // One look at the node gives the files of a volume once, so mostly it is the same one.
+        is_kind && same.is_some_and(|same| Arc::ptr_eq(same, files) || same == files)
     }
 
     fn add_object(&mut self, name: &str, content: Content<'_>) {
         let Content::Files { kind, files, .. } = content else {
             return;
         };
+        self.files.insert(name.to_owned(), files.clone());
         let metadata = ObjectMeta {
             name: Some(name.to_owned()),
             namespace: Some(self.namespace.clone()),
@@ -127,24 +144,6 @@ impl<'a> JobVolumes<'a> {
                 self.projected.push(config_map(metadata, files));
             }
         }
-    }
-
-    /// Whether the known object of this name has these files.
-    fn holds(&self, name: &str, content: Content<'_>) -> bool {
-        let Content::Files { kind, files, .. } = content else {
-            return true;
-        };
-        let is_it = |metadata: &ObjectMeta| metadata.name.as_deref() == Some(name);
-        let maps = match kind {
-            ContentKind::Secret => {
-                let known = self.secrets.iter().find(|secret| is_it(&secret.metadata));
-                return known.is_some_and(|known| known.data == secret_data(files));
-            }
-            ContentKind::ConfigMap => &self.configmaps,
-            ContentKind::Projected | ContentKind::DownwardApi => &self.projected,
-        };
-        let known = maps.iter().find(|map| is_it(&map.metadata));
-        known.is_some_and(|known| *known == config_map(known.metadata.clone(), files))
     }
 
     /// The volumes in the order of their first use.
@@ -308,8 +307,6 @@ fn without_trailing_slash(path: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use serde_json::json;
 
     use super::*;

@@ -1,0 +1,203 @@
+//! `make bench`: what it takes to make a large pod's job of what the kubelet sent and prepared: 10
+//! containers, each of which mounts the pod's 20 volumes. Prints time and allocations.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    hint::black_box,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use criterion::{criterion_group, criterion_main, Criterion};
+use interlink_cri::{
+    config::Config,
+    convert::{self, prepared::PreparedMounts, Settings},
+    host::Look,
+    model::{
+        Container, ContainerId, Job, JobUid, Knowledge, Nanos, Pod, Sandbox, SandboxId, Submission,
+    },
+    proto::{
+        ContainerConfig, KeyValue, LinuxContainerConfig, LinuxContainerResources, Mount,
+        PodSandboxConfig,
+    },
+};
+use protobuf::{Message as _, MessageField};
+
+const CONTAINERS: usize = 10;
+const UID: &str = "0f6e1c1a-9a3b-4a53-8c36-2f6f7b1d6a10";
+
+/// The pod's volumes, prepared as a kubelet does it.
+fn prepare(root: &Path) -> Vec<PathBuf> {
+    let kinds = [
+        ("configmap", 8),
+        ("secret", 6),
+        ("projected", 2),
+        ("empty-dir", 4),
+    ];
+    let kinds = kinds.iter();
+    let names =
+        kinds.flat_map(|(kind, count)| (0..*count).map(move |n| (kind, format!("{kind}-{n}"))));
+    names
+        .map(|(kind, name)| {
+            let plugin = format!("kubernetes.io~{kind}");
+            let volume = root
+                .join("pods")
+                .join(UID)
+                .join("volumes")
+                .join(plugin)
+                .join(name);
+            fs::create_dir_all(volume.join("..1")).expect("made");
+            for file in ["a.conf", "b.conf", "c.conf"] {
+                fs::write(volume.join("..1").join(file), "key = value\n".repeat(100))
+                    .expect("written");
+            }
+            symlink("..1", volume.join("..data")).expect("linked");
+            volume
+        })
+        .collect()
+}
+
+fn container(number: usize, volumes: &[PathBuf]) -> Container {
+    let mount = |volume: &PathBuf| Mount {
+        container_path: format!(
+            "/mnt/{}",
+            volume.file_name().expect("a name").to_string_lossy()
+        ),
+        host_path: volume.display().to_string(),
+        readonly: true,
+        ..Default::default()
+    };
+    let variable = |n: usize| KeyValue {
+        key: format!("VARIABLE_{n}"),
+        value: b"a value of some length".to_vec(),
+        ..Default::default()
+    };
+    let config = ContainerConfig {
+        command: vec!["run".to_owned()],
+        envs: (0..30).map(variable).collect(),
+        mounts: volumes.iter().map(mount).collect(),
+        linux: MessageField::some(LinuxContainerConfig {
+            resources: MessageField::some(LinuxContainerResources {
+                cpu_quota: 200_000,
+                cpu_period: 100_000,
+                memory_limit_in_bytes: 4 << 30,
+                ..Default::default()
+            }),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    Container {
+        id: ContainerId::from(format!("c{number}").as_str()),
+        sandbox_id: SandboxId::from("5a5a5a5a5a5a"),
+        name: format!("main-{number}"),
+        attempt: 0,
+        image: "busybox:1.36".to_owned(),
+        image_id: "sha256:0".to_owned(),
+        labels: BTreeMap::new(),
+        annotations: BTreeMap::new(),
+        log_path: String::new(),
+        created_at: Nanos(0),
+        config: Arc::from(config.write_to_bytes().expect("encoded")),
+    }
+}
+
+fn pod(volumes: &[PathBuf]) -> (Pod, Job) {
+    let config = PodSandboxConfig {
+        hostname: "large".to_owned(),
+        ..Default::default()
+    };
+    let mut pod = Pod::new(Sandbox {
+        id: SandboxId::from("5a5a5a5a5a5a"),
+        name: "large".to_owned(),
+        namespace: "lab".to_owned(),
+        uid: UID.to_owned(),
+        attempt: 0,
+        labels: BTreeMap::new(),
+        annotations: BTreeMap::new(),
+        runtime_handler: String::new(),
+        log_directory: String::new(),
+        created_at: Nanos(0),
+        ip: None,
+        config: Arc::from(config.write_to_bytes().expect("encoded")),
+    });
+    for number in 0..CONTAINERS {
+        pod.add_container(container(number, volumes));
+    }
+    let job = Job {
+        number: 0,
+        uid: JobUid::derive(UID, &pod.sandbox.id, 0, 0),
+        containers: pod
+            .containers
+            .iter()
+            .map(|entry| entry.id().clone())
+            .collect(),
+        names: pod
+            .containers
+            .iter()
+            .map(|entry| entry.container.name.clone())
+            .collect(),
+        created_at: Nanos(0),
+        submission: Submission::Submitting { failures: 0 },
+        server_errors: 0,
+        remote_id: None,
+        grace_seconds: 0,
+        cancel: None,
+        knowledge: Knowledge::Unknown,
+        inits: Vec::new(),
+        expected: Vec::new(),
+    };
+    (pod, job)
+}
+
+/// Reads what the kubelet prepared.
+fn look(pod: &Pod, job: &Job, settings: &Settings) -> PreparedMounts {
+    let mut look = Look::for_job(UID, settings);
+    let entries = convert::to_run(pod, job).map(|entry| {
+        let config = convert::decode_container_config(&entry.container).expect("decoded");
+        let found = look.at(&config.mounts).expect("it is all there");
+        (entry.id().clone(), found)
+    });
+    entries.collect()
+}
+
+fn conversion(bench: &mut Criterion) {
+    let root = tempfile::tempdir().expect("a directory");
+    let volumes = prepare(root.path());
+    let mut config = Config::default();
+    config.pods.kubelet_root = root.path().to_owned();
+    let settings = Settings::new(&config).expect("the settings are good");
+    let (pod, job) = pod(&volumes);
+    let prepared = look(&pod, &job, &settings);
+    let convert = || convert::job_pod(&pod, &job, &prepared, None, &settings).expect("converted");
+    let made = convert();
+    println!(
+        "{CONTAINERS} containers, {} volumes, each mounted by all",
+        volumes.len()
+    );
+    let count = |what: &str, work: &dyn Fn()| {
+        let counted = allocation_counter::measure(work);
+        println!(
+            "{what:<24} {:>8} allocations {:>10} bytes, at most {} at once",
+            counted.count_total, counted.bytes_total, counted.bytes_max
+        );
+    };
+    count("read the volumes", &|| drop(look(&pod, &job, &settings)));
+    count("convert", &|| drop(convert()));
+    count("write as JSON", &|| drop(serde_json::to_vec(&made.pod)));
+
+    let mut group = bench.benchmark_group("conversion");
+    group.bench_function("read the volumes", |b| {
+        b.iter(|| look(&pod, &job, &settings))
+    });
+    group.bench_function("convert", |b| b.iter(|| black_box(convert())));
+    group.bench_function("write as JSON", |b| {
+        b.iter(|| serde_json::to_vec(&made.pod))
+    });
+    group.finish();
+}
+
+criterion_group!(benches, conversion);
+criterion_main!(benches);
