@@ -260,22 +260,27 @@ fn what_cannot_go_along_goes_later() {
     let mut spec = spec();
     spec["containers"][1]["volumeMounts"] = json!([{"name": "claim", "mountPath": "/data"}]);
     spec["volumes"] = json!([{"name": "claim", "persistentVolumeClaim": {"claimName": "c"}}]);
-    let cluster = Cluster::new(spec, "quiet_period = '80ms'");
+    let cluster = Cluster::new(spec, NEVER);
     let cri = cluster.cri();
     let pod = cri.run(&sandbox("web"));
-    let first = cri.launch(&pod, &container("first", &["true"]));
-    let created = &cluster.created(1)[0];
-    assert_eq!(names(created, "initContainers"), Vec::<String>::new());
-    assert_eq!(names(created, "containers"), ["first"]);
+    for (number, name) in ["first", "second"].into_iter().enumerate() {
+        let id = cri.launch(&pod, &container(name, &["true"]));
+        let created = &cluster.created(number + 1)[number];
+        assert_eq!(names(created, "initContainers"), Vec::<String>::new());
+        assert_eq!(names(created, "containers"), [name]);
+        cluster.fake.set(name, &JobState::exited(0));
+        assert_eq!(cri.wait_for_exit(&id).exit_code, 0);
+    }
     let log = cluster.daemon.log();
-    assert!(
-        log.contains("takes only along what the kubelet has started: container `side`"),
-        "{log}"
+    let want = "its init containers get jobs of their own: container `side`: volume `claim`";
+    assert!(log.contains(want), "{log}");
+    for name in ["main", "side"] {
+        cri.launch(&pod, &container(name, &["true"]));
+    }
+    assert_eq!(
+        names(&cluster.created(3)[2], "containers"),
+        ["main", "side"]
     );
-    cluster.fake.set_all(&JobState::exited(0));
-    assert_eq!(cri.wait_for_exit(&first).exit_code, 0);
-    cri.launch(&pod, &container("second", &["true"]));
-    assert_eq!(names(&cluster.created(2)[1], "containers"), ["second"]);
 }
 
 #[test]
