@@ -53,7 +53,7 @@ chaos: deps ## Kill, and commit faults, for CHAOS_SECONDS (900) with and without
 	CHAOS_SECONDS=$(CHAOS_SECONDS) $(CARGO) test --locked --test chaos -- --nocapture --test-threads 1
 
 model: deps ## Explore all interleavings of the submission protocol, deeper than `make test`
-	MODEL_DEEP=1 $(CARGO) test --locked --test protocol -- --nocapture
+	MODEL_DEEP=1 $(CARGO) test --release --locked --test protocol -- --nocapture
 
 fuzz: deps ## Look for inputs that break a promise (TARGET=..., FUZZ_SECONDS=60)
 	FUZZ_SECONDS=$(FUZZ_SECONDS) ./fuzz/run.sh $(TARGET)

@@ -2,8 +2,8 @@
 //! stopped container is EXITED at once, and what the remote side is owed follows from the pod.
 
 use crate::model::{
-    Cancel, Container, ContainerId, ContainerPhase, ContainerStatus, Exit, Job, Nanos, Pod,
-    SandboxPhase, Submission,
+    Cancel, Container, ContainerEntry, ContainerId, ContainerPhase, ContainerStatus, Exit, Job,
+    Nanos, Pod, SandboxPhase, Submission,
 };
 
 /// Exit code of a container that was killed (128 + SIGKILL).
@@ -28,6 +28,8 @@ pub fn stop_container(pod: &mut Pod, id: &ContainerId, grace_seconds: u32, now: 
     end_now(&entry.container, &mut entry.status, now);
     if let Some(job) = pod.jobs.iter_mut().find(|job| job.containers.contains(id)) {
         job.grace_seconds = job.grace_seconds.max(grace_seconds);
+        let number = job.number;
+        forget_what_will_not_run(pod, number);
     }
     cancel_idle_jobs(pod, now);
 }
@@ -129,6 +131,39 @@ pub fn complete_log(pod: &mut Pod, id: &ContainerId) {
     }
 }
 
+/// Where an init container fails or is stopped, what comes after it does not run: the kubelet
+/// starts it in another job, or not at all.
+pub(super) fn forget_what_will_not_run(pod: &mut Pod, number: u32) {
+    let Some(job) = pod.jobs.iter_mut().find(|job| job.number == number) else {
+        return;
+    };
+    let containers = &pod.containers;
+    let is_init = |name: &str| job.inits.iter().any(|init| init == name);
+    let failed = |entry: &&ContainerEntry| {
+        let end = entry
+            .status
+            .exit
+            .as_ref()
+            .or(entry.status.reported.as_ref());
+        job.containers.contains(entry.id())
+            && is_init(&entry.container.name)
+            && end.is_some_and(|end| end.code != 0)
+    };
+    let mut unseen = job
+        .expected
+        .iter()
+        .filter(|expected| is_init(&expected.name));
+    let unseen_failed = unseen.any(|one| one.end.as_ref().is_some_and(|end| end.code != 0));
+    if containers.iter().any(|entry| failed(&entry)) {
+        job.expected.clear();
+    } else if unseen_failed {
+        // The failed one itself is still to be shown.
+        let inits = &job.inits;
+        job.expected
+            .retain(|one| one.end.is_some() && inits.contains(&one.name));
+    }
+}
+
 /// Whether every container of a job has ended, as far as it is still recorded, and those that the
 /// kubelet has not started yet.
 pub fn has_ended(pod: &Pod, job: &Job) -> bool {
@@ -191,9 +226,12 @@ fn cancel_idle_jobs(pod: &mut Pod, now: Nanos) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{
-        batch::start,
-        testing::{container, pod},
+    use crate::{
+        model::Expected,
+        plan::{
+            batch::start,
+            testing::{container, pod},
+        },
     };
 
     fn running(names: &[&str]) -> (Pod, Vec<ContainerId>) {
@@ -214,6 +252,19 @@ mod tests {
         pod.container(id)
             .and_then(|entry| entry.status.exit.as_ref())
             .map(|exit| exit.code)
+    }
+
+    #[test]
+    fn a_stopped_init_container_takes_its_job_with_it() {
+        for (is_init, want) in [(true, 0), (false, 1)] {
+            let (mut pod, ids) = running(&["first"]);
+            let job = &mut pod.jobs[0];
+            job.expected = vec![Expected::new("main")];
+            job.inits = is_init.then(|| "first".to_owned()).into_iter().collect();
+            stop_container(&mut pod, &ids[0], 5, Nanos(300));
+            assert_eq!(pod.jobs[0].expected.len(), want);
+            assert_eq!(pod.jobs[0].cancel.is_some(), is_init);
+        }
     }
 
     #[test]

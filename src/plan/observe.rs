@@ -63,7 +63,7 @@ pub fn apply(pod: &mut Pod, number: u32, report: Report<'_>, now: Nanos, rules: 
             note_state(expected, state, now, rules);
         }
     }
-    forget_what_will_not_run(pod, index);
+    lifecycle::forget_what_will_not_run(pod, number);
     if lifecycle::has_ended(pod, &pod.jobs[index]) {
         pod.jobs[index].submission_event(Event::Ended, now, rules);
     }
@@ -82,36 +82,6 @@ fn note_state(expected: &mut Expected, state: &ContainerState, now: Nanos, rules
         expected.remote = Remote::Running;
     } else if state.waiting.is_some() && expected.remote == Remote::Unknown {
         expected.remote = Remote::Queued;
-    }
-}
-
-/// Where an init container fails, what comes after it does not run: the kubelet starts it in
-/// another job, or not at all.
-fn forget_what_will_not_run(pod: &mut Pod, index: usize) {
-    let (containers, job) = (&pod.containers, &mut pod.jobs[index]);
-    let is_init = |name: &str| job.inits.iter().any(|init| init == name);
-    let failed = |entry: &&ContainerEntry| {
-        let end = entry
-            .status
-            .exit
-            .as_ref()
-            .or(entry.status.reported.as_ref());
-        job.containers.contains(entry.id())
-            && is_init(&entry.container.name)
-            && end.is_some_and(|end| end.code != 0)
-    };
-    let mut unseen = job
-        .expected
-        .iter()
-        .filter(|expected| is_init(&expected.name));
-    let unseen_failed = unseen.any(|one| one.end.as_ref().is_some_and(|end| end.code != 0));
-    if containers.iter().any(|entry| failed(&entry)) {
-        job.expected.clear();
-    } else if unseen_failed {
-        // The failed one itself is still to be shown.
-        let inits = &job.inits;
-        job.expected
-            .retain(|one| one.end.is_some() && inits.contains(&one.name));
     }
 }
 

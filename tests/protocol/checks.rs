@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use interlink_cri::model::{Pod, Submission};
 
-use crate::world::{World, CODE};
+use crate::world::World;
 
 impl World {
     /// What must hold in every state, and between two that follow each other.
@@ -51,10 +51,31 @@ impl World {
         // A plugin that forgets a job before it has said that it took it gets it once more.
         let mut runs = self.runs.iter();
         let twice = runs.find(|(number, runs)| **runs > 1 && !self.forgotten.contains(number));
-        match twice {
-            Some((number, _)) => Err(format!("job {number} ran twice")),
-            None => Ok(()),
+        if let Some((number, _)) = twice {
+            return Err(format!("job {number} ran twice"));
         }
+        // A removed pod has no containers any more, and its jobs are those it had.
+        let entries = self.pod.iter().flat_map(|pod| &pod.containers);
+        for container in entries.map(|entry| &entry.container) {
+            let runs = self
+                .mains
+                .iter()
+                .filter(|(name, number)| *name == container.name && self.counts(*number));
+            let attempts = self.pod.iter().flat_map(|pod| &pod.containers);
+            let attempts = attempts.filter(|entry| entry.container.name == container.name);
+            if runs.count() > attempts.count() {
+                return Err(format!("{} ran twice", container.name));
+            }
+        }
+        Ok(())
+    }
+
+    /// A job that is cancelled goes on until the plugin knows, and one that it has forgotten is
+    /// not ours any more.
+    fn counts(&self, number: u32) -> bool {
+        let mut jobs = self.pod.iter().flat_map(|pod| &pod.jobs);
+        let mine = jobs.any(|job| job.number == number && job.cancel.is_none());
+        mine && !self.forgotten.contains(&number)
     }
 
     /// Every end that is shown has its reason.
@@ -73,8 +94,10 @@ impl World {
                     with(&self.refused) && (runs.is_none() || with(&self.forgotten))
                 }
                 "JobLost" => with(&self.forgotten),
-                _ if exit.code == CODE => self.ended.contains(name) && runs.is_some(),
-                _ => self.stopped.contains(name),
+                _ if self.stopped.contains(entry.id()) => true,
+                _ => number.is_some_and(|number| {
+                    self.ended.contains(&(number, name.clone(), exit.code)) && runs.is_some()
+                }),
             };
             if !good {
                 return Err(format!("{name} ended with {exit:?}, runs {runs:?}"));

@@ -10,6 +10,7 @@
 
 mod checks;
 mod fair;
+mod plugin;
 mod search;
 mod steps;
 mod world;
@@ -23,11 +24,22 @@ const SHORT: Budget = Budget {
     doubts: 1,
     refusals: 0,
     forgets: 0,
+    restarts: 0,
     containers: 1,
+    whole: false,
+};
+
+/// The same for a job that is a whole pod: an init container, and one that the kubelet starts after
+/// it.
+const WHOLE: Budget = Budget {
+    doubts: 0,
+    containers: 2,
+    whole: true,
+    ..SHORT
 };
 
 /// What `make model` explores: some minutes, and a few gigabytes of memory.
-const DEEP: [Budget; 2] = [
+const DEEP: [Budget; 4] = [
     Budget {
         refusals: 1,
         forgets: 1,
@@ -38,12 +50,18 @@ const DEEP: [Budget; 2] = [
         refusals: 1,
         ..SHORT
     },
+    Budget { doubts: 1, ..WHOLE },
+    Budget {
+        crashes: 0,
+        restarts: 1,
+        ..WHOLE
+    },
 ];
 
 fn budgets() -> Vec<Budget> {
     match std::env::var_os("MODEL_DEEP") {
         Some(_) => DEEP.to_vec(),
-        None => vec![SHORT],
+        None => vec![SHORT, WHOLE],
     }
 }
 
@@ -76,9 +94,18 @@ fn every_mutation_is_caught() {
         (Mutation::FailedDeleteIsForgotten, "outlives"),
         (Mutation::RemovalForgetsJobs, "outlives"),
         (Mutation::LateAnswersResurrect, "changed its end"),
+        (Mutation::NothingIsBound, "c1 ran twice"),
+        (Mutation::BindingForgetsTheEnd, "never ends"),
     ];
     for (mutation, want) in rows {
-        let violation = explore(World::new(SHORT, mutation)).violation;
+        let budget = match mutation {
+            Mutation::NothingIsBound | Mutation::BindingForgetsTheEnd => Budget {
+                crashes: 0,
+                ..WHOLE
+            },
+            _ => SHORT,
+        };
+        let violation = explore(World::new(budget, mutation)).violation;
         let trace = violation.unwrap_or_else(|| panic!("{mutation:?} was not caught"));
         println!("{mutation:?}:\n{trace}\n");
         assert!(trace.contains(want), "{mutation:?}: {trace}");

@@ -1,22 +1,20 @@
 //! What can happen next in a world.
 
+use crate::{
+    plugin::statuses,
+    world::{container, rules, ticks, Lane, Mutation, Over, View, World, INIT, LATE, LIMIT, TICK},
+};
 use interlink_cri::{
-    model::{ContainerPhase, Nanos, Pod, SandboxPhase, Submission},
+    model::{Container, ContainerPhase, Nanos, Pod, SandboxPhase, Submission},
     plan::{
         answers::{self, Deleted, Posted},
         batch, lifecycle,
         observe::{self, Report},
         owed::{self, Duty},
+        shape::Shape,
         submission::{Event, MIN_DENIALS},
         Rules,
     },
-};
-use k8s_openapi::api::core::v1::{
-    ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStatus,
-};
-
-use crate::world::{
-    rules, ticks, Lane, Mutation, Remote, View, World, BLIND, CODE, LATE, LIMIT, TICK,
 };
 
 impl World {
@@ -37,7 +35,7 @@ impl World {
         steps
     }
 
-    fn after(&self, change: impl FnOnce(&mut World)) -> World {
+    pub fn after(&self, change: impl FnOnce(&mut World)) -> World {
         let mut world = self.clone();
         change(&mut world);
         world
@@ -47,7 +45,7 @@ impl World {
         self.after(|world| {
             let now = world.now;
             if let Some(pod) = &mut world.pod {
-                change(pod, now, &rules());
+                change(pod, now, &rules(world.budget));
             }
         })
     }
@@ -56,38 +54,76 @@ impl World {
         let Some(pod) = &self.pod else { return };
         for entry in &pod.containers {
             let (id, name) = (entry.id().clone(), entry.container.name.clone());
-            if batch::start(&mut pod.clone(), &id, self.now).is_ok() {
+            let may_start = name == INIT || !self.budget.whole || self.init_succeeded();
+            if may_start && batch::start(&mut pod.clone(), &id, self.now).is_ok() {
                 let next = self.with_pod(|pod, now, _| {
+                    if self.mutation == Mutation::NothingIsBound {
+                        pod.jobs.iter_mut().for_each(|job| job.expected.clear());
+                    }
                     // It was just tried.
                     let _ = batch::start(pod, &id, now);
+                    if self.mutation == Mutation::BindingForgetsTheEnd {
+                        if let Some(status) = pod.status_mut(&id) {
+                            (status.reported, status.log_owed_since) = (None, None);
+                        }
+                    }
                 });
                 steps.push((format!("the kubelet starts {name}"), next));
             }
-            if entry.status.phase() == ContainerPhase::Running {
+            // The kubelet stops a single main container as it does where a job is not the pod.
+            let may_stop = name == INIT || !self.budget.whole;
+            if may_stop && entry.status.phase() == ContainerPhase::Running {
                 let mut next = self.with_pod(|pod, now, _| {
                     lifecycle::stop_container(pod, &id, 1, now);
                 });
-                next.stopped.insert(name.clone());
+                next.stopped.insert(id.clone());
                 steps.push((format!("the kubelet stops {name}"), next));
             }
         }
-        let names = pod
-            .containers
-            .iter()
-            .map(|entry| entry.container.name.clone());
+        if let Some(attempt) = self.next_attempt() {
+            let mut next = self.with_pod(|pod, _, _| pod.add_container(attempt));
+            next.budget.restarts -= 1;
+            steps.push(("the kubelet tries again".into(), next));
+        }
+        let ids = pod.containers.iter().map(|entry| entry.id().clone());
         if pod.phase() == SandboxPhase::Ready {
             let mut next = self.with_pod(|pod, now, _| lifecycle::stop_sandbox(pod, now));
-            next.stopped.extend(names.clone());
+            next.stopped.extend(ids.clone());
             steps.push(("the kubelet stops the sandbox".into(), next));
         }
         if pod.phase() != SandboxPhase::Removed {
             let mut next = self.with_pod(|pod, now, _| lifecycle::remove_sandbox(pod, now));
-            next.stopped.extend(names);
+            next.stopped.extend(ids);
             if self.mutation == Mutation::RemovalForgetsJobs {
                 next.pod = None;
             }
             steps.push(("the kubelet removes the sandbox".into(), next));
         }
+    }
+
+    fn init_succeeded(&self) -> bool {
+        let mut entries = self.pod.iter().flat_map(|pod| &pod.containers);
+        entries.any(|entry| {
+            let exit = entry.status.exit.as_ref();
+            entry.container.name == INIT && exit.is_some_and(|exit| exit.code == 0)
+        })
+    }
+
+    /// Another attempt at a container that failed, if the kubelet makes one.
+    fn next_attempt(&self) -> Option<Container> {
+        let pod = self.pod.as_ref()?;
+        let ready = pod.phase() == SandboxPhase::Ready && self.budget.restarts > 0;
+        let entries = || pod.containers.iter().filter(|_| ready);
+        let failed = entries().find(|entry| {
+            let exit = entry.status.exit.as_ref();
+            let again = entries().any(|other| {
+                other.container.name == entry.container.name
+                    && other.container.attempt > entry.container.attempt
+            });
+            exit.is_some_and(|exit| exit.code != 0) && !again
+        })?;
+        let failed = &failed.container;
+        Some(container(pod, &failed.name, failed.attempt + 1))
     }
 
     /// What the lane of the pod does, and how its calls can end.
@@ -98,7 +134,7 @@ impl World {
         let (may_doubt, may_refuse) = (self.budget.doubts > 0, self.budget.refusals > 0);
         match &self.lane {
             Lane::Idle => {
-                if let Some(next) = self.begin_duty() {
+                for next in self.begin_duty() {
                     say("the lane takes up a duty", next);
                 }
             }
@@ -188,10 +224,13 @@ impl World {
     }
 
     /// The first duty that is due, begun as the worker begins it.
-    fn begin_duty(&self) -> Option<World> {
-        let rules = rules();
-        let owed = owed::next(self.pod.as_ref()?, self.now, &rules);
-        let duty = owed.filter(|owed| owed.due <= self.now)?.duty;
+    fn begin_duty(&self) -> Vec<World> {
+        let rules = rules(self.budget);
+        let pod = self.pod.as_ref();
+        let owed = pod.and_then(|pod| owed::next(pod, self.now, &rules));
+        let Some(owed) = owed.filter(|owed| owed.due <= self.now) else {
+            return Vec::new();
+        };
         let event = |number: u32, event: Event| {
             self.with_pod(|pod, now, rules| {
                 if let Some(job) = pod.jobs.iter_mut().find(|job| job.number == number) {
@@ -199,10 +238,12 @@ impl World {
                 }
             })
         };
-        Some(match duty {
-            // No API server is asked here.
+        let next = match owed.duty {
             Duty::Learn(number) => {
-                self.with_pod(|pod, _, rules| batch::learn(pod, number, None, rules))
+                let learn = |shape: Option<Shape>| {
+                    self.with_pod(|pod, _, rules| batch::learn(pod, number, shape.as_ref(), rules))
+                };
+                return vec![learn(self.shape())];
             }
             Duty::CloseJob(number) => event(number, Event::Closed),
             Duty::Submit(number) => {
@@ -215,6 +256,17 @@ impl World {
                 self.with_pod(|pod, _, _| lifecycle::complete_log(pod, &id))
             }
             Duty::Cancel(number) => self.after(|world| world.lane = Lane::Deleting(number)),
+        };
+        vec![next]
+    }
+
+    /// The pod as the API server has it.
+    fn shape(&self) -> Option<Shape> {
+        let mains = (1..self.budget.containers).map(|number| format!("c{number}"));
+        Some(Shape {
+            inits: vec![INIT.to_owned()],
+            sidecars: Vec::new(),
+            mains: mains.collect(),
         })
     }
 
@@ -277,7 +329,7 @@ impl World {
             if view.is_empty() {
                 let entry = next.missing.entry(*number).or_insert((0, *at));
                 entry.0 += 1;
-                if observe::is_lost(entry.0, at.since(entry.1), &rules()) {
+                if observe::is_lost(entry.0, at.since(entry.1), &rules(self.budget)) {
                     next = next.with_pod(|pod, now, rules| observe::lose(pod, *number, now, rules));
                 }
                 continue;
@@ -296,37 +348,6 @@ impl World {
             });
         }
         steps.push(("the poller notes the answer".into(), next));
-    }
-
-    fn plugin_steps(&self, steps: &mut Vec<(String, World)>) {
-        for (index, (number, _)) in self.flights.iter().enumerate() {
-            let landed = self.after(|world| {
-                world.flights.remove(index);
-            });
-            steps.push(("the delayed request is lost".into(), landed.clone()));
-            steps.push((
-                "the delayed request is acted on".into(),
-                landed.acted(*number),
-            ));
-        }
-        for (number, remote) in &self.plugin {
-            for (at, (name, ended)) in remote.containers.iter().enumerate() {
-                if !ended {
-                    let mut next = self.clone();
-                    next.ended.insert(name.clone());
-                    if let Some(remote) = next.plugin.get_mut(number) {
-                        remote.containers[at].1 = true;
-                    }
-                    steps.push((format!("{name} ends over there"), next));
-                }
-            }
-            if self.budget.forgets > 0 {
-                let mut next = self.after(|world| world.budget.forgets -= 1);
-                next.plugin.remove(number);
-                next.forgotten.insert(*number);
-                steps.push(("the plugin forgets a job".into(), next));
-            }
-        }
     }
 
     /// Everything that is not on disk is gone; the daemon is there again at once, because all that
@@ -376,38 +397,6 @@ impl World {
         self.now = self.now.plus(TICK);
     }
 
-    /// The plugin acts on a POST.
-    fn acted(&self, number: u32) -> World {
-        let mut next = self.clone();
-        *next.runs.entry(number).or_default() += 1;
-        let pod = self.pod.as_ref();
-        let names = pod
-            .and_then(|pod| pod.jobs.iter().find(|job| job.number == number))
-            .map(|job| job.names.clone());
-        let containers = names
-            .unwrap_or_default()
-            .into_iter()
-            .map(|name| (name, false));
-        let remote = Remote {
-            since: self.now,
-            containers: containers.collect(),
-        };
-        next.plugin.insert(number, remote);
-        next
-    }
-
-    /// What an answer can show of a job: the truth, or, of a fresh one, nothing.
-    fn views(&self, number: u32) -> Vec<View> {
-        let Some(remote) = self.plugin.get(&number) else {
-            return vec![View::new()];
-        };
-        let mut views = vec![remote.containers.clone()];
-        if self.now.since(remote.since) < ticks(BLIND) {
-            views.push(View::new());
-        }
-        views
-    }
-
     /// One step of a run in which nothing fails and everything that can be done is done.
     pub fn fair_step(&self) -> World {
         let mut steps = Vec::new();
@@ -445,31 +434,6 @@ impl World {
     }
 }
 
-fn statuses(view: &[(String, bool)]) -> Vec<ContainerStatus> {
-    let status = |(name, ended): &(String, bool)| {
-        let state = if *ended {
-            ContainerState {
-                terminated: Some(ContainerStateTerminated {
-                    exit_code: CODE,
-                    ..Default::default()
-                }),
-                ..Default::default()
-            }
-        } else {
-            ContainerState {
-                running: Some(ContainerStateRunning::default()),
-                ..Default::default()
-            }
-        };
-        ContainerStatus {
-            name: name.clone(),
-            state: Some(state),
-            ..Default::default()
-        }
-    };
-    view.iter().map(status).collect()
-}
-
 fn hasten_denial(pod: &mut Pod, number: u32) {
     let job = pod.jobs.iter_mut().find(|job| job.number == number);
     if let Some(Submission::Unsure { denials, since, .. }) = job.map(|job| &mut job.submission) {
@@ -478,11 +442,11 @@ fn hasten_denial(pod: &mut Pod, number: u32) {
     }
 }
 
-fn resurrect(pod: &mut Pod, view: &[(String, bool)]) {
+fn resurrect(pod: &mut Pod, view: &[(String, Over)]) {
     for entry in &mut pod.containers {
         if view
             .iter()
-            .any(|(name, ended)| *name == entry.container.name && !ended)
+            .any(|(name, over)| *name == entry.container.name && *over == Over::Runs)
         {
             entry.status.exit = None;
         }

@@ -29,6 +29,8 @@ const GRACE: u32 = 4;
 /// The code that containers end with over there.
 pub const CODE: i32 = 7;
 const START: Nanos = Nanos(1_000_000_000_000);
+/// When containers are created: no job waits for the start of one.
+const LONG_AGO: Nanos = Nanos(1);
 
 /// How much may go wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -41,6 +43,11 @@ pub struct Budget {
     pub refusals: u8,
     /// Jobs that the plugin forgets.
     pub forgets: u8,
+    /// Attempts at a container that the kubelet makes after one that failed.
+    pub restarts: u8,
+    /// A job is the whole pod: the first container is an init container, those after it are started
+    /// when it has succeeded. The API server may have no answer.
+    pub whole: bool,
 }
 
 impl Budget {
@@ -50,6 +57,7 @@ impl Budget {
             doubts: 0,
             refusals: 0,
             forgets: 0,
+            restarts: 0,
             ..self
         }
     }
@@ -66,6 +74,8 @@ pub enum Mutation {
     FailedDeleteIsForgotten,
     RemovalForgetsJobs,
     LateAnswersResurrect,
+    BindingForgetsTheEnd,
+    NothingIsBound,
 }
 
 /// The call that the pod's lane is busy with.
@@ -80,9 +90,18 @@ pub enum Lane {
     Deleted(u32, Deleted),
 }
 
-/// What an answer shows of a job: its containers, and whether they have ended; empty when it does
-/// not show the job.
-pub type View = Vec<(String, bool)>;
+/// What an answer shows of a job: its containers and how they are; empty when it does not show the
+/// job.
+pub type View = Vec<(String, Over)>;
+
+/// How a container is over there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Over {
+    /// An init container before it has not succeeded.
+    Waits,
+    Runs,
+    Ended(i32),
+}
 
 /// A job that the plugin has.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -107,13 +126,18 @@ pub struct World {
     pub flights: Vec<(u32, Nanos)>,
     // What has happened, for the checks.
     pub runs: BTreeMap<u32, u8>,
-    pub ended: BTreeSet<String>,
+    /// Jobs in which a container that waits for an init container has begun.
+    pub mains: BTreeSet<(String, u32)>,
+    pub ended: BTreeSet<(u32, String, i32)>,
     pub refused: BTreeSet<u32>,
     pub forgotten: BTreeSet<u32>,
-    pub stopped: BTreeSet<String>,
+    pub stopped: BTreeSet<ContainerId>,
 }
 
-pub fn rules() -> Rules {
+/// The container that runs first where a job is the whole pod.
+pub const INIT: &str = "c0";
+
+pub fn rules(budget: Budget) -> Rules {
     Rules {
         quiet_period: TICK,
         retry_min: TICK,
@@ -123,14 +147,35 @@ pub fn rules() -> Rules {
         complete_timeout: TICK * 2,
         lost_polls: 2,
         lost_grace: TICK * 3,
-        asks_api_server: false,
-        scope: JobScope::Containers,
+        asks_api_server: budget.whole,
+        scope: if budget.whole {
+            JobScope::Pod
+        } else {
+            JobScope::Containers
+        },
         handlers: Default::default(),
     }
 }
 
 pub fn ticks(count: u64) -> Duration {
     TICK * u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+/// An attempt at a container.
+pub fn container(pod: &Pod, name: &str, attempt: u32) -> Container {
+    Container {
+        id: ContainerId::from(format!("{name}-{attempt}").as_str()),
+        sandbox_id: pod.sandbox.id.clone(),
+        name: name.to_owned(),
+        attempt,
+        image: "busybox".into(),
+        image_id: "sha256:0".into(),
+        labels: BTreeMap::new(),
+        annotations: BTreeMap::new(),
+        log_path: String::new(),
+        created_at: LONG_AGO,
+        config: Arc::from([]),
+    }
 }
 
 impl World {
@@ -150,20 +195,8 @@ impl World {
             config: Arc::from([]),
         });
         for number in 0..budget.containers {
-            let name = format!("c{number}");
-            pod.add_container(Container {
-                id: ContainerId::from(name.as_str()),
-                sandbox_id: pod.sandbox.id.clone(),
-                name,
-                attempt: 0,
-                image: "busybox".into(),
-                image_id: "sha256:0".into(),
-                labels: BTreeMap::new(),
-                annotations: BTreeMap::new(),
-                log_path: String::new(),
-                created_at: START,
-                config: Arc::from([]),
-            });
+            let container = container(&pod, &format!("c{number}"), 0);
+            pod.add_container(container);
         }
         Self {
             pod: Some(pod),
@@ -176,6 +209,7 @@ impl World {
             plugin: BTreeMap::new(),
             flights: Vec::new(),
             runs: BTreeMap::new(),
+            mains: BTreeSet::new(),
             ended: BTreeSet::new(),
             refused: BTreeSet::new(),
             forgotten: BTreeSet::new(),
@@ -240,6 +274,10 @@ impl World {
                 exit.finished_at = START;
             }
         }
+        let expected = pod.jobs.iter_mut().flat_map(|job| &mut job.expected);
+        for end in expected.filter_map(|expected| expected.end.as_mut()) {
+            end.finished_at = START;
+        }
         for job in &mut pod.jobs {
             job.created_at = START;
             match &mut job.submission {
@@ -281,7 +319,8 @@ impl World {
     pub fn key(&self) -> u128 {
         let mut text = String::new();
         if let Some(pod) = &self.pod {
-            let statuses: Vec<_> = pod.containers.iter().map(|entry| &entry.status).collect();
+            let entries = pod.containers.iter();
+            let statuses: Vec<_> = entries.map(|entry| (entry.id(), &entry.status)).collect();
             text = format!("{:?}{statuses:?}{:?}", pod.status, pod.jobs);
         }
         let half = |salt: u8| {
@@ -290,7 +329,7 @@ impl World {
             text.hash(&mut hasher);
             self.budget.hash(&mut hasher);
             (&self.lane, &self.poll, &self.missing, &self.plugin).hash(&mut hasher);
-            (&self.flights, &self.runs, &self.ended).hash(&mut hasher);
+            (&self.flights, &self.runs, &self.mains, &self.ended).hash(&mut hasher);
             (&self.refused, &self.forgotten, &self.stopped).hash(&mut hasher);
             u128::from(hasher.finish())
         };

@@ -1,0 +1,124 @@
+//! The plugin: what it does with jobs, and what it shows of them.
+
+use k8s_openapi::api::core::v1::{
+    ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting,
+    ContainerStatus,
+};
+
+use crate::world::{ticks, Over, Remote, View, World, BLIND, CODE, INIT};
+
+impl World {
+    /// What it does by itself.
+    pub fn plugin_steps(&self, steps: &mut Vec<(String, World)>) {
+        for (index, (number, _)) in self.flights.iter().enumerate() {
+            let landed = self.after(|world| {
+                world.flights.remove(index);
+            });
+            steps.push(("the delayed request is lost".into(), landed.clone()));
+            steps.push((
+                "the delayed request is acted on".into(),
+                landed.acted(*number),
+            ));
+        }
+        for (number, remote) in &self.plugin {
+            let running = remote.containers.iter().enumerate();
+            for (at, (name, _)) in running.filter(|(_, (_, over))| *over == Over::Runs) {
+                let is_init = self.budget.whole && name == INIT;
+                let codes: &[i32] = if is_init { &[0, CODE] } else { &[CODE] };
+                for code in codes {
+                    let next = self.ends_over_there(*number, at, *code);
+                    steps.push((format!("{name} ends over there with {code}"), next));
+                }
+            }
+            if self.budget.forgets > 0 {
+                let mut next = self.after(|world| world.budget.forgets -= 1);
+                next.plugin.remove(number);
+                next.forgotten.insert(*number);
+                steps.push(("the plugin forgets a job".into(), next));
+            }
+        }
+    }
+
+    /// A container ends; if it is the init container, and has succeeded, those after it begin.
+    fn ends_over_there(&self, number: u32, at: usize, code: i32) -> World {
+        let mut next = self.clone();
+        let Some(remote) = next.plugin.get_mut(&number) else {
+            return next;
+        };
+        remote.containers[at].1 = Over::Ended(code);
+        let name = remote.containers[at].0.clone();
+        next.ended.insert((number, name, code));
+        let waiting = remote.containers.iter_mut().filter(|_| code == 0);
+        for (name, over) in waiting.filter(|(_, over)| *over == Over::Waits) {
+            *over = Over::Runs;
+            next.mains.insert((name.clone(), number));
+        }
+        next
+    }
+
+    /// The plugin acts on a POST.
+    pub fn acted(&self, number: u32) -> World {
+        let mut next = self.clone();
+        *next.runs.entry(number).or_default() += 1;
+        let pod = self.pod.as_ref();
+        let names = pod
+            .and_then(|pod| pod.jobs.iter().find(|job| job.number == number))
+            .map(|job| job.all_names().map(str::to_owned).collect::<Vec<_>>());
+        let names = names.unwrap_or_default();
+        let after_init = self.budget.whole && names.iter().any(|name| name == INIT);
+        let over = |name: &str| match after_init && name != INIT {
+            true => Over::Waits,
+            false => Over::Runs,
+        };
+        let containers = names.into_iter().map(|name| {
+            let over = over(&name);
+            (name, over)
+        });
+        let containers: View = containers.collect();
+        let begun = containers.iter().filter(|(_, over)| *over == Over::Runs);
+        let mains = begun.filter(|(name, _)| self.budget.whole && name != INIT);
+        next.mains
+            .extend(mains.map(|(name, _)| (name.clone(), number)));
+        let remote = Remote {
+            since: self.now,
+            containers,
+        };
+        next.plugin.insert(number, remote);
+        next
+    }
+
+    /// What an answer can show of a job: the truth, or, of a fresh one, nothing.
+    pub fn views(&self, number: u32) -> Vec<View> {
+        let Some(remote) = self.plugin.get(&number) else {
+            return vec![View::new()];
+        };
+        let mut views = vec![remote.containers.clone()];
+        if self.now.since(remote.since) < ticks(BLIND) {
+            views.push(View::new());
+        }
+        views
+    }
+}
+
+/// An answer as the wire has it.
+pub fn statuses(view: &[(String, Over)]) -> Vec<ContainerStatus> {
+    let status = |(name, over): &(String, Over)| {
+        let mut state = ContainerState::default();
+        match over {
+            Over::Waits => state.waiting = Some(ContainerStateWaiting::default()),
+            Over::Runs => state.running = Some(ContainerStateRunning::default()),
+            Over::Ended(exit_code) => {
+                state.terminated = Some(ContainerStateTerminated {
+                    exit_code: *exit_code,
+                    ..Default::default()
+                });
+            }
+        }
+        ContainerStatus {
+            name: name.clone(),
+            state: Some(state),
+            ..Default::default()
+        }
+    };
+    view.iter().map(status).collect()
+}
