@@ -22,9 +22,9 @@
 //!  0   model      records, ids, time          proto   the generated CRI   telemetry   metrics
 //! ```
 //!
-//! One edge is forbidden besides: `cri` cannot see `interlink`. That is the first promise of
-//! the daemon, made visible: an answer to the kubelet cannot wait for a plugin, because the
-//! room that answers has no way to call one. It changes the store, and the store wakes the
+//! Two edges are forbidden besides: `cri` sees neither `interlink` nor `kube`. That is the first
+//! promise of the daemon, made visible: an answer to the kubelet cannot wait for a plugin, because
+//! the room that answers has no way to call one. It changes the store, and the store wakes the
 //! workers.
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
