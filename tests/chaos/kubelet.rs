@@ -17,6 +17,7 @@ use interlink_cri::proto::{
     RunPodSandboxRequest, StartContainerRequest, StopContainerRequest, StopPodSandboxRequest,
 };
 use protobuf::MessageField;
+use serde_json::json;
 
 use crate::{
     books::{Books, Count},
@@ -43,6 +44,12 @@ struct Started {
     name: String,
     script: Script,
     log: PathBuf,
+}
+
+/// A pod's containers: names, and what they do.
+struct Plan {
+    init: Option<(String, Script)>,
+    mains: Vec<(String, Script)>,
 }
 
 /// The pod went wrong; the reason is in the books.
@@ -83,23 +90,17 @@ impl<'a> Kubelet<'a> {
     }
 
     fn live(&mut self, name: &str, config: &PodSandboxConfig) -> Step<()> {
+        let plan = self.plan(name);
+        self.write_down(config, &plan);
         let id = self.run(config)?;
-        let count = self.rng.usize(1..=3);
         let mut all = Vec::new();
-        if self.rng.u32(0..4) == 0 {
-            let script = Script::ending(format!("{name}-init-0"), &mut self.rng);
-            let init = self.launch(&id, config, &format!("{name}-init"), 0, script)?;
+        if let Some((name, script)) = plan.init {
+            let init = self.launch(&id, config, &name, 0, script)?;
             self.wait_and_check(&init)?;
             all.push(init);
         }
         let first = all.len();
-        for index in 0..count {
-            let name = format!("{name}-c{index}");
-            let tag = format!("{name}-0");
-            let script = match self.rng.u32(0..5) {
-                0 => Script::endless(tag),
-                _ => Script::ending(tag, &mut self.rng),
-            };
+        for (name, script) in plan.mains {
             all.push(self.launch(&id, config, &name, 0, script)?);
         }
         match self.rng.u32(0..4) {
@@ -135,6 +136,52 @@ impl<'a> Kubelet<'a> {
             }
         }
         Ok(())
+    }
+
+    /// What a pod consists of.
+    fn plan(&mut self, name: &str) -> Plan {
+        let count = self.rng.usize(1..=3);
+        let init = (self.rng.u32(0..4) == 0).then(|| {
+            let script = Script::ending(format!("{name}-init-0"), &mut self.rng);
+            (format!("{name}-init"), script)
+        });
+        let mains = (0..count).map(|index| {
+            let name = format!("{name}-c{index}");
+            let tag = format!("{name}-0");
+            let script = match self.rng.u32(0..5) {
+                0 => Script::endless(tag),
+                _ => Script::ending(tag, &mut self.rng),
+            };
+            (name, script)
+        });
+        let mains = mains.collect();
+        Plan { init, mains }
+    }
+
+    /// Writes the pod to the API server, if there is one. From then on it may run.
+    fn write_down(&self, config: &PodSandboxConfig, plan: &Plan) {
+        let Some(api) = self.world.api() else { return };
+        let written = |(name, script): &(String, Script)| {
+            self.books.expect_runs(&script.tag, 0, 1);
+            let command = script.command(&self.world.ledger());
+            json!({"name": name, "image": "busybox:1.36", "command": command})
+        };
+        let inits: Vec<_> = plan.init.iter().map(written).collect();
+        let mains: Vec<_> = plan.mains.iter().map(written).collect();
+        let of = &config.metadata;
+        api.put(
+            "pods",
+            json!({
+                "apiVersion": "v1",
+                "kind": "Pod",
+                "metadata": {"name": of.name, "namespace": of.namespace, "uid": of.uid},
+                "spec": {
+                    "initContainers": inits,
+                    "containers": mains,
+                    "readinessGates": [{"conditionType": "interlink.eu/job-running"}],
+                },
+            }),
+        );
     }
 
     fn check_lists(&self, id: &str, all: &[Started]) -> Step<()> {

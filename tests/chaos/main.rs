@@ -29,6 +29,7 @@ use books::Books;
 use fastrand::Rng;
 use faults::Weather;
 use kubelet::Kubelet;
+use support::{ApiServer, Fault};
 use world::{Victim, World};
 
 /// Clients at a time.
@@ -36,19 +37,27 @@ const KUBELETS: u64 = 6;
 
 #[test]
 fn kills_lose_nothing_run_nothing_twice_and_leave_nothing() {
-    campaign("kills", Weather::fair());
+    campaign("kills", World::new(Weather::fair(), None));
 }
 
 #[test]
 fn a_faulty_plugin_loses_nothing_runs_nothing_twice_and_leaves_nothing() {
-    campaign("kills and faults", Weather::changing(seed()));
+    let weather = Weather::changing(seed());
+    campaign("kills and faults", World::new(weather, None));
 }
 
-fn campaign(name: &str, weather: Weather) {
+/// Each pod is one job here, as long as the API server has an answer.
+#[test]
+fn a_faulty_api_server_loses_nothing_runs_nothing_twice_and_leaves_nothing() {
+    let weather = Weather::changing(seed());
+    let api = ApiServer::start();
+    campaign("whole pods", World::new(weather, Some(api)));
+}
+
+fn campaign(name: &str, world: World) {
     let seed = seed();
     println!("campaign `{name}`: CHAOS_SEED={seed} reproduces it");
     let span = Duration::from_secs(from_environment("CHAOS_SECONDS").unwrap_or(8));
-    let world = World::new(weather);
     let books = Books::default();
     let begun = Instant::now();
     let end = begun + span;
@@ -64,6 +73,7 @@ fn campaign(name: &str, weather: Weather) {
             });
         }
         scope.spawn(|| kill_until(end, &world, &books, Rng::with_seed(seed)));
+        scope.spawn(|| vex_until(end, &world, Rng::with_seed(!seed)));
     });
     world.weather().clear_up();
     world.settle(&books);
@@ -91,6 +101,23 @@ fn kill_until(end: Instant, world: &World, books: &Books, mut rng: Rng) {
         world.kill_and_restart(victim, pause);
         books.killed(victim);
     }
+}
+
+/// Lets the API server fail now and then.
+fn vex_until(end: Instant, world: &World, mut rng: Rng) {
+    let Some(api) = world.api() else { return };
+    while Instant::now() < end {
+        thread::sleep(Duration::from_millis(rng.u64(200..2000)));
+        api.always(match rng.u32(0..12) {
+            0 => Some(Fault::Status(500, "not now")),
+            1 => Some(Fault::Status(404, "who?")),
+            2 => Some(Fault::DropBefore),
+            3 => Some(Fault::Answer("{\"spec\": {\"containers\": 7}}")),
+            4 => Some(Fault::Hang),
+            _ => None,
+        });
+    }
+    api.always(None);
 }
 
 fn seed() -> u64 {

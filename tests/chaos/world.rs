@@ -17,7 +17,7 @@ use crate::{
     books::{Books, Count},
     faults::Weather,
     relay::Relay,
-    support::{options, Cri, Daemon},
+    support::{options, ApiServer, Cri, Daemon},
 };
 
 /// How long the end of a campaign may take.
@@ -51,11 +51,12 @@ pub struct World {
     daemon: Mutex<Daemon>,
     plugin: Mutex<Plugin>,
     relay: Relay,
+    api: Option<ApiServer>,
     directory: tempfile::TempDir,
 }
 
 impl World {
-    pub fn new(weather: Weather) -> Self {
+    pub fn new(weather: Weather, api: Option<ApiServer>) -> Self {
         let directory = tempfile::Builder::new().prefix("icx").tempdir();
         let directory = directory.expect("a directory");
         let mut plugin = Plugin {
@@ -64,11 +65,18 @@ impl World {
         };
         plugin.start();
         let relay = Relay::start(plugin.socket(), weather);
-        let daemon = Daemon::start(&relay.url(), SETTINGS);
+        let mut settings = SETTINGS.to_owned();
+        if let Some(api) = &api {
+            let kubeconfig = directory.path().join("kubeconfig");
+            api.kubeconfig(&kubeconfig);
+            settings.push_str(&format!("[kubernetes]\nkubeconfig = {kubeconfig:?}\n"));
+        }
+        let daemon = Daemon::start(&relay.url(), &settings);
         Self {
             daemon: Mutex::new(daemon),
             plugin: Mutex::new(plugin),
             relay,
+            api,
             directory,
         }
     }
@@ -79,6 +87,11 @@ impl World {
 
     pub fn relay(&self) -> &Relay {
         &self.relay
+    }
+
+    /// The API server, in a campaign that has one.
+    pub fn api(&self) -> Option<&ApiServer> {
+        self.api.as_ref()
     }
 
     /// A client of the daemon, whoever that is at the time.
