@@ -125,7 +125,7 @@ pub struct InterLink {
     /// Limit for /create. The server itself waits 120 s for its plugin.
     #[serde(with = "duration")]
     pub create_timeout: Duration,
-    /// Largest reply in bytes, followed logs apart.
+    /// Largest reply to /status in bytes; other replies have at most 1 MiB, logs any length.
     pub max_reply_bytes: u64,
     /// First and shortest pause before a failed call is tried again; it doubles from there.
     #[serde(with = "duration")]

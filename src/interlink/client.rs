@@ -20,6 +20,9 @@ use super::{
 };
 use crate::config::schema::InterLink;
 
+/// Largest answer that does not tell of many jobs: a plugin that never ends one costs no memory.
+const SHORT_REPLY_BYTES: u64 = 1 << 20;
+
 /// Talks to one interLink server. Blocking, and shared by all threads: no lock is held while a
 /// call waits.
 ///
@@ -238,9 +241,11 @@ impl Client {
 
     fn exchange(&self, call: Call, body: &[u8], limit: Limit) -> Result<Vec<u8>, Error> {
         let out = self.outgoing(call, body, limit)?;
-        self.link()
-            .exchange(&out)?
-            .bytes(self.config.max_reply_bytes)
+        let max = match call {
+            Call::Status => self.config.max_reply_bytes,
+            _ => self.config.max_reply_bytes.min(SHORT_REPLY_BYTES),
+        };
+        self.link().exchange(&out)?.bytes(max)
     }
 
     fn outgoing<'a>(

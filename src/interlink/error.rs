@@ -145,7 +145,7 @@ pub enum Error {
         to: String,
     },
     /// The answer is larger than allowed.
-    #[error("{call}: the answer is larger than {limit} bytes (interlink.max_reply_bytes)")]
+    #[error("{call}: the answer is larger than {limit} bytes{}", key_of(*call))]
     TooLarge {
         /// The call.
         call: Call,
@@ -295,6 +295,14 @@ impl Error {
     fn is_about_token(&self) -> bool {
         matches!(self, Self::File { key, .. } | Self::BadFile { key, .. }
             if *key == super::token::KEY)
+    }
+}
+
+/// The key that bounds the answer, where there is one.
+fn key_of(call: Call) -> &'static str {
+    match call {
+        Call::Status => " (interlink.max_reply_bytes)",
+        _ => "",
     }
 }
 
