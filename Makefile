@@ -49,10 +49,10 @@ bench: release ## Measure, and print the figures
 soak: release ## Let pods come and go for SOAK_SECONDS (600), and watch the memory
 	$(CARGO) bench --locked --bench soak
 
-chaos: deps ## Kill, and commit faults, for CHAOS_SECONDS (900) with and without faults each
+chaos: deps ## Kill, and commit faults, for CHAOS_SECONDS (900) in each of three campaigns
 	CHAOS_SECONDS=$(CHAOS_SECONDS) $(CARGO) test --locked --test chaos -- --nocapture --test-threads 1
 
-model: deps ## Explore all interleavings of the submission protocol, deeper than `make test`
+model: deps ## Explore all interleavings of the submission protocol, deeper than `make test` (20 min, 7 GB)
 	MODEL_DEEP=1 $(CARGO) test --release --locked --test protocol -- --nocapture
 
 fuzz: deps ## Look for inputs that break a promise (TARGET=..., FUZZ_SECONDS=60)

@@ -38,7 +38,7 @@ const WHOLE: Budget = Budget {
     ..SHORT
 };
 
-/// What `make model` explores: some minutes, and a few gigabytes of memory.
+/// What `make model` explores: a minute, and for the last one twenty more and 7 GB of memory.
 const DEEP: [Budget; 4] = [
     Budget {
         refusals: 1,
