@@ -360,7 +360,9 @@ impl Screen {
         } else {
             ("", "")
         };
-        eprintln!("{dim}{seconds:7.2}s{plain}  {text}");
+        // In one write: the lines of logs come in between.
+        let line = format!("{dim}{seconds:7.2}s{plain}  {text}\n");
+        eprint!("{line}");
     }
 
     fn log(&self, name: &str, line: &str) {
