@@ -17,7 +17,7 @@ start_daemon
 say "A pod with a ConfigMap, a Secret and its service account token ($(basename "$examples")/volumes.yaml)"
 "$binary" run-pod "$examples/volumes.yaml" --socket "$socket" \
     --kubelet-root "$INTERLINK_CRI_PODS_KUBELET_ROOT" \
-    --service-account-token "$directory/token" | tee "$directory/output"
+    --service-account-token "$directory/token" 2>&1 | tee "$directory/output"
 
 for expected in 'learning_rate = 0.01' 'hunter2' 'eyJhbGciOi.demo.token' 'app="train"'; do
     grep -qF -- "$expected" "$directory/output" || fail "\`$expected\` did not arrive"
