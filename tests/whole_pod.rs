@@ -182,13 +182,14 @@ fn what_the_kubelet_has_not_come_to_yet_is_made_as_it_would() {
             {"name": "WHO", "valueFrom": {"secretKeyRef": {"name": "account", "key": "who"}}},
             {"name": "GREETING", "value": "hello $(WHO)"},
             {"name": "NODE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}},
+            {"name": "THREADS", "valueFrom": {"resourceFieldRef": {"resource": "limits.cpu"}}},
         ],
         "resources": {"limits": {"cpu": "2", "memory": "4Gi", "nvidia.com/gpu": "1"}},
         "livenessProbe": {"exec": {"command": ["true"]}},
-        "securityContext": {"runAsUser": 1000},
+        "securityContext": {"runAsUser": 1000, "seccompProfile": {"type": "RuntimeDefault"}},
         "volumeMounts": [
             {"name": "conf", "mountPath": "/conf", "readOnly": true},
-            {"name": "scratch", "mountPath": "/scratch"},
+            {"name": "scratch", "mountPath": "/scratch", "subPathExpr": "of-$(WHO)"},
             {"name": "data", "mountPath": "/data"},
         ],
     });
@@ -218,11 +219,19 @@ fn what_the_kubelet_has_not_come_to_yet_is_made_as_it_would() {
     let cri = cluster.cri();
     let pod = cri.run(&sandbox("web"));
     let mut first = container("first", &["true"]);
-    first.envs = vec![KeyValue {
-        key: "KUBERNETES_SERVICE_HOST".to_owned(),
-        value: b"10.96.0.1".to_vec(),
-        ..Default::default()
-    }];
+    let sent = [
+        ("KUBERNETES_SERVICE_HOST", "10.96.0.1"),
+        ("KUBERNETES_SERVICE_PORT", "443"),
+        // Its own.
+        ("DB_PORT", "1"),
+    ];
+    first.envs = sent
+        .map(|(key, value)| KeyValue {
+            key: key.to_owned(),
+            value: value.as_bytes().to_vec(),
+            ..Default::default()
+        })
+        .into();
     cri.launch(&pod, &first);
     let created = &cluster.created(1)[0];
     let main = &created["pod"]["spec"]["containers"][0];
@@ -231,10 +240,12 @@ fn what_the_kubelet_has_not_come_to_yet_is_made_as_it_would() {
     let variable = |name: &str, value: &str| json!({"name": name, "value": value});
     let want = json!([
         variable("KUBERNETES_SERVICE_HOST", "10.96.0.1"),
+        variable("KUBERNETES_SERVICE_PORT", "443"),
         variable("MODE", "fast"),
         variable("WHO", "ann"),
         variable("GREETING", "hello ann"),
         variable("NODE", "lab"),
+        variable("THREADS", "2"),
     ]);
     assert_eq!(main["env"], want);
     assert_eq!(
@@ -245,16 +256,43 @@ fn what_the_kubelet_has_not_come_to_yet_is_made_as_it_would() {
         main["livenessProbe"],
         json!({"exec": {"command": ["true"]}})
     );
-    assert_eq!(main["securityContext"]["runAsUser"], 1000);
+    assert_eq!(
+        main["securityContext"],
+        json!({"runAsUser": 1000, "seccompProfile": {"type": "RuntimeDefault"}})
+    );
     let mounts = main["volumeMounts"].as_array().expect("a list");
     let mounts: Vec<_> = mounts.iter().map(|mount| &mount["name"]).collect();
     assert_eq!(mounts, ["conf", "scratch", "data"]);
+    assert_eq!(main["volumeMounts"][1]["subPath"], "of-ann");
     assert_eq!(created["configmaps"][0]["data"], json!({"MODE": "fast"}));
     let log = cluster.daemon.log();
     assert!(!log.contains(TOKEN) && !log.contains("YW5u"), "{log}");
 }
 
 /// A pod of which something cannot be made here goes as the CRI tells of it.
+#[test]
+fn claims_on_a_shared_file_system_go_along() {
+    let mut spec = spec();
+    spec["containers"][1]["volumeMounts"] =
+        json!([{"name": "claim", "mountPath": "/data", "subPath": "set"}]);
+    spec["volumes"] = json!([{"name": "claim", "persistentVolumeClaim": {"claimName": "c"}}]);
+    let cluster = Cluster::new(spec, NEVER);
+    let claim = json!({"metadata": {"name": "c"}, "spec": {"volumeName": "pv-7"}});
+    cluster.api.put("persistentvolumeclaims", claim);
+    let lustre = json!({"hostPath": {"path": "/lustre/project"}});
+    let volume = json!({"metadata": {"name": "pv-7"}, "spec": lustre});
+    cluster.api.put("persistentvolumes", volume);
+    let cri = cluster.cri();
+    let pod = cri.run(&sandbox("web"));
+    cri.launch(&pod, &container("first", &["true"]));
+    let created = &cluster.created(1)[0];
+    assert_eq!(names(created, "initContainers"), ["first", "second"]);
+    assert_eq!(names(created, "containers"), ["main", "side"]);
+    let volume = &created["pod"]["spec"]["volumes"][0];
+    assert_eq!(volume["name"], "claim");
+    assert_eq!(volume["hostPath"]["path"], "/lustre/project/set");
+}
+
 #[test]
 fn what_cannot_go_along_goes_later() {
     let mut spec = spec();

@@ -165,6 +165,7 @@ pub fn plan(manifest: &Manifest, layout: &Layout) -> Result<Plan, Error> {
         root: &layout.kubelet_root,
         pod_ip: None,
         objects: &manifest.objects,
+        image_user: None,
         service_variables: Vec::new(),
     };
     let volumes = kubelet.volumes()?;

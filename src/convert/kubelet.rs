@@ -6,19 +6,22 @@ use std::{
     collections::{BTreeMap, HashMap},
     fmt,
     net::IpAddr,
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use k8s_openapi::{
-    api::core::v1::{Container, Pod, PodSpec, ResourceRequirements, SecurityContext, Volume},
+    api::core::v1::{Container, Pod, PodSpec, ResourceRequirements, Volume},
     apimachinery::pkg::api::resource::Quantity,
 };
 use protobuf::MessageField;
 
-use super::{expansion::expand, objects::Objects, prepared::Files, quantity};
+use super::{
+    effective::security_context, expansion::expand, objects::Objects, places, prepared::Files,
+    quantity,
+};
 use crate::proto::{
-    Capability, ContainerConfig, ContainerMetadata, ImageSpec, Int64Value, KeyValue,
-    LinuxContainerConfig, LinuxContainerResources, LinuxContainerSecurityContext, Mount,
+    ContainerConfig, ContainerMetadata, ImageSpec, Int64Value, KeyValue, LinuxContainerConfig,
+    LinuxContainerResources,
 };
 
 /// The kubelet's CPU period, in microseconds.
@@ -63,6 +66,8 @@ pub struct Kubelet<'a> {
     pub pod_ip: Option<IpAddr>,
     /// The ConfigMaps and Secrets that the pod names.
     pub objects: &'a Objects,
+    /// The user that images are said to have, if that is known.
+    pub image_user: Option<i64>,
     /// Variables that tell where services are.
     pub service_variables: Vec<(String, Vec<u8>)>,
 }
@@ -84,11 +89,15 @@ impl Kubelet<'_> {
     /// The volumes for which a kubelet makes directories.
     ///
     /// # Errors
-    /// Contents that are not at hand.
+    /// Contents that are not at hand, and volumes that are mounted from elsewhere.
     pub fn volumes(&self) -> Result<Vec<PreparedVolume>, Error> {
         let volumes = self.spec()?.volumes.iter().flatten();
-        let volumes = volumes.filter_map(|volume| Some((plugin(volume)?, volume)));
-        let prepared = |(plugin, volume): (&'static str, &Volume)| {
+        let volumes = volumes.filter(|volume| volume.host_path.is_none());
+        let prepared = |volume: &Volume| {
+            let Some(plugin) = places::own_plugin(volume) else {
+                let (name, why) = (&volume.name, places::only_a_kubelet());
+                return error(format!("volume `{name}`: {why}"));
+            };
             Ok(PreparedVolume {
                 plugin,
                 name: volume.name.clone(),
@@ -96,6 +105,25 @@ impl Kubelet<'_> {
             })
         };
         volumes.map(prepared).collect()
+    }
+
+    /// The pod's name.
+    pub fn pod_name(&self) -> &str {
+        self.pod.metadata.name.as_deref().unwrap_or_default()
+    }
+
+    /// A volume of the pod.
+    ///
+    /// # Errors
+    /// There is none of this name.
+    pub fn volume(&self, name: &str) -> Result<&Volume, Error> {
+        let mut volumes = self.spec()?.volumes.iter().flatten();
+        let found = volumes.find(|volume| volume.name == name);
+        found.ok_or_else(|| {
+            Error(format!(
+                "it mounts volume `{name}`, which the pod does not have"
+            ))
+        })
     }
 
     /// What a kubelet would send for a container.
@@ -119,15 +147,9 @@ impl Kubelet<'_> {
                 .map(|text| expand(text, |name| value_of(&variables, name)))
                 .collect()
         };
-        let mounts = container.volume_mounts.iter().flatten();
-        let mounts = mounts.map(|mount| {
-            Ok(Mount {
-                container_path: mount.mount_path.clone(),
-                host_path: self.host_path(&mount.name, mount.sub_path.as_deref())?,
-                readonly: mount.read_only.unwrap_or(false),
-                ..Default::default()
-            })
-        });
+        if container.volume_devices.iter().flatten().next().is_some() {
+            return error("it has volumeDevices, which only a kubelet can map");
+        }
         Ok(ContainerConfig {
             image: MessageField::some(ImageSpec {
                 user_specified_image: image.clone(),
@@ -137,7 +159,7 @@ impl Kubelet<'_> {
             command: texts(&container.command),
             args: texts(&container.args),
             working_dir: container.working_dir.clone().unwrap_or_default(),
-            mounts: mounts.collect::<Result<_, Error>>()?,
+            mounts: places::mounts(self, container, &variables)?,
             labels: self.labels(&name),
             annotations: self.annotations(container)?,
             log_path: format!("{name}/0.log"),
@@ -167,7 +189,7 @@ impl Kubelet<'_> {
         let text = |key: &str, value: &str| (format!("io.kubernetes.{key}"), value.to_owned());
         HashMap::from([
             text("container.name", container),
-            text("pod.name", metadata.name.as_deref().unwrap_or_default()),
+            text("pod.name", self.pod_name()),
             text("pod.namespace", namespace),
             text("pod.uid", self.uid),
         ])
@@ -193,58 +215,13 @@ impl Kubelet<'_> {
     }
 
     fn linux(&self, container: &Container) -> Result<LinuxContainerConfig, Error> {
-        let empty = SecurityContext::default();
-        let own = container.security_context.as_ref().unwrap_or(&empty);
         let pod = self.spec()?.security_context.as_ref();
-        let user = own.run_as_user.or(pod.and_then(|pod| pod.run_as_user));
-        let group = own.run_as_group.or(pod.and_then(|pod| pod.run_as_group));
-        let capabilities = own.capabilities.as_ref().map(|capabilities| Capability {
-            add_capabilities: capabilities.add.clone().unwrap_or_default(),
-            drop_capabilities: capabilities.drop.clone().unwrap_or_default(),
-            ..Default::default()
-        });
-        let security = LinuxContainerSecurityContext {
-            run_as_user: MessageField::from_option(user.map(int64)),
-            run_as_group: MessageField::from_option(group.map(int64)),
-            privileged: own.privileged.unwrap_or(false),
-            readonly_rootfs: own.read_only_root_filesystem.unwrap_or(false),
-            no_new_privs: own.allow_privilege_escalation == Some(false),
-            capabilities: MessageField::from_option(capabilities),
-            ..Default::default()
-        };
+        let security = security_context(container, pod, self.root, self.image_user);
         Ok(LinuxContainerConfig {
             resources: MessageField::some(resources(container.resources.as_ref())?),
             security_context: MessageField::some(security),
             ..Default::default()
         })
-    }
-
-    /// Where a kubelet would have put a volume, or a part of it.
-    fn host_path(&self, name: &str, sub_path: Option<&str>) -> Result<String, Error> {
-        let mut volumes = self.spec()?.volumes.iter().flatten();
-        let Some(volume) = volumes.find(|volume| volume.name == name) else {
-            return error(format!(
-                "it mounts volume `{name}`, which the pod does not have"
-            ));
-        };
-        let path: PathBuf = match (&volume.host_path, plugin(volume)) {
-            (Some(host), _) => Path::new(&host.path).to_owned(),
-            (None, Some(plugin)) => {
-                let pod = self.root.join("pods").join(self.uid);
-                pod.join("volumes").join(plugin).join(name)
-            }
-            (None, None) => {
-                return error(format!(
-                    "volume `{name}` is none of emptyDir, hostPath, configMap, secret, projected \
-                     and downwardAPI; others only a kubelet can mount"
-                ))
-            }
-        };
-        let path = match sub_path.filter(|sub_path| !sub_path.is_empty()) {
-            Some(sub_path) => path.join(sub_path),
-            None => path,
-        };
-        Ok(path.display().to_string())
     }
 
     /// A container's environment: services, what `envFrom` brings, and what stands in `env`; later
@@ -263,7 +240,7 @@ impl Kubelet<'_> {
                 }
                 Some(source) => {
                     let about = |error| Error(format!("env `{}`: {error}", variable.name));
-                    self.objects.value(source, self).map_err(about)?
+                    self.objects.value(source, container, self).map_err(about)?
                 }
             };
             if let Some(value) = value {
@@ -275,26 +252,10 @@ impl Kubelet<'_> {
     }
 }
 
-fn value_of(variables: &[(String, Vec<u8>)], name: &str) -> Option<String> {
+/// The value of a variable.
+pub fn value_of(variables: &[(String, Vec<u8>)], name: &str) -> Option<String> {
     let found = variables.iter().find(|(known, _)| known == name);
     found.map(|(_, value)| String::from_utf8_lossy(value).into_owned())
-}
-
-/// The plugin that makes a volume's directory; none for one that is mounted from elsewhere.
-fn plugin(volume: &Volume) -> Option<&'static str> {
-    if volume.empty_dir.is_some() {
-        Some("kubernetes.io~empty-dir")
-    } else if volume.config_map.is_some() {
-        Some("kubernetes.io~configmap")
-    } else if volume.secret.is_some() {
-        Some("kubernetes.io~secret")
-    } else if volume.projected.is_some() {
-        Some("kubernetes.io~projected")
-    } else if volume.downward_api.is_some() {
-        Some("kubernetes.io~downward-api")
-    } else {
-        None
-    }
 }
 
 /// A message for a number that may be unset.

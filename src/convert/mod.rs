@@ -12,6 +12,8 @@
 //! metadata    labels and annotations                    slurm       flags for sbatch
 //! author      what the pod's author wrote besides       kubelet     what a kubelet would send
 //! expansion   $(NAME) in texts                          objects     ConfigMaps and Secrets
+//! places      where a kubelet puts volumes
+//! effective   the security context a kubelet sends      downward    what the downward API tells
 //! network     host names, DNS, ports                    image_ref   references, and their identity
 //! ```
 //!
@@ -21,6 +23,8 @@
 
 pub mod author;
 mod container;
+mod downward;
+mod effective;
 mod error;
 mod expansion;
 mod extended;
@@ -34,6 +38,7 @@ mod names;
 mod network;
 pub mod objects;
 mod pattern;
+pub mod places;
 mod pod;
 pub mod prepared;
 /// What must hold whatever comes in; `fuzz/` and the tests share it.

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{
     ConfigMap, ConfigMapProjection, Container, DownwardAPIVolumeFile, EnvVarSource, KeyToPath,
-    Secret, SecretProjection, Volume, VolumeProjection,
+    PersistentVolume, Secret, SecretProjection, Volume, VolumeProjection,
 };
 
 use super::{
+    downward,
     kubelet::{Error, Kubelet},
     prepared::{ContentFile, Files},
 };
@@ -23,6 +24,8 @@ pub struct Objects {
     pub configmaps: BTreeMap<String, ConfigMap>,
     /// By name.
     pub secrets: BTreeMap<String, Secret>,
+    /// What claims are bound to, by their names.
+    pub claims: BTreeMap<String, PersistentVolume>,
     /// The token of the pod's service account.
     pub token: Option<String>,
 }
@@ -38,6 +41,15 @@ impl Objects {
         let text = text.map(|(key, value)| (key.clone(), value.clone().into_bytes()));
         Some(
             text.chain(binary.map(|(key, value)| (key.clone(), value.0.clone())))
+                .collect(),
+        )
+    }
+
+    /// A variable has a text, so what is in `binaryData` becomes none (`makeEnvironmentVariables`).
+    fn texts(&self, name: &str) -> Option<Keys> {
+        let text = self.configmaps.get(name)?.data.iter().flatten();
+        Some(
+            text.map(|(key, value)| (key.clone(), value.clone().into_bytes()))
                 .collect(),
         )
     }
@@ -143,12 +155,7 @@ impl Objects {
         let mut variables = Vec::new();
         for source in container.env_from.iter().flatten() {
             let keys = if let Some(map) = &source.config_map_ref {
-                present(
-                    self.configmap(&map.name),
-                    "ConfigMap",
-                    &map.name,
-                    map.optional,
-                )?
+                present(self.texts(&map.name), "ConfigMap", &map.name, map.optional)?
             } else if let Some(secret) = &source.secret_ref {
                 present(
                     self.secret(&secret.name),
@@ -175,11 +182,12 @@ impl Objects {
     pub fn value(
         &self,
         source: &EnvVarSource,
+        container: &Container,
         kubelet: &Kubelet<'_>,
     ) -> Result<Option<Vec<u8>>, Error> {
         let (found, kind, name, key, optional) = if let Some(map) = &source.config_map_key_ref {
             (
-                self.configmap(&map.name),
+                self.texts(&map.name),
                 "ConfigMap",
                 &map.name,
                 &map.key,
@@ -194,7 +202,11 @@ impl Objects {
                 secret.optional,
             )
         } else if let Some(field) = &source.field_ref {
-            return Ok(Some(self::field(&field.field_path, kubelet)?.into_bytes()));
+            let value = downward::field(&field.field_path, kubelet)?;
+            return Ok(Some(value.into_bytes()));
+        } else if let Some(amount) = &source.resource_field_ref {
+            let value = downward::resource(amount, Some(container), kubelet)?;
+            return Ok(Some(value.into_bytes()));
         } else {
             return Err(Error::new(
                 "such a valueFrom only a kubelet can resolve; give it a value",
@@ -257,13 +269,11 @@ fn add_fields(
     mode: i32,
 ) -> Result<(), Error> {
     for item in items.unwrap_or_default() {
-        let Some(field) = &item.field_ref else {
-            return Err(Error::new(format!(
-                "`{}` is about resources, which only a kubelet can resolve",
-                item.path
-            )));
+        let value = match (&item.field_ref, &item.resource_field_ref) {
+            (Some(field), _) => downward::field(&field.field_path, kubelet)?,
+            (None, Some(amount)) => downward::resource(amount, None, kubelet)?,
+            (None, None) => return Err(Error::new(format!("`{}` says nothing", item.path))),
         };
-        let value = self::field(&field.field_path, kubelet)?;
         files.insert(
             item.path.clone(),
             file(value.as_bytes(), item.mode.unwrap_or(mode))?,
@@ -278,62 +288,6 @@ fn file(bytes: &[u8], mode: i32) -> Result<ContentFile, Error> {
         mode: good.ok_or_else(|| Error::new(format!("{mode} is no file mode")))?,
         bytes: bytes.to_vec(),
     })
-}
-
-/// A field of the pod, in the form of the downward API (`pkg/fieldpath`).
-fn field(path: &str, kubelet: &Kubelet<'_>) -> Result<String, Error> {
-    let metadata = &kubelet.pod.metadata;
-    let spec = kubelet.pod.spec.as_ref();
-    let status = kubelet.pod.status.as_ref();
-    let (labels, annotations) = (metadata.labels.as_ref(), metadata.annotations.as_ref());
-    let one = |map: Option<&BTreeMap<String, String>>, key: &str| {
-        map.and_then(|map| map.get(key))
-            .cloned()
-            .unwrap_or_default()
-    };
-    let keyed = |prefix: &str| path.strip_prefix(prefix)?.strip_suffix("']");
-    Ok(match path {
-        "metadata.name" => metadata.name.clone().unwrap_or_default(),
-        "metadata.namespace" => metadata
-            .namespace
-            .clone()
-            .unwrap_or_else(|| "default".to_owned()),
-        "metadata.uid" => kubelet.uid.to_owned(),
-        "metadata.labels" => lines(labels),
-        "metadata.annotations" => lines(annotations),
-        "spec.nodeName" => spec
-            .and_then(|spec| spec.node_name.clone())
-            .unwrap_or_default(),
-        "spec.serviceAccountName" => {
-            let name = spec.and_then(|spec| spec.service_account_name.clone());
-            name.unwrap_or_else(|| "default".to_owned())
-        }
-        "status.hostIP" | "status.hostIPs" => {
-            let host = status.and_then(|status| status.host_ip.clone());
-            host.ok_or_else(|| Error::new("the node's address is not known"))?
-        }
-        "status.podIP" | "status.podIPs" => {
-            let ip = kubelet.pod_ip.map(|ip| ip.to_string());
-            ip.ok_or_else(|| Error::new("the pod has no address"))?
-        }
-        _ => match (keyed("metadata.labels['"), keyed("metadata.annotations['")) {
-            (Some(key), _) => one(labels, key),
-            (_, Some(key)) => one(annotations, key),
-            _ => {
-                return Err(Error::new(format!(
-                    "`{path}` is a field that only a kubelet knows"
-                )))
-            }
-        },
-    })
-}
-
-fn lines(map: Option<&BTreeMap<String, String>>) -> String {
-    let lines = map.into_iter().flatten();
-    let lines: Vec<_> = lines
-        .map(|(key, value)| format!("{key}={value:?}"))
-        .collect();
-    lines.join("\n")
 }
 
 #[cfg(test)]
@@ -358,12 +312,14 @@ mod tests {
             configmaps: [("conf".to_owned(), serde_json::from_value(map).unwrap())].into(),
             secrets: [("key".to_owned(), serde_json::from_value(secret).unwrap())].into(),
             token: token.map(str::to_owned),
+            ..Objects::default()
         };
         test(&Kubelet {
             pod: &pod,
             uid: "u-1",
             root: Path::new("/k"),
             pod_ip: "10.0.0.7".parse().ok(),
+            image_user: None,
             objects: &objects,
             service_variables: Vec::new(),
         })
@@ -450,7 +406,10 @@ mod tests {
     fn variables_come_from_where_they_say() {
         let value = |source: serde_json::Value| {
             let source = serde_json::from_value(source).unwrap();
-            let value = with_kubelet(None, |kubelet| kubelet.objects.value(&source, kubelet));
+            let one = Container::default();
+            let value = with_kubelet(None, |kubelet| {
+                kubelet.objects.value(&source, &one, kubelet)
+            });
             value.map(|value| value.map(|value| String::from_utf8(value).unwrap()))
         };
         for (source, want) in [
@@ -484,6 +443,7 @@ mod tests {
         let container = serde_json::from_value(container).unwrap();
         let names = with_kubelet(None, |kubelet| kubelet.objects.env_from(&container)).unwrap();
         let names: Vec<_> = names.iter().map(|(name, _)| name.as_str()).collect();
-        assert_eq!(names, ["C_a", "C_b", "C_c", "p", "q"]);
+        // `c` is in `binaryData`.
+        assert_eq!(names, ["C_a", "C_b", "p", "q"]);
     }
 }

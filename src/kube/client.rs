@@ -7,7 +7,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use k8s_openapi::api::core::v1::{ConfigMap, Event, Pod, PodCondition, Secret};
+use k8s_openapi::api::core::v1::{
+    ConfigMap, Event, PersistentVolume, PersistentVolumeClaim, Pod, PodCondition, Secret,
+};
 use serde::{de::DeserializeOwned, Serialize};
 use serde_json::json;
 use ureq::{
@@ -124,6 +126,33 @@ impl Client {
         let name = subdomain("Secret", name)?;
         let path = format!("/api/v1/namespaces/{place}/secrets/{name}");
         self.read("Secret", &format!("{place}/{name}"), path)
+    }
+
+    /// Reads a claim; `None` when there is none of this name. A node may read those that its own
+    /// pods name.
+    ///
+    /// # Errors
+    /// No answer, a refusal, or not a claim.
+    pub fn claim(
+        &self,
+        in_namespace: &str,
+        name: &str,
+    ) -> Result<Option<PersistentVolumeClaim>, Error> {
+        let place = namespace(in_namespace)?;
+        let name = subdomain("claim", name)?;
+        let path = format!("/api/v1/namespaces/{place}/persistentvolumeclaims/{name}");
+        self.read("claim", &format!("{place}/{name}"), path)
+    }
+
+    /// Reads a persistent volume; `None` when there is none of this name. A node may read those
+    /// that claims of its own pods are bound to.
+    ///
+    /// # Errors
+    /// No answer, a refusal, or not a persistent volume.
+    pub fn persistent_volume(&self, name: &str) -> Result<Option<PersistentVolume>, Error> {
+        let name = subdomain("persistent volume", name)?;
+        let path = format!("/api/v1/persistentvolumes/{name}");
+        self.read("persistent volume", name, path)
     }
 
     fn read<T: DeserializeOwned>(

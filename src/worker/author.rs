@@ -1,23 +1,25 @@
 //! What the API server adds to a job: the pod as its author wrote it, and the containers that the
 //! kubelet has not come to yet, made as it would make them.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use k8s_openapi::api::core::v1::{Container as PodContainer, Pod as ApiPod};
 use protobuf::Message as _;
 
-use super::{learn::api_pod, Context};
+use super::{learn::api_pod, objects, Context};
 use crate::{
     convert::{
         self,
         author::{Author, ExpectedContainer},
         kubelet::Kubelet,
-        objects::Objects,
     },
     host::{self, Look},
     kube::{self, Api},
     model::{Container, ContainerId, Job, Pod},
-    proto::ContainerConfig,
+    proto::{ContainerConfig, KeyValue},
 };
 
 /// Why the containers that were expected cannot go along.
@@ -77,14 +79,15 @@ fn expected(
     if written.len() < job.expected.len() {
         return Err(Error::NoAnswer);
     }
-    let objects = objects(api, &pod.sandbox.namespace, &written)?;
+    let objects = objects::read(api, found, &pod.sandbox.namespace, &written)?;
     let kubelet = Kubelet {
         pod: found,
         uid: &pod.sandbox.uid,
         root: &context.settings.kubelet_root,
         pod_ip: pod.sandbox.ip,
         objects: &objects,
-        service_variables: service_variables(pod, job)?,
+        image_user: Some(context.settings.image_uid),
+        service_variables: service_variables(pod, job, author)?,
     };
     let mut look = Look::for_job(&pod.sandbox.uid, &context.settings);
     let made = written.iter().map(|container| {
@@ -101,66 +104,45 @@ fn expected(
     made.collect()
 }
 
-/// The ConfigMaps and Secrets that containers take variables from. Those that are not there may be
-/// optional.
-fn objects(api: &Api, namespace: &str, containers: &[&PodContainer]) -> Result<Objects, Error> {
-    let mut objects = Objects::default();
-    for source in containers
-        .iter()
-        .flat_map(|one| one.env_from.iter().flatten())
-    {
-        if let Some(map) = &source.config_map_ref {
-            add_map(&mut objects, api, namespace, &map.name)?;
-        }
-        if let Some(secret) = &source.secret_ref {
-            add_secret(&mut objects, api, namespace, &secret.name)?;
-        }
-    }
-    let variables = containers.iter().flat_map(|one| one.env.iter().flatten());
-    for source in variables.filter_map(|variable| variable.value_from.as_ref()) {
-        if let Some(map) = &source.config_map_key_ref {
-            add_map(&mut objects, api, namespace, &map.name)?;
-        }
-        if let Some(secret) = &source.secret_key_ref {
-            add_secret(&mut objects, api, namespace, &secret.name)?;
-        }
-    }
-    Ok(objects)
-}
-
-fn add_map(objects: &mut Objects, api: &Api, namespace: &str, name: &str) -> Result<(), Error> {
-    if !objects.configmaps.contains_key(name) {
-        if let Some(map) = api.client.config_map(namespace, name)? {
-            objects.configmaps.insert(name.to_owned(), map);
-        }
-    }
-    Ok(())
-}
-
-fn add_secret(objects: &mut Objects, api: &Api, namespace: &str, name: &str) -> Result<(), Error> {
-    if !objects.secrets.contains_key(name) {
-        if let Some(secret) = api.client.secret(namespace, name)? {
-            objects.secrets.insert(name.to_owned(), secret);
-        }
-    }
-    Ok(())
-}
-
 /// The variables about services that the kubelet gave to a container of the job: it gives the same
 /// to all of the pod.
-fn service_variables(pod: &Pod, job: &Job) -> Result<Vec<(String, Vec<u8>)>, Error> {
+fn service_variables(
+    pod: &Pod,
+    job: &Job,
+    author: &Author,
+) -> Result<Vec<(String, Vec<u8>)>, Error> {
     let Some(first) = convert::to_run(pod, job).next() else {
         return Ok(Vec::new());
     };
     let config = convert::decode_container_config(&first.container)?;
-    let is_one = |name: &str| {
-        let about = ["_SERVICE_HOST", "_SERVICE_PORT", "_PORT"];
-        about.iter().any(|end| name.ends_with(end))
-            || name.contains("_SERVICE_PORT_")
-            || name.contains("_PORT_")
+    let written = author.container(&first.container.name);
+    let own = written.iter().flat_map(|one| one.env.iter().flatten());
+    let own: BTreeSet<_> = own.map(|one| one.name.as_str()).collect();
+    let mut variables = of_services(config.envs);
+    variables.retain(|(name, _)| !own.contains(name.as_str()));
+    Ok(variables)
+}
+
+/// Those that a kubelet makes of services (`FromServices`): for each `X_SERVICE_HOST` that has its
+/// `X_SERVICE_PORT`, and `X_PORT...` as Docker had it.
+fn of_services(variables: Vec<KeyValue>) -> Vec<(String, Vec<u8>)> {
+    let names: BTreeSet<_> = variables.iter().map(|one| one.key.clone()).collect();
+    let hosts = names
+        .iter()
+        .filter_map(|name| name.strip_suffix("_SERVICE_HOST"));
+    let hosts: Vec<_> = hosts
+        .filter(|name| names.contains(&format!("{name}_SERVICE_PORT")))
+        .collect();
+    let is_one = |key: &str| {
+        let mut rests = hosts.iter().filter_map(|name| key.strip_prefix(name));
+        rests.any(|rest| {
+            matches!(rest, "_SERVICE_HOST" | "_SERVICE_PORT" | "_PORT")
+                || rest.starts_with("_SERVICE_PORT_")
+                || rest.starts_with("_PORT_")
+        })
     };
-    let variables = config.envs.into_iter().filter(|one| is_one(&one.key));
-    Ok(variables.map(|one| (one.key, one.value)).collect())
+    let variables = variables.into_iter().filter(|one| is_one(&one.key));
+    variables.map(|one| (one.key, one.value)).collect()
 }
 
 /// The record that the container would have. It is never kept.
@@ -179,4 +161,32 @@ fn record(pod: &Pod, written: &PodContainer, config: &ContainerConfig) -> Result
         created_at: pod.sandbox.created_at,
         config: Arc::from(config.write_to_bytes()?),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_service_brings_is_told_from_what_looks_like_it() {
+        let rows = [
+            ("KUBERNETES_SERVICE_HOST", true),
+            ("KUBERNETES_SERVICE_PORT", true),
+            ("KUBERNETES_SERVICE_PORT_HTTPS", true),
+            ("KUBERNETES_PORT", true),
+            ("KUBERNETES_PORT_443_TCP_ADDR", true),
+            ("DB_PORT", false),
+            ("LONE_SERVICE_HOST", false),
+            ("KUBERNETES_PORTAL", false),
+        ];
+        let variables = rows.map(|(name, _)| KeyValue {
+            key: name.to_owned(),
+            ..Default::default()
+        });
+        let kept = of_services(variables.into());
+        let kept: Vec<_> = kept.iter().map(|(name, _)| name.as_str()).collect();
+        let want = rows.iter().filter(|(_, is_one)| *is_one);
+        let want: Vec<_> = want.map(|(name, _)| *name).collect();
+        assert_eq!(kept, want);
+    }
 }

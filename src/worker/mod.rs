@@ -19,6 +19,7 @@ mod follow;
 mod lanes;
 mod learn;
 mod logs;
+mod objects;
 mod poll;
 /// What must hold whatever comes in; `fuzz/` and the tests share it.
 #[cfg(any(test, fuzzing))]

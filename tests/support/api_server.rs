@@ -1,5 +1,5 @@
-//! An API server, as far as a kubelet's credentials reach: pods, ConfigMaps and Secrets to read,
-//! events and a pod's status to write. It keeps what it is asked, and can be told to fail.
+//! An API server, as far as a kubelet's credentials reach: pods and what they name to read, events
+//! and a pod's status to write. It keeps what it is asked, and can be told to fail.
 
 use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
 
@@ -78,18 +78,22 @@ impl ApiServer {
         self.state.lock().fault = fault;
     }
 
-    /// Has an object: `pods`, `configmaps` or `secrets`, in the namespace `lab`.
+    /// Has an object: a persistent volume, or one of `pods`, `configmaps`, `secrets` and so on in
+    /// the namespace `lab`.
     pub fn put(&self, kind: &str, object: Value) {
         let name = object["metadata"]["name"].as_str().expect("a name");
-        let path = format!("/api/v1/namespaces/lab/{kind}/{name}");
+        let path = path(kind, name);
         self.state.lock().objects.insert(path, object);
     }
 
     /// An object as it is now.
     pub fn object(&self, kind: &str, name: &str) -> Value {
-        let path = format!("/api/v1/namespaces/lab/{kind}/{name}");
         let state = self.state.lock();
-        state.objects.get(&path).cloned().unwrap_or_default()
+        state
+            .objects
+            .get(&path(kind, name))
+            .cloned()
+            .unwrap_or_default()
     }
 
     /// What was asked, of paths that begin like this.
@@ -98,6 +102,13 @@ impl ApiServer {
         let asked = state.asked.iter();
         let fits = |(m, p, _): &&Asked| m == method && p.starts_with(path);
         asked.filter(fits).cloned().collect()
+    }
+}
+
+fn path(kind: &str, name: &str) -> String {
+    match kind {
+        "persistentvolumes" => format!("/api/v1/{kind}/{name}"),
+        _ => format!("/api/v1/namespaces/lab/{kind}/{name}"),
     }
 }
 

@@ -1,0 +1,306 @@
+//! Where a kubelet puts a pod's volumes, and what it mounts of them (`makeMounts`): the way back
+//! from [`super::mounts`], which tells from a path what stands behind it.
+
+use std::{
+    cell::Cell,
+    path::{Component, Path, PathBuf},
+};
+
+use k8s_openapi::api::core::v1::{Container, PersistentVolume, Volume, VolumeMount};
+
+use super::{
+    expansion::expand,
+    kubelet::{value_of, Error, Kubelet},
+};
+use crate::proto::{Mount, MountPropagation};
+
+/// A volume on the node.
+struct Place {
+    path: PathBuf,
+    /// Whether nobody may write to it, whatever a container's mount says.
+    read_only: bool,
+}
+
+impl Place {
+    fn new(path: impl Into<PathBuf>, read_only: Option<bool>) -> Self {
+        Self {
+            path: path.into(),
+            read_only: read_only.unwrap_or(false),
+        }
+    }
+}
+
+/// The plugin that fills a volume for the kubelet itself; none for one that is mounted from
+/// elsewhere.
+pub fn own_plugin(volume: &Volume) -> Option<&'static str> {
+    if volume.empty_dir.is_some() {
+        Some("kubernetes.io~empty-dir")
+    } else if volume.config_map.is_some() {
+        Some("kubernetes.io~configmap")
+    } else if volume.secret.is_some() {
+        Some("kubernetes.io~secret")
+    } else if volume.projected.is_some() {
+        Some("kubernetes.io~projected")
+    } else if volume.downward_api.is_some() {
+        Some("kubernetes.io~downward-api")
+    } else {
+        None
+    }
+}
+
+/// The claim that a volume is (`ephemeral.VolumeClaimName`).
+pub fn claim_name(pod: &str, volume: &Volume) -> Option<String> {
+    let claim = volume.persistent_volume_claim.as_ref();
+    let ephemeral = volume.ephemeral.as_ref();
+    claim
+        .map(|claim| claim.claim_name.clone())
+        .or_else(|| ephemeral.map(|_| format!("{pod}-{}", volume.name)))
+}
+
+/// What a container mounts, with the `variables` that it has.
+///
+/// # Errors
+/// A volume that only a kubelet can find, a path within it that is none.
+pub fn mounts(
+    kubelet: &Kubelet<'_>,
+    container: &Container,
+    variables: &[(String, Vec<u8>)],
+) -> Result<Vec<Mount>, Error> {
+    let mounts = container.volume_mounts.iter().flatten();
+    let mounts = mounts.map(|mount| {
+        let place = kubelet.volume(&mount.name)?;
+        let place = place_of(kubelet, place)?;
+        let path = match sub_path(mount, variables)?.filter(|part| !part.is_empty()) {
+            Some(part) => place.path.join(part),
+            None => place.path,
+        };
+        Ok(Mount {
+            container_path: mount.mount_path.clone(),
+            host_path: path.display().to_string(),
+            readonly: place.read_only || mount.read_only.unwrap_or(false),
+            propagation: propagation(mount).into(),
+            ..Default::default()
+        })
+    });
+    mounts.collect()
+}
+
+fn place_of(kubelet: &Kubelet<'_>, volume: &Volume) -> Result<Place, Error> {
+    let name = &volume.name;
+    let directory = |plugin: &str| directory(kubelet, plugin, name);
+    if let Some(host) = &volume.host_path {
+        Ok(Place::new(&host.path, None))
+    } else if let Some(plugin) = own_plugin(volume) {
+        let is_scratch = volume.empty_dir.is_some();
+        Ok(Place::new(directory(plugin), Some(!is_scratch)))
+    } else if let Some(nfs) = &volume.nfs {
+        Ok(Place::new(directory("kubernetes.io~nfs"), nfs.read_only))
+    } else if let Some(csi) = &volume.csi {
+        let path = directory("kubernetes.io~csi").join("mount");
+        Ok(Place::new(path, csi.read_only))
+    } else if let Some(claim) = claim_name(kubelet.pod_name(), volume) {
+        let Some(persistent) = kubelet.objects.claims.get(&claim) else {
+            return Err(Error::new(format!(
+                "volume `{name}`: claim `{claim}` has no persistent volume that is known here"
+            )));
+        };
+        let path = place_of_persistent(kubelet, persistent)
+            .ok_or_else(|| Error::new(format!("volume `{name}`: {}", only_a_kubelet())))?;
+        let claim = volume.persistent_volume_claim.as_ref();
+        Ok(Place::new(path, claim.and_then(|claim| claim.read_only)))
+    } else {
+        Err(Error::new(format!("volume `{name}`: {}", only_a_kubelet())))
+    }
+}
+
+/// Of the kinds of persistent volumes those that clusters still have; a kubelet names their
+/// directories after them, not after the pod's volume.
+fn place_of_persistent(kubelet: &Kubelet<'_>, volume: &PersistentVolume) -> Option<PathBuf> {
+    let name = volume.metadata.name.as_deref()?;
+    let spec = volume.spec.as_ref()?;
+    if let Some(host) = &spec.host_path {
+        Some(PathBuf::from(&host.path))
+    } else if spec.local.is_some() {
+        Some(directory(kubelet, "kubernetes.io~local-volume", name))
+    } else if spec.nfs.is_some() {
+        Some(directory(kubelet, "kubernetes.io~nfs", name))
+    } else if spec.csi.is_some() {
+        Some(directory(kubelet, "kubernetes.io~csi", name).join("mount"))
+    } else {
+        None
+    }
+}
+
+fn directory(kubelet: &Kubelet<'_>, plugin: &str, name: &str) -> PathBuf {
+    let pod = kubelet.root.join("pods").join(kubelet.uid);
+    pod.join("volumes").join(plugin).join(name)
+}
+
+/// What to say of a volume of another kind.
+pub fn only_a_kubelet() -> &'static str {
+    "only a kubelet can mount one of its kind"
+}
+
+/// The part of a volume that is mounted (`ExpandContainerVolumeMounts`).
+fn sub_path(mount: &VolumeMount, variables: &[(String, Vec<u8>)]) -> Result<Option<String>, Error> {
+    let Some(text) = mount.sub_path_expr.as_deref().filter(|it| !it.is_empty()) else {
+        return Ok(mount.sub_path.clone());
+    };
+    let missing = Cell::new(false);
+    let part = expand(text, |name| {
+        let value = value_of(variables, name).filter(|value| !value.is_empty());
+        missing.set(missing.get() || value.is_none());
+        value
+    });
+    let inside = |part: &Path| {
+        let mut parts = part.components();
+        parts.all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
+    };
+    if missing.get() || !inside(Path::new(&part)) {
+        return Err(Error::new(format!(
+            "subPathExpr `{text}` is no path within volume `{}`, or names a variable without value",
+            mount.name
+        )));
+    }
+    Ok(Some(part))
+}
+
+fn propagation(mount: &VolumeMount) -> MountPropagation {
+    match mount.mount_propagation.as_deref() {
+        Some("HostToContainer") => MountPropagation::PROPAGATION_HOST_TO_CONTAINER,
+        Some("Bidirectional") => MountPropagation::PROPAGATION_BIDIRECTIONAL,
+        _ => MountPropagation::PROPAGATION_PRIVATE,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::Pod;
+    use serde_json::{json, Value};
+
+    use super::*;
+    use crate::convert::objects::Objects;
+
+    /// The path of what pod `web` mounts, with `(ro)` behind it where it is read-only.
+    fn mounted(volume: &Value, mount: &Value) -> Result<String, String> {
+        let (mut volume, mut mount) = (volume.clone(), mount.clone());
+        volume["name"] = "v".into();
+        (mount["name"], mount["mountPath"]) = ("v".into(), "/v".into());
+        let pod: Pod = serde_json::from_value(json!({
+            "metadata": {"name": "web"},
+            "spec": {
+                "containers": [{"name": "a", "volumeMounts": [mount]}],
+                "volumes": [volume],
+            },
+        }))
+        .unwrap();
+        let persistent = |source: Value| {
+            let volume = json!({"metadata": {"name": "pv-1"}, "spec": source});
+            serde_json::from_value::<PersistentVolume>(volume).unwrap()
+        };
+        let claims = [
+            ("on-host", json!({"hostPath": {"path": "/lustre/a"}})),
+            ("on-nfs", json!({"nfs": {"server": "s", "path": "/"}})),
+            ("local", json!({"local": {"path": "/lustre/b"}})),
+            (
+                "web-v",
+                json!({"csi": {"driver": "d", "volumeHandle": "h"}}),
+            ),
+            (
+                "odd",
+                json!({"iscsi": {"targetPortal": "t", "iqn": "i", "lun": 0}}),
+            ),
+        ];
+        let claims = claims.map(|(name, source)| (name.to_owned(), persistent(source)));
+        let objects = Objects {
+            claims: claims.into(),
+            ..Objects::default()
+        };
+        let kubelet = Kubelet {
+            pod: &pod,
+            uid: "u-1",
+            root: Path::new("/k"),
+            pod_ip: None,
+            objects: &objects,
+            image_user: None,
+            service_variables: Vec::new(),
+        };
+        let container = &pod.spec.as_ref().unwrap().containers[0];
+        let variables = [("USER".to_owned(), b"ann".to_vec())];
+        let mounts = mounts(&kubelet, container, &variables);
+        let mount = mounts.map_err(|error| error.to_string())?.remove(0);
+        let mark = if mount.readonly { " (ro)" } else { "" };
+        let path = mount.host_path;
+        Ok(path.replace("/k/pods/u-1/volumes/kubernetes.io~", "~") + mark)
+    }
+
+    #[test]
+    fn volumes_are_where_a_kubelet_puts_them() {
+        let claim = |name: &str| json!({"persistentVolumeClaim": {"claimName": name}});
+        let plain = json!({});
+        let rows = [
+            (json!({"emptyDir": {}}), &plain, "~empty-dir/v"),
+            (
+                json!({"emptyDir": {}}),
+                &json!({"readOnly": true}),
+                "~empty-dir/v (ro)",
+            ),
+            (
+                json!({"configMap": {"name": "c"}}),
+                &plain,
+                "~configmap/v (ro)",
+            ),
+            (
+                json!({"projected": {"sources": []}}),
+                &plain,
+                "~projected/v (ro)",
+            ),
+            (json!({"hostPath": {"path": "/data"}}), &plain, "/data"),
+            (
+                json!({"nfs": {"server": "s", "path": "/", "readOnly": true}}),
+                &plain,
+                "~nfs/v (ro)",
+            ),
+            (json!({"csi": {"driver": "d"}}), &plain, "~csi/v/mount"),
+            (claim("on-host"), &plain, "/lustre/a"),
+            (claim("on-nfs"), &plain, "~nfs/pv-1"),
+            (claim("local"), &plain, "~local-volume/pv-1"),
+            (
+                json!({"persistentVolumeClaim": {"claimName": "local", "readOnly": true}}),
+                &json!({"subPath": "x/y"}),
+                "~local-volume/pv-1/x/y (ro)",
+            ),
+            (
+                json!({"ephemeral": {"volumeClaimTemplate": {"spec": {}}}}),
+                &json!({"subPathExpr": "of-$(USER)"}),
+                "~csi/pv-1/mount/of-ann",
+            ),
+        ];
+        for (volume, mount, want) in rows {
+            assert_eq!(mounted(&volume, mount).as_deref(), Ok(want), "{volume}");
+        }
+        let rows = [
+            (claim("odd"), &plain, "only a kubelet"),
+            (claim("none"), &plain, "claim `none` has no persistent"),
+            (
+                json!({"iscsi": {"targetPortal": "t", "iqn": "i", "lun": 0}}),
+                &plain,
+                "only a kubelet",
+            ),
+            (
+                json!({"emptyDir": {}}),
+                &json!({"subPathExpr": "$(NOBODY)"}),
+                "without value",
+            ),
+            (
+                json!({"emptyDir": {}}),
+                &json!({"subPathExpr": "../$(USER)"}),
+                "no path within volume `v`",
+            ),
+        ];
+        for (volume, mount, want) in rows {
+            let error = mounted(&volume, mount).unwrap_err();
+            assert!(error.contains(want), "{error}");
+        }
+    }
+}
