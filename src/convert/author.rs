@@ -83,6 +83,18 @@ fn add_missing(own: &mut ResourceRequirements, given: &ResourceRequirements) {
     add(&mut own.requests, &given.requests);
 }
 
+/// Gives emptyDirs what the author said of them: the CRI knows no limit of their size.
+pub fn complete_scratch(spec: &mut PodSpec, author: &Author) {
+    for volume in spec.volumes.iter_mut().flatten() {
+        let mut written = author.spec.volumes.iter().flatten();
+        let written = written.find(|written| written.name == volume.name);
+        if let (Some(own), Some(written)) = (&mut volume.empty_dir, written) {
+            let written = written.empty_dir.clone().unwrap_or_default();
+            own.size_limit = written.size_limit;
+        }
+    }
+}
+
 /// Gives volumes the names that the author gave them, where the CRI lost those: host paths, and
 /// what was mounted by subPath. A name that something else has already stays free for that.
 pub fn rename_volumes(spec: &mut PodSpec, author: &Author) {
@@ -168,6 +180,25 @@ mod tests {
             },
         });
         assert_eq!(json!(container), want);
+    }
+
+    #[test]
+    fn scratch_space_gets_its_limit_back() {
+        let spec = |scratch: serde_json::Value| -> PodSpec {
+            let volumes = json!([
+                {"name": "scratch", "emptyDir": scratch},
+                {"name": "data", "hostPath": {"path": "/data"}},
+            ]);
+            serde_json::from_value(json!({"containers": [], "volumes": volumes})).unwrap()
+        };
+        let mut made = spec(json!({"medium": "Memory"}));
+        let written = json!({"medium": "Memory", "sizeLimit": "2Gi"});
+        let author = Author {
+            spec: spec(written.clone()),
+            expected: Vec::new(),
+        };
+        complete_scratch(&mut made, &author);
+        assert_eq!(made, spec(written));
     }
 
     #[test]
