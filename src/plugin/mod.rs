@@ -9,7 +9,8 @@
 //!   `HOME` and `HOSTNAME` are added where they are missing). stdout and stderr go to one file.
 //! - It runs as the user of the plugin, on the machine's own file system and network. There are
 //!   no images: `command` must be given, `image` is only a name. There are no namespaces and no
-//!   cgroups: security contexts, resource limits, ports, probes and hooks are ignored.
+//!   cgroups: security contexts, resource limits, ports, probes and hooks are ignored; but a plugin
+//!   that is root refuses what is to run as somebody else.
 //! - Volumes are directories. A `mountPath` cannot be honoured without mount namespaces: a
 //!   container finds a volume's path in `INTERLINK_VOLUME_<NAME>` (upper case, `_` for all that
 //!   is neither letter nor digit), and under its `mountPath` only if that is relative or lies

@@ -161,6 +161,11 @@ fn check_containers(spec: &PodSpec, volumes: &[Volume]) -> Result<Checked, Refus
             let text = format!("two containers are called `{}`", container.name);
             return Err(Refusal::invalid(text));
         }
+        let own = rustix::process::geteuid().as_raw();
+        if let Some(fault) = user_fault(asked_user(spec, container), own) {
+            let text = format!("container `{}`: {fault}", container.name);
+            return Err(Refusal::invalid(text));
+        }
         plans.push(check_container(container, volumes)?);
     }
     let records = |containers: &[Container]| {
@@ -171,6 +176,23 @@ fn check_containers(spec: &PodSpec, volumes: &[Volume]) -> Result<Checked, Refus
         containers.iter().map(record).collect()
     };
     Ok((records(inits), records(&spec.containers), plans))
+}
+
+fn asked_user(spec: &PodSpec, container: &Container) -> Option<i64> {
+    let own = container.security_context.as_ref();
+    let pod = spec.security_context.as_ref();
+    own.and_then(|own| own.run_as_user)
+        .or_else(|| pod.and_then(|pod| pod.run_as_user))
+}
+
+/// Why a container cannot run as this plugin's `own` user. Nobody gets more rights than asked for:
+/// that is all that this plugin does about security contexts.
+fn user_fault(asked: Option<i64>, own: u32) -> Option<String> {
+    let asked = asked.filter(|asked| own == 0 && *asked != 0)?;
+    Some(format!(
+        "it is to run as user {asked}, and the local plugin, which runs as root, would run it as root \
+         too; start the plugin as that user, or leave `runAsUser` out"
+    ))
 }
 
 fn check_container(container: &Container, volumes: &[Volume]) -> Result<Plan, Refusal> {
@@ -294,6 +316,28 @@ mod tests {
             let pod: Pod = serde_json::from_value(pod).unwrap();
             assert_eq!(grace(&pod), want.map(Duration::from_secs), "{name}");
         }
+    }
+
+    #[test]
+    fn nobody_is_made_root_who_asked_for_less() {
+        for (asked, own, is_refused) in [
+            (None, 0, false),
+            (Some(0), 0, false),
+            (Some(1000), 0, true),
+            (Some(1000), 1000, false),
+            (Some(1000), 1001, false),
+            (Some(0), 1001, false),
+        ] {
+            let fault = user_fault(asked, own);
+            assert_eq!(fault.is_some(), is_refused, "{asked:?} by {own}: {fault:?}");
+        }
+        let spec: PodSpec = serde_json::from_value(json!({
+            "securityContext": {"runAsUser": 7},
+            "containers": [{"name": "a"}, {"name": "b", "securityContext": {"runAsUser": 8}}],
+        }))
+        .unwrap();
+        let asked = spec.containers.iter().map(|one| asked_user(&spec, one));
+        assert_eq!(asked.collect::<Vec<_>>(), [Some(7), Some(8)]);
     }
 
     #[test]
