@@ -5,7 +5,7 @@ use std::{
     panic::{catch_unwind, AssertUnwindSafe},
     sync::Arc,
     task::ready,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use futures_channel::oneshot;
@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use super::{pool::Pool, Error};
 use crate::{
     proto::{Dispatch, Replies},
-    telemetry::{chain, Counter, Counters},
+    telemetry::{chain, Counter, Counters, LimitedByText},
 };
 
 /// Carries out calls on the pool.
@@ -24,12 +24,21 @@ use crate::{
 pub struct Caller {
     pool: Arc<Pool>,
     counters: Arc<Counters>,
+    refusals: Arc<LimitedByText>,
 }
+
+/// The kubelet makes a call that was refused again, some of them each second, for as long as the pod
+/// lives.
+const REFUSAL_AGAIN: Duration = Duration::from_secs(600);
 
 impl Caller {
     /// A caller on a pool.
     pub fn new(pool: Arc<Pool>, counters: Arc<Counters>) -> Self {
-        Self { pool, counters }
+        Self {
+            pool,
+            counters,
+            refusals: Arc::new(LimitedByText::new(REFUSAL_AGAIN)),
+        }
     }
 
     /// Runs a handler, and turns what comes of it into a status.
@@ -53,10 +62,20 @@ impl Caller {
                 if error.is_ours() {
                     log::error!("{method}: {}", chain(&error));
                 } else {
-                    log::info!("{method} refused: {}", chain(&error));
+                    self.log_refusal(&format!("{method} refused: {}", chain(&error)));
                 }
                 RpcStatus::from(&error)
             })
+    }
+
+    fn log_refusal(&self, text: &str) {
+        let is_out = self.refusals.print(text, |held_back| match held_back {
+            0 => log::info!("{text}"),
+            _ => log::info!("{text} ({held_back} more like this held back)"),
+        });
+        if !is_out {
+            log::debug!("{text}");
+        }
     }
 
     fn refusal(&self, method: &str) -> RpcStatus {

@@ -1,6 +1,9 @@
-//! A limit on log lines that the other side can bring about at will.
+//! Limits on log lines that the other side can bring about at will.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 
 use parking_lot::Mutex;
 
@@ -33,6 +36,47 @@ impl Limited {
     }
 }
 
+/// The same for each text by itself: what is new shows at once, and what comes again and again
+/// does not hide it.
+pub struct LimitedByText {
+    period: Duration,
+    /// When a text was last printed, and how often it was held back since.
+    seen: Mutex<HashMap<String, (Instant, u64)>>,
+}
+
+impl LimitedByText {
+    /// As many texts are remembered.
+    const MAX: usize = 256;
+
+    /// One line for each text in each period.
+    pub fn new(period: Duration) -> Self {
+        Self {
+            period,
+            seen: Mutex::default(),
+        }
+    }
+
+    /// As [`Limited::print`]; gives whether it ran.
+    pub fn print(&self, text: &str, print: impl FnOnce(u64)) -> bool {
+        let mut seen = self.seen.lock();
+        let held_back = match seen.get_mut(text) {
+            Some((last, held_back)) if last.elapsed() < self.period => {
+                *held_back += 1;
+                return false;
+            }
+            Some((_, held_back)) => *held_back,
+            None => 0,
+        };
+        if seen.len() >= Self::MAX {
+            seen.clear();
+        }
+        seen.insert(text.to_owned(), (Instant::now(), 0));
+        drop(seen);
+        print(held_back);
+        true
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -48,5 +92,20 @@ mod tests {
         let unlimited = Limited::new(Duration::ZERO);
         unlimited.print(|held| printed.push(held));
         assert_eq!(printed, [0, 0]);
+    }
+
+    #[test]
+    fn each_text_has_its_own_limit() {
+        let limited = LimitedByText::new(Duration::from_secs(3600));
+        let mut printed = Vec::new();
+        for text in ["a", "a", "b", "a", "b"] {
+            limited.print(text, |held| printed.push((text, held)));
+        }
+        assert_eq!(printed, [("a", 0), ("b", 0)]);
+        let unlimited = LimitedByText::new(Duration::ZERO);
+        for number in 0..2 * LimitedByText::MAX {
+            unlimited.print(&number.to_string(), |_| {});
+            assert!(unlimited.seen.lock().len() <= LimitedByText::MAX);
+        }
     }
 }

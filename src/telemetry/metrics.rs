@@ -17,7 +17,7 @@ pub enum Counter {
     JobsRefused,
     /// Jobs that the plugin lost.
     JobsLost,
-    /// Jobs whose cancellation was confirmed.
+    /// Jobs that had not ended, and whose cancellation was confirmed.
     JobsCancelled,
     /// Calls to interLink.
     InterLinkCalls,

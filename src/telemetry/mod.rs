@@ -9,6 +9,6 @@ mod metrics;
 pub use self::{
     chain::chain,
     health::{Health, Reach},
-    limited::Limited,
+    limited::{Limited, LimitedByText},
     metrics::{Counter, Counters},
 };
