@@ -125,6 +125,20 @@ fn events_tell_the_story_of_a_job() {
 }
 
 #[test]
+fn a_job_that_cannot_be_submitted_for_long_is_a_warning() {
+    let cluster = Cluster::new(json!([]), "");
+    cluster
+        .fake
+        .always("/create", Some(Fault::Status(503, "maintenance")));
+    cluster.launch();
+    let delayed = cluster.wait_for_event("SubmissionDelayed");
+    assert_eq!(delayed["type"], "Warning");
+    cluster.fake.always("/create", None);
+    cluster.wait_for_event("JobSubmitted");
+    assert_eq!(cluster.reasons(), ["SubmissionDelayed", "JobSubmitted"]);
+}
+
+#[test]
 fn a_refusal_and_a_loss_are_warnings() {
     let cluster = Cluster::new(json!([]), "");
     cluster.fake.always(

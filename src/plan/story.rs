@@ -5,6 +5,9 @@
 use super::{lifecycle, shape::Shape};
 use crate::model::{Cancel, ContainerEntry, Job, Pod, Remote, Submission};
 
+/// So many attempts at a submission fail before anybody is told.
+const MANY_FAILURES: u32 = 3;
+
 /// One thing to tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Telling {
@@ -54,6 +57,13 @@ fn told_of_job(before: Option<(&Pod, &Job)>, after: &Pod, job: &Job) -> Vec<Tell
         let message = format!("{named} was submitted, with {}", names.join(", "));
         told.push(Telling::normal("JobSubmitted", message));
     }
+    if is_new(&|_, job| is_late(job)) {
+        let message = format!(
+            "{named} is not submitted yet: interLink or its plugin does not answer, or cannot take \
+             it now; it is tried again until that has changed"
+        );
+        told.push(Telling::warning("SubmissionDelayed", message));
+    }
     if is_new(&|pod, job| remote(pod, job) >= Some(Remote::Running)) {
         told.push(Telling::normal("JobStarted", format!("{named} runs")));
     } else if is_new(&|pod, job| remote(pod, job) >= Some(Remote::Queued)) {
@@ -87,6 +97,20 @@ fn named(job: &Job) -> String {
     match &job.remote_id {
         Some(id) => format!("job {id}"),
         None => format!("job {}", job.uid),
+    }
+}
+
+/// Whether a job should be with the plugin by now. One failure or two pass unnoticed.
+fn is_late(job: &Job) -> bool {
+    match job.submission {
+        Submission::Pending { failures, .. }
+        | Submission::Submitting { failures }
+        | Submission::Unsure { failures, .. } => failures >= MANY_FAILURES,
+        Submission::Gathering { .. }
+        | Submission::Submitted { .. }
+        | Submission::Finished
+        | Submission::Lost
+        | Submission::Dropped => false,
     }
 }
 
@@ -131,11 +155,9 @@ pub fn runs(pod: &Pod, shape: &Shape) -> (bool, &'static str) {
     if live.any(|entry| entry.status.remote == Remote::Queued) {
         return (false, "JobQueued");
     }
-    if pod
-        .jobs
-        .iter()
-        .any(|job| job.submission == Submission::Lost)
-    {
+    // One that was lost before it has been told of, and is being tried again.
+    let last = pod.jobs.last();
+    if last.is_some_and(|job| job.submission == Submission::Lost) {
         return (false, "JobLost");
     }
     let have_ended = mains.iter().all(|entry| !entry.status.is_live());
@@ -200,7 +222,34 @@ mod tests {
         let lost = with(&running, |pod| pod.jobs[0].submission = Submission::Lost);
         let cancelled = with(&running, |pod| pod.jobs[0].cancel = Some(Cancel::Done));
         let cleaned_up = with(&finished, |pod| pod.jobs[0].cancel = Some(Cancel::Done));
+        let failed = |failures| {
+            with(&gathering, |pod| {
+                let not_before = Nanos(9);
+                pod.jobs[0].submission = Submission::Pending {
+                    failures,
+                    not_before,
+                };
+            })
+        };
+        let again = with(&gathering, |pod| {
+            pod.jobs[0].submission = Submission::Submitting { failures: 3 };
+        });
         for (name, before, after, want) in [
+            ("failed twice", Some(&gathering), &failed(2), vec![]),
+            (
+                "failed often",
+                Some(&failed(2)),
+                &failed(3),
+                vec!["SubmissionDelayed"],
+            ),
+            ("tried again", Some(&failed(3)), &again, vec![]),
+            ("failed more often", Some(&again), &failed(4), vec![]),
+            (
+                "submitted in the end",
+                Some(&failed(4)),
+                &submitted,
+                vec!["JobSubmitted"],
+            ),
             (
                 "submitted",
                 Some(&gathering),

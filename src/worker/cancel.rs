@@ -6,7 +6,7 @@ use super::{context::Hold, Context};
 use crate::{
     convert,
     interlink::{self, Client},
-    model::{Cancel, Job, Pod, SandboxId},
+    model::{Cancel, Job, Pod, SandboxId, Submission},
     plan::answers::{self, Deleted},
     telemetry::{chain, Counter},
 };
@@ -21,11 +21,16 @@ pub fn cancel(context: &Context, client: &Client, id: &SandboxId, number: u32) -
     };
     let (name, uid) = (pod.full_name(), job.uid);
     let grace = Duration::from_secs(job.grace_seconds.into());
+    let has_ended = matches!(job.submission, Submission::Finished | Submission::Lost);
+    let what = match has_ended {
+        true => "cleaned up",
+        false => "cancelled",
+    };
     let ended = match context
         .call(|| client.delete(&convert::delete_pod(&pod, job, grace, &context.settings)))
     {
         Ok(()) => {
-            log::info!("pod {name}: job {uid} cancelled");
+            log::info!("pod {name}: job {uid} {what}");
             Deleted::Confirmed
         }
         Err(error) if error.status() == Some(404) => {
@@ -34,7 +39,7 @@ pub fn cancel(context: &Context, client: &Client, id: &SandboxId, number: u32) -
         }
         Err(error) => {
             let reason = chain(&error);
-            log::warn!("pod {name}: job {uid} not cancelled, to be tried again: {reason}");
+            log::warn!("pod {name}: job {uid} not {what}, to be tried again: {reason}");
             if is_denied(context, client, &pod, job, &error) {
                 Deleted::Denied
             } else {
@@ -50,7 +55,9 @@ pub fn cancel(context: &Context, client: &Client, id: &SandboxId, number: u32) -
         done = left.is_none_or(|job| job.cancel == Some(Cancel::Done));
     });
     if done && hold == Hold::No {
-        context.counters.count(Counter::JobsCancelled);
+        if !has_ended {
+            context.counters.count(Counter::JobsCancelled);
+        }
         if was_denied {
             log::info!("pod {name}: job {uid} is not known to the plugin any more");
         }
