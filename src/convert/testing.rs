@@ -49,6 +49,20 @@ pub fn fixture(names: &[&str]) -> (Pod, Job) {
     (pod, job)
 }
 
+/// A mount of a path of the node, or after `pod:` of one in the pod's directory.
+#[cfg(test)]
+pub fn mount(path: &str) -> Mount {
+    let host_path = match path.strip_prefix("pod:") {
+        Some(below) => format!("/var/lib/kubelet/pods/{UID}/{below}"),
+        None => path.to_owned(),
+    };
+    Mount {
+        container_path: "/data".to_owned(),
+        host_path,
+        ..Default::default()
+    }
+}
+
 /// What a look at the node would find behind the mounts of a pod's containers.
 pub fn found(pod: &Pod) -> PreparedMounts {
     let containers = pod.containers.iter();

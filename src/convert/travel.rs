@@ -236,7 +236,7 @@ mod tests {
     use super::*;
     use crate::{
         config::Config,
-        convert::testing::{behind, UID},
+        convert::testing::{behind, mount, UID},
         proto::{CDIDevice, Device, IDMapping, ImageSpec},
     };
 
@@ -244,18 +244,6 @@ mod tests {
         Settings {
             unsupported_volumes,
             ..Settings::new(&Config::default()).unwrap()
-        }
-    }
-
-    fn mount(below: &str) -> Mount {
-        let host_path = match below.strip_prefix("pod:") {
-            Some(below) => format!("/var/lib/kubelet/pods/{UID}/{below}"),
-            None => below.to_owned(),
-        };
-        Mount {
-            container_path: "/data".to_owned(),
-            host_path,
-            ..Default::default()
         }
     }
 

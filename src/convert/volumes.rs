@@ -314,7 +314,7 @@ mod tests {
         config::Config,
         convert::{
             prepared::ContentFile,
-            testing::{behind, UID},
+            testing::{behind, mount},
         },
     };
 
@@ -322,18 +322,6 @@ mod tests {
         Settings {
             shared_paths: vec!["/shared".into()],
             ..Settings::new(&Config::default()).unwrap()
-        }
-    }
-
-    fn mount(below: &str) -> Mount {
-        let host_path = match below.strip_prefix("pod:") {
-            Some(below) => format!("/var/lib/kubelet/pods/{UID}/{below}"),
-            None => below.to_owned(),
-        };
-        Mount {
-            container_path: "/data".to_owned(),
-            host_path,
-            ..Default::default()
         }
     }
 

@@ -3,11 +3,11 @@
 
 use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
 
-use interlink_cri::plugin::http::{Address, Limits, Request, Responder, Server};
+use interlink_cri::plugin::http::{Request, Responder};
 use parking_lot::Mutex;
 use serde_json::{json, Value};
 
-use super::{wait_for, Fault};
+use super::{listener::Listener, Fault};
 
 /// The token that it asks for.
 pub const TOKEN: &str = "kubelet-token-7c1f";
@@ -25,43 +25,32 @@ struct State {
 
 /// The server.
 pub struct ApiServer {
-    server: Option<Server>,
-    address: Address,
+    listener: Listener,
     state: Arc<Mutex<State>>,
 }
 
 impl ApiServer {
     pub fn start() -> Self {
-        let mut server = Self {
-            server: None,
-            address: "http://127.0.0.1:0".parse().expect("an address"),
-            state: Arc::default(),
-        };
-        server.up();
-        server
+        let state = Arc::default();
+        Self {
+            listener: Listener::start(handler(&state)),
+            state,
+        }
     }
 
     /// Starts to listen, again at the same address.
     pub fn up(&mut self) {
-        let state = self.state.clone();
-        let handler = move |request: Request, responder: Responder| {
-            handle(&state, &request, responder);
-        };
-        let server = wait_for("the address is free", || {
-            Server::start(&self.address, Limits::default(), handler.clone()).ok()
-        });
-        self.address = server.address().clone();
-        self.server = Some(server);
+        self.listener.up(handler(&self.state));
     }
 
     /// Stops listening. What it knows stays.
     pub fn down(&mut self) {
-        self.server = None;
+        self.listener.down();
     }
 
     /// Writes a kubeconfig for it.
     pub fn kubeconfig(&self, file: &Path) {
-        let address = self.address.to_string();
+        let address = self.listener.url();
         let config = json!({
             "apiVersion": "v1",
             "kind": "Config",
@@ -110,6 +99,11 @@ fn path(kind: &str, name: &str) -> String {
         "persistentvolumes" => format!("/api/v1/{kind}/{name}"),
         _ => format!("/api/v1/namespaces/lab/{kind}/{name}"),
     }
+}
+
+fn handler(state: &Arc<Mutex<State>>) -> impl Fn(Request, Responder) + Clone {
+    let state = state.clone();
+    move |request, responder| handle(&state, &request, responder)
 }
 
 fn handle(state: &Mutex<State>, request: &Request, responder: Responder) {

@@ -7,11 +7,11 @@ use std::{
     time::Duration,
 };
 
-use interlink_cri::plugin::http::{Address, Limits, Request, Responder, Server};
+use interlink_cri::plugin::http::{Request, Responder};
 use parking_lot::Mutex;
 use serde_json::{json, Value};
 
-use super::wait_for;
+use super::{listener::Listener, wait_for};
 
 /// The state of every container of a job.
 #[derive(Clone, Debug)]
@@ -76,42 +76,31 @@ struct State {
 
 /// The server.
 pub struct Fake {
-    server: Option<Server>,
-    address: Address,
+    listener: Listener,
     state: Arc<Mutex<State>>,
 }
 
 impl Fake {
     pub fn start() -> Self {
-        let mut fake = Self {
-            server: None,
-            address: "http://127.0.0.1:0".parse().expect("an address"),
-            state: Arc::default(),
-        };
-        fake.up();
-        fake
+        let state = Arc::default();
+        Self {
+            listener: Listener::start(handler(&state)),
+            state,
+        }
     }
 
     /// Starts to listen, again at the same address.
     pub fn up(&mut self) {
-        let state = self.state.clone();
-        let handler = move |request: Request, responder: Responder| {
-            handle(&state, &request, responder);
-        };
-        let server = wait_for("the address is free", || {
-            Server::start(&self.address, Limits::default(), handler.clone()).ok()
-        });
-        self.address = server.address().clone();
-        self.server = Some(server);
+        self.listener.up(handler(&self.state));
     }
 
     /// Stops listening. What it knows stays.
     pub fn down(&mut self) {
-        self.server = None;
+        self.listener.down();
     }
 
     pub fn url(&self) -> String {
-        self.address.to_string()
+        self.listener.url()
     }
 
     /// The next requests for a path meet these faults, one each.
@@ -201,6 +190,11 @@ impl Fake {
             Some(self.requests(path)).filter(|requests| requests.len() >= count)
         })
     }
+}
+
+fn handler(state: &Arc<Mutex<State>>) -> impl Fn(Request, Responder) + Clone {
+    let state = state.clone();
+    move |request, responder| handle(&state, &request, responder)
 }
 
 fn handle(state: &Mutex<State>, request: &Request, responder: Responder) {

@@ -10,6 +10,7 @@
 mod api_server;
 mod cri;
 mod fake;
+mod listener;
 
 use std::{
     fs,
