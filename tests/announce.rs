@@ -134,8 +134,9 @@ fn a_job_that_cannot_be_submitted_for_long_is_a_warning() {
     let delayed = cluster.wait_for_event("SubmissionDelayed");
     assert_eq!(delayed["type"], "Warning");
     cluster.fake.always("/create", None);
-    cluster.wait_for_event("JobSubmitted");
-    assert_eq!(cluster.reasons(), ["SubmissionDelayed", "JobSubmitted"]);
+    cluster.wait_for_event("JobQueued");
+    let told = ["SubmissionDelayed", "JobSubmitted", "JobQueued"];
+    assert_eq!(cluster.reasons(), told);
 }
 
 #[test]
