@@ -186,13 +186,18 @@ fn what_the_kubelet_has_not_come_to_yet_is_made_as_it_would() {
         ],
         "resources": {"limits": {"cpu": "2", "memory": "4Gi", "nvidia.com/gpu": "1"}},
         "livenessProbe": {"exec": {"command": ["true"]}},
-        "securityContext": {"runAsUser": 1000, "seccompProfile": {"type": "RuntimeDefault"}},
+        "securityContext": {
+            "runAsUser": 1000,
+            "runAsNonRoot": true,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
         "volumeMounts": [
             {"name": "conf", "mountPath": "/conf", "readOnly": true},
             {"name": "scratch", "mountPath": "/scratch", "subPathExpr": "of-$(WHO)"},
             {"name": "data", "mountPath": "/data"},
         ],
     });
+    spec["securityContext"] = json!({"fsGroup": 6000});
     spec["volumes"] = json!([
         {"name": "conf", "configMap": {"name": "settings"}},
         {"name": "scratch", "emptyDir": {}},
@@ -258,7 +263,15 @@ fn what_the_kubelet_has_not_come_to_yet_is_made_as_it_would() {
     );
     assert_eq!(
         main["securityContext"],
-        json!({"runAsUser": 1000, "seccompProfile": {"type": "RuntimeDefault"}})
+        json!({
+            "runAsUser": 1000,
+            "runAsNonRoot": true,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        })
+    );
+    assert_eq!(
+        created["pod"]["spec"]["securityContext"],
+        json!({"fsGroup": 6000})
     );
     let mounts = main["volumeMounts"].as_array().expect("a list");
     let mounts: Vec<_> = mounts.iter().map(|mount| &mount["name"]).collect();
@@ -269,7 +282,6 @@ fn what_the_kubelet_has_not_come_to_yet_is_made_as_it_would() {
     assert!(!log.contains(TOKEN) && !log.contains("YW5u"), "{log}");
 }
 
-/// A pod of which something cannot be made here goes as the CRI tells of it.
 #[test]
 fn claims_on_a_shared_file_system_go_along() {
     let mut spec = spec();
@@ -293,6 +305,7 @@ fn claims_on_a_shared_file_system_go_along() {
     assert_eq!(volume["hostPath"]["path"], "/lustre/project/set");
 }
 
+/// A pod of which something cannot be made here goes as the CRI tells of it.
 #[test]
 fn what_cannot_go_along_goes_later() {
     let mut spec = spec();

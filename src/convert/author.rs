@@ -4,7 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::{
-    api::core::v1::{Container as PodContainer, PodSpec, ResourceRequirements},
+    api::core::v1::{
+        Container as PodContainer, PodSecurityContext, PodSpec, ResourceRequirements,
+        SecurityContext,
+    },
     apimachinery::pkg::api::resource::Quantity,
 };
 
@@ -62,6 +65,44 @@ pub fn complete(container: &mut PodContainer, author: &PodContainer) {
     if let Some(given) = &author.resources {
         let own = container.resources.get_or_insert_default();
         add_missing(own, given);
+    }
+    if let Some(given) = &author.security_context {
+        complete_security(&mut container.security_context, given);
+    }
+}
+
+/// The CRI has no `runAsNonRoot`, and cannot tell a user who was asked for from the image's. What the
+/// site dropped stays dropped: root.
+fn complete_security(own: &mut Option<SecurityContext>, given: &SecurityContext) {
+    let not_root = given.run_as_non_root.filter(|demand| *demand);
+    let user = given.run_as_user.filter(|user| *user != 0);
+    if not_root.is_none() && user.is_none() {
+        return;
+    }
+    let own = own.get_or_insert_default();
+    own.run_as_non_root = not_root;
+    own.run_as_user = own.run_as_user.or(user);
+}
+
+/// Adds to a pod's security context what the CRI did not say. It puts `fsGroup` among the
+/// supplemental groups.
+pub fn complete_pod_security(spec: &mut PodSpec, author: &Author) {
+    let Some(given) = &author.spec.security_context else {
+        return;
+    };
+    let own = spec.security_context.get_or_insert_default();
+    own.run_as_non_root = given.run_as_non_root.filter(|demand| *demand);
+    if let Some(group) = given.fs_group {
+        let mut groups = own.supplemental_groups.take().unwrap_or_default();
+        let asked = given.supplemental_groups.as_deref().unwrap_or_default();
+        groups.retain(|one| *one != group || asked.contains(one));
+        own.supplemental_groups = (!groups.is_empty()).then_some(groups);
+        own.fs_group = Some(group);
+        own.fs_group_change_policy
+            .clone_from(&given.fs_group_change_policy);
+    }
+    if *own == PodSecurityContext::default() {
+        spec.security_context = None;
     }
 }
 
@@ -180,6 +221,63 @@ mod tests {
             },
         });
         assert_eq!(json!(container), want);
+    }
+
+    #[test]
+    fn demands_of_security_come_back() {
+        let of_container = |own: serde_json::Value, given: serde_json::Value| {
+            let mut own: Option<SecurityContext> = serde_json::from_value(own).unwrap();
+            complete_security(&mut own, &serde_json::from_value(given).unwrap());
+            json!(own)
+        };
+        for (own, given, want) in [
+            (json!(null), json!({}), json!(null)),
+            (json!(null), json!({"runAsNonRoot": false}), json!(null)),
+            (
+                json!(null),
+                json!({"runAsNonRoot": true, "runAsUser": 65532}),
+                json!({"runAsNonRoot": true, "runAsUser": 65532}),
+            ),
+            (json!(null), json!({"runAsUser": 0}), json!(null)),
+            (
+                json!({"runAsUser": 7, "runAsGroup": 8}),
+                json!({"runAsUser": 7}),
+                json!({"runAsUser": 7, "runAsGroup": 8}),
+            ),
+        ] {
+            assert_eq!(of_container(own, given.clone()), want, "{given}");
+        }
+        let of_pod = |own: serde_json::Value, given: serde_json::Value| {
+            let spec = |context: serde_json::Value| -> PodSpec {
+                serde_json::from_value(json!({"containers": [], "securityContext": context}))
+                    .unwrap()
+            };
+            let mut made = spec(own);
+            let author = Author {
+                spec: spec(given),
+                expected: Vec::new(),
+            };
+            complete_pod_security(&mut made, &author);
+            json!(made.security_context)
+        };
+        for (own, given, want) in [
+            (json!(null), json!(null), json!(null)),
+            (json!(null), json!({}), json!(null)),
+            (
+                json!({"supplementalGroups": [6000, 5000]}),
+                json!({"fsGroup": 6000, "supplementalGroups": [5000],
+                       "fsGroupChangePolicy": "OnRootMismatch", "runAsNonRoot": true}),
+                json!({"fsGroup": 6000, "supplementalGroups": [5000],
+                       "fsGroupChangePolicy": "OnRootMismatch", "runAsNonRoot": true}),
+            ),
+            (
+                json!({"supplementalGroups": [6000]}),
+                json!({"fsGroup": 6000}),
+                json!({"fsGroup": 6000}),
+            ),
+        ] {
+            assert_eq!(of_pod(own, given.clone()), want, "{given}");
+        }
     }
 
     #[test]

@@ -117,6 +117,7 @@ pub fn job_pod(
         ..PodSpec::default()
     };
     if let Some(author) = author {
+        author::complete_pod_security(&mut spec, author);
         author::complete_scratch(&mut spec, author);
         author::rename_volumes(&mut spec, author);
     }
