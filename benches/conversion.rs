@@ -148,6 +148,7 @@ fn pod(volumes: &[PathBuf]) -> (Pod, Job) {
         knowledge: Knowledge::Unknown,
         inits: Vec::new(),
         expected: Vec::new(),
+        silence: Default::default(),
     };
     (pod, job)
 }

@@ -5,7 +5,7 @@ mod support;
 
 use std::fs;
 
-use interlink_cri::proto::{ContainerState, KeyValue};
+use interlink_cri::proto::{ContainerState, KeyValue, PodSandboxState};
 use serde_json::{json, Value};
 use support::{
     container, sandbox, wait_for, ApiServer, Cri, Daemon, Fake, Fault, JobState, TOKEN, UID,
@@ -127,6 +127,65 @@ fn the_first_start_submits_the_whole_pod() {
     let inits = whole["spec"]["initContainers"].as_array().map(Vec::len);
     let mains = whole["spec"]["containers"].as_array().map(Vec::len);
     assert_eq!((inits, mains), (Some(2), Some(2)));
+}
+
+#[test]
+fn a_plugin_that_does_not_speak_of_init_containers() {
+    let cluster = Cluster::new(spec(), NEVER);
+    cluster.fake.speak_as_slurm();
+    let cri = cluster.cri();
+    let pod = cri.run(&sandbox("web"));
+    let first = cri.launch(&pod, &container("first", &["true"]));
+    cluster.created(1);
+    cluster.fake.set_all(&JobState::Running);
+    // That the others run means that these have succeeded.
+    assert_eq!(cri.wait_for_exit(&first).exit_code, 0);
+    let second = cri.launch(&pod, &container("second", &["true"]));
+    assert_eq!(cri.wait_for_exit(&second).exit_code, 0);
+    let main = cri.launch(&pod, &container("main", &["true"]));
+    let side = cri.launch(&pod, &container("side", &["true"]));
+    assert_eq!(cri.state(&main), ContainerState::CONTAINER_RUNNING);
+    for (name, code) in [("first", 0), ("second", 0), ("main", 5), ("side", 0)] {
+        cluster.fake.set(name, &JobState::exited(code));
+    }
+    assert_eq!(cri.wait_for_exit(&main).exit_code, 5);
+    assert_eq!(cri.wait_for_exit(&side).exit_code, 0);
+    assert_eq!(cluster.fake.requests("/create").len(), 1);
+}
+
+#[test]
+fn an_init_container_that_did_not_succeed_after_all() {
+    let cluster = Cluster::new(spec(), NEVER);
+    cluster.fake.speak_as_slurm();
+    let cri = cluster.cri();
+    let pod = cri.run(&sandbox("web"));
+    let first = cri.launch(&pod, &container("first", &["true"]));
+    cluster.created(1);
+    cluster.fake.set_all(&JobState::Running);
+    assert_eq!(cri.wait_for_exit(&first).exit_code, 0);
+    cri.launch(&pod, &container("second", &["true"]));
+    let main = cri.launch(&pod, &container("main", &["true"]));
+    cluster.fake.set_log("main", "what the job wrote\n");
+    // The SLURM plugin says of those that never ran what became of the job.
+    for (name, code) in [("first", 0), ("second", 3), ("main", 68), ("side", 68)] {
+        cluster.fake.set(name, &JobState::exited(code));
+    }
+    let status = cri.wait_for_exit(&main);
+    assert_eq!(
+        (status.exit_code, &*status.reason),
+        (3, "InitContainerFailed")
+    );
+    let want = "init container `second` failed in job";
+    assert!(status.message.contains(want), "{}", status.message);
+    // The kubelet runs the init containers again in a new sandbox.
+    let state = cri.sandbox_state(&pod);
+    assert_eq!(state, PodSandboxState::SANDBOX_NOTREADY);
+    wait_for("the log", || {
+        let log = support::log_text(status.log_path.as_ref());
+        log.contains("what the job wrote").then_some(())
+    });
+    let deleted = cluster.fake.wait_for_requests("/delete", 1);
+    assert_eq!(deleted[0]["metadata"]["uid"], UID);
 }
 
 #[test]

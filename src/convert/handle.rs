@@ -1,7 +1,7 @@
 //! A job as it is referred to once it was handed over: by a short pod for its state and its end,
 //! by names for its logs.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use k8s_openapi::{
     api::core::v1::{Container as PodContainer, Pod as JobsPod, PodSpec},
@@ -29,7 +29,15 @@ pub fn status_pod(pod: &Pod, job: &Job, settings: &Settings) -> JobsPod {
         .iter()
         .filter(|expected| expected.end.is_none());
     let expected = expected.map(|expected| short_container(&expected.name, None));
-    short_pod(pod, job, started.chain(expected).collect(), settings)
+    let mut short = short_pod(pod, job, started.chain(expected).collect(), settings);
+    if let Some(spec) = &mut short.spec {
+        // The SLURM plugin speaks of those that are named here, and of no others.
+        if job.silence.in_doubt_since.is_some() || spec.containers.is_empty() {
+            let inits = job.inits.iter().map(|name| short_container(name, None));
+            spec.containers.splice(0..0, inits);
+        }
+    }
+    short
 }
 
 /// The pod to hand to /delete: who it is, and every container that may ever have come with it,
@@ -61,10 +69,12 @@ fn short_container(name: &str, image: Option<&str>) -> PodContainer {
 /// without asking the plugin.
 fn short_pod(pod: &Pod, job: &Job, containers: Vec<PodContainer>, settings: &Settings) -> JobsPod {
     let runs = to_run(pod, job).any(|entry| entry.status.remote == Remote::Running);
-    let is_init = |container: &PodContainer| {
-        let mut inits = job.inits.iter();
-        inits.any(|init| remote_container_name(init) == container.name)
-    };
+    let inits: BTreeSet<_> = job
+        .inits
+        .iter()
+        .map(|name| remote_container_name(name))
+        .collect();
+    let is_init = |container: &PodContainer| inits.contains(&container.name);
     let (inits, containers): (Vec<_>, Vec<_>) = containers.into_iter().partition(is_init);
     JobsPod {
         metadata: with_job_id(metadata::identity(&pod.sandbox, job, settings), job),
@@ -116,7 +126,7 @@ mod tests {
     use super::*;
     use crate::{
         convert::testing::{self, fixture},
-        model::Exit,
+        model::{Exit, Nanos},
     };
 
     fn settings() -> Settings {
@@ -146,6 +156,26 @@ mod tests {
         pod.containers[1].status.remote = Remote::Running;
         let got = status_pod(&pod, &job, &settings()).status.unwrap();
         assert_eq!(got.phase.as_deref(), Some("Running"));
+    }
+
+    #[test]
+    fn init_containers_in_doubt_are_asked_for_among_the_others() {
+        let (mut pod, mut job) = fixture(&["i", "main"]);
+        pod.containers[0].status.exit = ended();
+        job.inits = vec!["i".to_owned()];
+        let asked = |pod: &Pod, job: &Job| {
+            let spec = status_pod(pod, job, &settings()).spec.unwrap();
+            let names = spec.containers.into_iter().map(|one| one.name);
+            names.collect::<Vec<_>>()
+        };
+        assert_eq!(asked(&pod, &job), ["main"]);
+        job.silence.in_doubt_since = Some(Nanos(1));
+        assert_eq!(asked(&pod, &job), ["i", "main"]);
+        // One that nothing else is left to say of.
+        job.silence.in_doubt_since = None;
+        pod.containers[0].status.exit = None;
+        pod.containers[1].status.exit = ended();
+        assert_eq!(asked(&pod, &job), ["i"]);
     }
 
     #[test]

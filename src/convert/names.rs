@@ -180,6 +180,7 @@ mod tests {
             knowledge: crate::model::Knowledge::NotAsked,
             inits: Vec::new(),
             expected: Vec::new(),
+            silence: Default::default(),
         };
         let names = ["main", &remote_container_name("With-Capitals"), "other"];
         let mut answer = names.map(|name| ContainerStatus {

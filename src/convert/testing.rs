@@ -45,6 +45,7 @@ pub fn fixture(names: &[&str]) -> (Pod, Job) {
         knowledge: crate::model::Knowledge::NotAsked,
         inits: Vec::new(),
         expected: Vec::new(),
+        silence: Default::default(),
     };
     (pod, job)
 }

@@ -44,6 +44,21 @@ pub struct Job {
     /// order. They are bound to the job when it does.
     #[serde(default)]
     pub expected: Vec<Expected>,
+    /// What is made of a plugin that does not speak of its init containers.
+    #[serde(default)]
+    pub silence: Silence,
+}
+
+/// What is made of a plugin that does not speak of a job's init containers. `plan::inits` moves it,
+/// and draws the machine.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Silence {
+    /// They count as successful, because main containers are said to run.
+    #[serde(default)]
+    pub presumed: bool,
+    /// Since when they are asked for by name, because a main container has ended badly.
+    #[serde(default)]
+    pub in_doubt_since: Option<Nanos>,
 }
 
 /// What is known, while a job gathers, of the containers that belong to it.
@@ -156,6 +171,11 @@ impl Job {
     /// Whether the poller has to ask for it: the plugin has it and has not been told to end it.
     pub fn is_polled(&self) -> bool {
         matches!(self.submission, Submission::Submitted { .. }) && self.cancel.is_none()
+    }
+
+    /// Whether a container of this name is an init container over there.
+    pub fn is_init(&self, name: &str) -> bool {
+        self.inits.iter().any(|init| init == name)
     }
 
     /// The names of all that it carries, of those first that the kubelet has started.

@@ -210,6 +210,7 @@ fn gathering_job<'a>(pod: &'a mut Pod, name: &str, now: Nanos) -> &'a mut Job {
             knowledge: Knowledge::NotAsked,
             inits: Vec::new(),
             expected: Vec::new(),
+            silence: Default::default(),
         });
         pod.jobs.len() - 1
     });

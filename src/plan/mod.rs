@@ -1,9 +1,9 @@
 //! What is to happen next, as pure functions of a pod, the time and the rules: which starts
 //! become one job (`batch`, `shape`), how a submission and a cancellation move on (`submission`), what a
-//! plugin's answer changes (`observe`), what a reported end looks like (`handlers`), how containers and sandboxes end (`lifecycle`), what is
-//! owed to the remote side (`owed`), what people are
-//! told (`story`), how long to wait (`backoff`), and which bytes of a log are
-//! new (`resync`).
+//! plugin's answer changes (`observe`) and what its silence means (`inits`), what a reported end
+//! looks like (`handlers`), how containers and sandboxes end (`lifecycle`), what is owed to the remote
+//! side (`owed`), what people are told (`story`), how long to wait (`backoff`), and which bytes of
+//! a log are new (`resync`).
 //!
 //! Nothing here reads a clock, takes a lock or performs a call. So the rules can be tested as
 //! tables, and explored exhaustively.
@@ -12,6 +12,7 @@ pub mod answers;
 pub mod backoff;
 pub mod batch;
 mod handlers;
+mod inits;
 pub mod lifecycle;
 pub mod observe;
 pub mod owed;

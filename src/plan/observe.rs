@@ -3,11 +3,24 @@
 //! Every change is monotonic: a late or repeated answer never resurrects a container, and times
 //! are set once.
 
-use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{ContainerState, ContainerStateTerminated, ContainerStatus};
+use std::borrow::Cow;
 
-use super::{handlers::Reported, lifecycle, submission::Event, Rules};
-use crate::model::{ContainerEntry, Exit, Expected, Nanos, Pod, Remote};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{
+    ContainerState, ContainerStateTerminated, ContainerStateWaiting, ContainerStatus,
+};
+
+use super::{
+    handlers::Reported,
+    inits::{self, Verdict},
+    lifecycle,
+    submission::Event,
+    Rules,
+};
+use crate::model::{ContainerEntry, Exit, Expected, Job, Nanos, Pod, Remote};
+
+/// What the SLURM plugin says of a container whose job runs while its probes have not passed.
+const WAITS_FOR_PROBES: &str = "Waiting for probes";
 
 /// What a plugin said of one job.
 #[derive(Clone, Copy, Debug)]
@@ -18,7 +31,26 @@ pub struct Report<'a> {
     pub containers: &'a [ContainerStatus],
 }
 
-impl Report<'_> {
+impl<'a> Report<'a> {
+    /// The state of one of a job's containers. An init container that ended well has nothing to do with
+    /// what befell the job, which the SLURM plugin says of each container.
+    fn state(&self, name: &str, job: &Job) -> Option<Cow<'a, ContainerState>> {
+        let named = self.containers.iter().find(|status| status.name == name);
+        let state = named?.state.as_ref()?;
+        let ended_well = state.terminated.as_ref().filter(|it| exit_code(it) == 0);
+        let Some(ended) = ended_well.filter(|_| job.is_init(name)) else {
+            return Some(Cow::Borrowed(state));
+        };
+        Some(Cow::Owned(ContainerState {
+            terminated: Some(ContainerStateTerminated {
+                reason: None,
+                message: None,
+                ..ended.clone()
+            }),
+            ..ContainerState::default()
+        }))
+    }
+
     /// Whether the plugin really has the job. The SLURM plugin answers an empty state for one
     /// that it has no job id for: deleted, or not submitted yet.
     pub fn shows_the_job(&self) -> bool {
@@ -40,33 +72,39 @@ pub fn apply(pod: &mut Pod, number: u32, report: Report<'_>, now: Nanos, rules: 
     if !report.remote_id.is_empty() {
         pod.jobs[index].remote_id = Some(report.remote_id.to_owned());
     }
-    let carried = pod.jobs[index].containers.clone();
-    for entry in pod
-        .containers
+    if inits::weigh(pod, index, report, now, rules) == Verdict::Leave {
+        return;
+    }
+    let Pod {
+        jobs, containers, ..
+    } = pod;
+    let job = &jobs[index];
+    for entry in containers
         .iter_mut()
-        .filter(|entry| carried.contains(entry.id()))
+        .filter(|entry| job.containers.contains(entry.id()))
     {
-        let named = report
-            .containers
-            .iter()
-            .find(|status| status.name == entry.container.name);
-        if let Some(state) = named.and_then(|status| status.state.as_ref()) {
-            apply_state(entry, state, now, rules);
+        if let Some(state) = report.state(&entry.container.name, job) {
+            apply_state(entry, &state, now, rules);
         }
     }
-    for expected in &mut pod.jobs[index].expected {
-        let named = report
-            .containers
-            .iter()
-            .find(|status| status.name == expected.name);
-        if let Some(state) = named.and_then(|status| status.state.as_ref()) {
-            note_state(expected, state, now, rules);
+    let mut expected = job.expected.clone();
+    for expected in &mut expected {
+        if let Some(state) = report.state(&expected.name, job) {
+            note_state(expected, &state, now, rules);
         }
     }
+    jobs[index].expected = expected;
     lifecycle::forget_what_will_not_run(pod, number);
     if lifecycle::has_ended(pod, &pod.jobs[index]) {
         pod.jobs[index].submission_event(Event::Ended, now, rules);
     }
+}
+
+/// Whether a container runs over there.
+pub(super) fn runs(state: &ContainerState) -> bool {
+    let waits_for = |it: &ContainerStateWaiting| it.reason.clone().unwrap_or_default();
+    let waiting = state.waiting.as_ref().map(waits_for);
+    state.running.is_some() || waiting.is_some_and(|it| it.starts_with(WAITS_FOR_PROBES))
 }
 
 /// Notes what is said of a container that the kubelet has not started yet.
@@ -78,7 +116,7 @@ fn note_state(expected: &mut Expected, state: &ContainerState, now: Nanos, rules
         expected.remote = Remote::Running;
         // Its times are those of its binding.
         expected.end = Some(exit(Nanos(0), ended, now, rules));
-    } else if state.running.is_some() {
+    } else if runs(state) {
         expected.remote = Remote::Running;
     } else if state.waiting.is_some() && expected.remote == Remote::Unknown {
         expected.remote = Remote::Queued;
@@ -99,13 +137,10 @@ fn apply_state(entry: &mut ContainerEntry, state: &ContainerState, now: Nanos, r
         );
         entry.status.reported = Some(exit(started(entry), ended, now, rules));
         entry.status.log_owed_since = entry.status.log_owed_since.or(Some(now));
-    } else if let Some(running) = &state.running {
-        began(
-            entry,
-            running.started_at.as_ref().map(|time| time.0),
-            now,
-            now,
-        );
+    } else if runs(state) {
+        let given = state.running.as_ref();
+        let given = given.and_then(|running| running.started_at.as_ref());
+        began(entry, given.map(|time| time.0), now, now);
     } else if state.waiting.is_some() {
         entry.status.remote = Remote::Queued;
     }
@@ -164,7 +199,7 @@ fn exit(started: Nanos, ended: &ContainerStateTerminated, now: Nanos, rules: &Ru
 
 /// The exit code; where a plugin gives a signal but no code, the one that a shell would show.
 /// Controllers must not take a killed container for a successful one.
-fn exit_code(ended: &ContainerStateTerminated) -> i32 {
+pub(super) fn exit_code(ended: &ContainerStateTerminated) -> i32 {
     match (ended.exit_code, ended.signal) {
         (0, Some(signal)) if (1..128).contains(&signal) => 128 + signal,
         (code, _) => code,
@@ -201,8 +236,7 @@ pub fn lose(pod: &mut Pod, number: u32, now: Nanos, rules: &Rules) {
 #[cfg(test)]
 mod tests {
     use k8s_openapi::{
-        api::core::v1::{ContainerStateRunning, ContainerStateWaiting},
-        apimachinery::pkg::apis::meta::v1::Time,
+        api::core::v1::ContainerStateRunning, apimachinery::pkg::apis::meta::v1::Time,
     };
 
     use super::*;

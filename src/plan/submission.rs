@@ -338,6 +338,7 @@ mod tests {
             knowledge: crate::model::Knowledge::NotAsked,
             inits: Vec::new(),
             expected: Vec::new(),
+            silence: Default::default(),
         }
     }
 

@@ -12,8 +12,9 @@ use grpcio::{CallOption, ChannelBuilder, EnvBuilder, RpcStatusCode};
 use interlink_cri::proto::{
     ContainerConfig, ContainerMetadata, ContainerState, ContainerStatus, ContainerStatusRequest,
     CreateContainerRequest, ImageServiceClient, ImageSpec, PodSandboxConfig, PodSandboxMetadata,
-    PullImageRequest, RemovePodSandboxRequest, RunPodSandboxRequest, RuntimeServiceClient,
-    StartContainerRequest, StopContainerRequest, StopPodSandboxRequest, VersionRequest,
+    PodSandboxState, PodSandboxStatusRequest, PullImageRequest, RemovePodSandboxRequest,
+    RunPodSandboxRequest, RuntimeServiceClient, StartContainerRequest, StopContainerRequest,
+    StopPodSandboxRequest, VersionRequest,
 };
 use protobuf::MessageField;
 
@@ -198,6 +199,16 @@ impl Cri {
         self.runtime
             .remove_pod_sandbox(&request, options())
             .expect("removed");
+    }
+
+    pub fn sandbox_state(&self, id: &str) -> PodSandboxState {
+        let request = PodSandboxStatusRequest {
+            pod_sandbox_id: id.into(),
+            ..Default::default()
+        };
+        let answer = self.runtime.pod_sandbox_status(&request, options());
+        let status = answer.expect("a status").status;
+        status.state.enum_value_or_default()
     }
 
     pub fn status(&self, id: &str) -> ContainerStatus {

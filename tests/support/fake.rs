@@ -72,6 +72,9 @@ struct State {
     break_logs_after: Option<usize>,
     /// A job whose state cannot be had: a question that names it is refused.
     spoiled: Option<String>,
+    /// Only those containers are spoken of that a question names under `spec.containers`, as the
+    /// SLURM plugin does it.
+    as_slurm: bool,
 }
 
 /// The server.
@@ -168,6 +171,12 @@ impl Fake {
         self.state.lock().break_logs_after = Some(bytes);
     }
 
+    /// From now on only those containers are spoken of that a question names under
+    /// `spec.containers`.
+    pub fn speak_as_slurm(&self) {
+        self.state.lock().as_slurm = true;
+    }
+
     /// A question that names this job is refused as a whole.
     pub fn spoil_status_with(&self, uid: &str) {
         self.state.lock().spoiled = Some(uid.into());
@@ -262,9 +271,16 @@ fn answer(
 fn status(state: &State, pod: &Value) -> Option<Value> {
     let uid = text(&pod["metadata"]["uid"]);
     let job = state.jobs.get(&uid)?;
+    let named = pod["spec"]["containers"].as_array().cloned();
+    let named: Vec<_> = named
+        .iter()
+        .flatten()
+        .map(|one| text(&one["name"]))
+        .collect();
     let containers: Vec<_> = job
         .containers
         .iter()
+        .filter(|name| !state.as_slurm || named.contains(name))
         .map(|name| {
             let state = job.states.get(name).unwrap_or(&JobState::Queued).json();
             json!({

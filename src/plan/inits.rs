@@ -1,0 +1,339 @@
+//! Init containers that a plugin does not speak of.
+//!
+//! The SLURM plugin reports only containers that the question names under `spec.containers`, and
+//! says of all of them what its job does; init containers go unmentioned. That main containers run
+//! means that the init containers have succeeded, so that is presumed of the silent ones: else the
+//! kubelet would wait for them for ever.
+//!
+//! ```text
+//!            a main container runs, or ends well        one ends badly
+//!   silent ──────────────────────────────────► presumed ──────────────┐
+//!     └───────────────────────────────────────────────────────────────┴──► in doubt
+//!                               a main container ends badly
+//! ```
+//!
+//! The SLURM job runs, and its main containers are said to, while its init containers still do. So
+//! when a main container ends badly, it may never have run. Nothing is taken over then until the plugin
+//! was asked for the init containers by name, among the others: of ended ones the SLURM plugin knows
+//! the exit codes. Where one has failed that was presumed to have succeeded, the pod begins anew, in
+//! a new sandbox, as the kubelet does it: its init containers run again.
+
+use k8s_openapi::api::core::v1::ContainerState;
+
+use super::{
+    lifecycle,
+    observe::{exit_code, runs, Report},
+    Rules,
+};
+use crate::model::{ContainerEntry, Exit, Job, Nanos, Pod, Remote};
+
+/// Reason of a container that never ran because an init container failed before it.
+const NEVER_RAN: &str = "InitContainerFailed";
+
+/// What to do with a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Take it over.
+    TakeOver,
+    /// Leave it: the plugin is to be asked again, or nothing is left that it could change.
+    Leave,
+}
+
+/// Weighs what is said of the job at `index` by what is not said of its init containers, and
+/// presumes of those what follows.
+pub fn weigh(
+    pod: &mut Pod,
+    index: usize,
+    report: Report<'_>,
+    now: Nanos,
+    rules: &Rules,
+) -> Verdict {
+    let job = &pod.jobs[index];
+    let presumed = job.silence.presumed;
+    if job.inits.is_empty() || !(presumed || is_open(pod, job)) {
+        return Verdict::TakeOver;
+    }
+    let states = || {
+        let with_state = report.containers.iter();
+        with_state.filter_map(|one| Some((one.name.as_str(), one.state.as_ref()?)))
+    };
+    if states().any(|(name, _)| job.is_init(name)) {
+        if let (true, Some((name, code))) = (presumed, first_failure(job, report)) {
+            begin_anew(pod, index, &name, code, now);
+            return Verdict::Leave;
+        }
+        return Verdict::TakeOver;
+    }
+    let code = |state: &ContainerState| state.terminated.as_ref().map(exit_code);
+    if states().any(|(_, state)| code(state).is_some_and(|code| code != 0)) {
+        let silence = &mut pod.jobs[index].silence;
+        let since = *silence.in_doubt_since.get_or_insert(now);
+        if now.since(since) < rules.unsure_grace {
+            return Verdict::Leave;
+        }
+    } else if !states().any(|(_, state)| runs(state) || code(state) == Some(0)) {
+        return Verdict::TakeOver;
+    }
+    presume(pod, index, now);
+    Verdict::TakeOver
+}
+
+/// Whether the end of an init container is still to be heard of.
+fn is_open(pod: &Pod, job: &Job) -> bool {
+    let mut carried = job.containers.iter().filter_map(|id| pod.container(id));
+    let mut expected = job.expected.iter();
+    carried.any(|entry| job.is_init(&entry.container.name) && entry.status.is_live())
+        || expected.any(|expected| job.is_init(&expected.name) && expected.end.is_none())
+}
+
+/// The init container that failed, and its exit code. Those after it did not run, whatever is said
+/// of them.
+fn first_failure(job: &Job, report: Report<'_>) -> Option<(String, i32)> {
+    job.inits.iter().find_map(|init| {
+        let named = report.containers.iter().find(|one| one.name == *init)?;
+        let code = exit_code(named.state.as_ref()?.terminated.as_ref()?);
+        (code != 0).then(|| (init.clone(), code))
+    })
+}
+
+/// Ends the init containers that are not spoken of, as successful.
+fn presume(pod: &mut Pod, index: usize, now: Nanos) {
+    let succeeded = Exit {
+        code: 0,
+        reason: "Completed".to_owned(),
+        message: String::new(),
+        finished_at: now,
+        termination_message: None,
+    };
+    let Pod {
+        jobs, containers, ..
+    } = pod;
+    let job = &mut jobs[index];
+    job.silence.presumed = true;
+    let open = containers.iter_mut().filter(|entry| {
+        job.containers.contains(entry.id())
+            && job.inits.contains(&entry.container.name)
+            && entry.status.is_live()
+    });
+    for entry in open {
+        let status = &mut entry.status;
+        status.remote = Remote::Running;
+        let finished_at = now.max(status.started_at.unwrap_or(now));
+        status.reported = Some(Exit {
+            finished_at,
+            ..succeeded.clone()
+        });
+        status.log_owed_since = status.log_owed_since.or(Some(now));
+    }
+    let inits = &job.inits;
+    let expected = job.expected.iter_mut();
+    for expected in expected.filter(|one| one.end.is_none() && inits.contains(&one.name)) {
+        expected.remote = Remote::Running;
+        expected.end = Some(succeeded.clone());
+    }
+}
+
+/// The kubelet was told that an init container has succeeded, and it has not. No container's end
+/// would make the kubelet run it again; that of the sandbox does.
+fn begin_anew(pod: &mut Pod, index: usize, failed: &str, code: i32, now: Nanos) {
+    let job = &pod.jobs[index];
+    let message = format!(
+        "init container `{failed}` failed in job {} with code {code}, so this container did not run",
+        job.uid
+    );
+    let carried = job.containers.clone();
+    let is_live =
+        |entry: &&mut ContainerEntry| carried.contains(entry.id()) && entry.status.is_live();
+    for entry in pod.containers.iter_mut().filter(is_live) {
+        let status = &mut entry.status;
+        status.reported = Some(Exit {
+            code,
+            reason: NEVER_RAN.to_owned(),
+            message: message.clone(),
+            finished_at: now.max(status.started_at.unwrap_or(now)),
+            termination_message: None,
+        });
+        // What the job itself has written is theirs.
+        status.log_owed_since = status.log_owed_since.or(Some(now));
+    }
+    lifecycle::stop_sandbox(pod, now);
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::ContainerStatus;
+    use serde_json::{json, Value};
+
+    use super::*;
+    use crate::{
+        config::Config,
+        model::{Expected, SandboxPhase, Submission},
+        plan::{batch::start, observe, testing},
+    };
+
+    fn rules() -> Rules {
+        Rules::from(&Config::default())
+    }
+
+    /// A job with init container `i`, which runs, another one, `j`, and main container `m`.
+    fn pod() -> Pod {
+        let mut pod = testing::pod(&["i"]);
+        let id = pod.containers[0].id().clone();
+        start(&mut pod, &id, Nanos(1)).expect("starts");
+        let job = &mut pod.jobs[0];
+        job.submission = Submission::Submitted { at: Nanos(2) };
+        job.inits = vec!["i".to_owned(), "j".to_owned()];
+        job.expected = ["j", "m"].map(Expected::new).into();
+        pod
+    }
+
+    fn bind(pod: &mut Pod, name: &str, now: Nanos) {
+        let new = testing::container(pod, name, 0);
+        let id = new.id.clone();
+        pod.add_container(new);
+        start(pod, &id, now).expect("starts");
+    }
+
+    fn tell(pod: &mut Pod, states: &[(&str, Value)], now: Nanos) {
+        let statuses: Vec<ContainerStatus> = states
+            .iter()
+            .map(|(name, state)| {
+                let status = json!({"name": name, "state": state, "ready": false,
+                    "restartCount": 0, "image": "", "imageID": ""});
+                serde_json::from_value(status).unwrap()
+            })
+            .collect();
+        let report = Report {
+            remote_id: "",
+            containers: &statuses,
+        };
+        observe::apply(pod, 0, report, now, &rules());
+    }
+
+    fn running() -> Value {
+        json!({"running": {}})
+    }
+
+    fn ended(code: i32) -> Value {
+        json!({"terminated": {"exitCode": code}})
+    }
+
+    fn code(pod: &Pod, name: &str) -> Option<i32> {
+        let mut entries = pod.containers.iter();
+        let entry = entries.find(|entry| entry.container.name == name)?;
+        let end = entry.status.exit.as_ref();
+        end.or(entry.status.reported.as_ref()).map(|end| end.code)
+    }
+
+    fn expected(pod: &Pod) -> Vec<(&str, Option<i32>)> {
+        let expected = pod.jobs[0].expected.iter();
+        let end = |one: &Expected| one.end.as_ref().map(|end| end.code);
+        expected.map(|one| (one.name.as_str(), end(one))).collect()
+    }
+
+    #[test]
+    fn while_main_containers_wait_nothing_is_presumed() {
+        let mut pod = pod();
+        tell(&mut pod, &[("m", json!({"waiting": {}}))], Nanos(10));
+        assert_eq!(code(&pod, "i"), None);
+        assert_eq!(expected(&pod), [("j", None), ("m", None)]);
+        assert!(!pod.jobs[0].silence.presumed);
+    }
+
+    #[test]
+    fn a_main_container_that_runs_or_ended_well_means_that_they_succeeded() {
+        for (state, end) in [(running(), None), (ended(0), Some(0))] {
+            let mut pod = pod();
+            tell(&mut pod, &[("m", state)], Nanos(10));
+            assert_eq!(code(&pod, "i"), Some(0));
+            assert_eq!(expected(&pod), [("j", Some(0)), ("m", end)]);
+        }
+    }
+
+    #[test]
+    fn what_is_said_of_them_counts() {
+        let mut pod = pod();
+        tell(&mut pod, &[("i", running()), ("m", running())], Nanos(10));
+        assert_eq!(code(&pod, "i"), None);
+        tell(&mut pod, &[("i", ended(0)), ("j", ended(4))], Nanos(20));
+        assert_eq!(code(&pod, "i"), Some(0));
+        assert_eq!(expected(&pod), [("j", Some(4))]);
+        assert!(!pod.jobs[0].silence.presumed);
+    }
+
+    #[test]
+    fn a_bad_end_leads_to_a_question() {
+        let grace = rules().unsure_grace;
+        // Nothing was presumed yet: the init container is told to have failed, and all is well.
+        let mut pod = pod();
+        tell(&mut pod, &[("m", ended(68))], Nanos(10));
+        assert_eq!(pod.jobs[0].silence.in_doubt_since, Some(Nanos(10)));
+        assert_eq!(
+            (code(&pod, "i"), expected(&pod)),
+            (None, vec![("j", None), ("m", None)])
+        );
+        let told = [("i", ended(3)), ("j", ended(68)), ("m", ended(68))];
+        tell(&mut pod, &told, Nanos(20));
+        assert_eq!((code(&pod, "i"), expected(&pod)), (Some(3), vec![]));
+        assert_eq!(pod.phase(), SandboxPhase::Ready);
+        // The plugin does not speak of them even then.
+        let mut pod = self::pod();
+        tell(&mut pod, &[("m", ended(68))], Nanos(10));
+        tell(&mut pod, &[("m", ended(68))], Nanos(10).plus(grace));
+        assert_eq!(code(&pod, "i"), Some(0));
+        assert_eq!(expected(&pod), [("j", Some(0)), ("m", Some(68))]);
+    }
+
+    #[test]
+    fn a_presumption_that_was_wrong_ends_the_sandbox() {
+        let mut pod = pod();
+        tell(&mut pod, &[("m", running())], Nanos(10));
+        bind(&mut pod, "j", Nanos(11));
+        bind(&mut pod, "m", Nanos(12));
+        tell(&mut pod, &[("m", ended(68))], Nanos(20));
+        assert_eq!(
+            code(&pod, "m"),
+            None,
+            "the init containers are asked for first"
+        );
+        let told = [("i", ended(0)), ("j", ended(3)), ("m", ended(68))];
+        tell(&mut pod, &told, Nanos(30));
+        assert_eq!(code(&pod, "m"), Some(3));
+        let end = pod.containers[2].status.exit.clone().expect("shown");
+        assert_eq!(end.reason, NEVER_RAN);
+        assert!(
+            end.message.contains("init container `j` failed"),
+            "{}",
+            end.message
+        );
+        assert_eq!(pod.phase(), SandboxPhase::NotReady);
+        assert!(pod.jobs[0].cancel.is_some());
+    }
+
+    #[test]
+    fn a_presumption_that_was_right_leaves_the_end_as_it_is() {
+        let mut pod = pod();
+        tell(&mut pod, &[("m", running())], Nanos(10));
+        bind(&mut pod, "m", Nanos(12));
+        tell(&mut pod, &[("m", ended(5))], Nanos(20));
+        // What befell the job says nothing of an init container that ended well before.
+        let timeout = json!({"terminated": {"exitCode": 0, "reason": "SlurmJobTimeout"}});
+        let told = [("i", timeout.clone()), ("j", timeout), ("m", ended(5))];
+        tell(&mut pod, &told, Nanos(30));
+        assert_eq!(code(&pod, "m"), Some(5));
+        assert_eq!(pod.phase(), SandboxPhase::Ready);
+    }
+
+    #[test]
+    fn an_init_container_that_ended_well_is_not_blamed_for_what_befell_the_job() {
+        let mut pod = pod();
+        let timeout = json!({"terminated": {"exitCode": 0, "reason": "SlurmJobTimeout"}});
+        tell(
+            &mut pod,
+            &[("i", timeout.clone()), ("m", timeout)],
+            Nanos(10),
+        );
+        assert_eq!(code(&pod, "i"), Some(0));
+        assert_eq!(expected(&pod), [("j", None), ("m", Some(124))]);
+    }
+}
