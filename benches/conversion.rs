@@ -142,6 +142,7 @@ fn pod(volumes: &[PathBuf]) -> (Pod, Job) {
         created_at: Nanos(0),
         submission: Submission::Submitting { failures: 0 },
         server_errors: 0,
+        trouble: None,
         remote_id: None,
         grace_seconds: 0,
         cancel: None,

@@ -133,6 +133,8 @@ fn a_job_that_cannot_be_submitted_for_long_is_a_warning() {
     cluster.launch();
     let delayed = cluster.wait_for_event("SubmissionDelayed");
     assert_eq!(delayed["type"], "Warning");
+    let message = delayed["message"].as_str().unwrap_or_default();
+    assert!(message.contains("answered 503: maintenance"), "{message}");
     cluster.fake.always("/create", None);
     cluster.wait_for_event("JobQueued");
     let told = ["SubmissionDelayed", "JobSubmitted", "JobQueued"];

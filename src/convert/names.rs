@@ -174,6 +174,7 @@ mod tests {
             created_at: Nanos(0),
             submission: Submission::Finished,
             server_errors: 0,
+            trouble: None,
             remote_id: None,
             grace_seconds: 0,
             cancel: None,

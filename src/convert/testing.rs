@@ -39,6 +39,7 @@ pub fn fixture(names: &[&str]) -> (Pod, Job) {
         created_at: Nanos(0),
         submission: Submission::Submitted { at: Nanos(0) },
         server_errors: 0,
+        trouble: None,
         remote_id: None,
         grace_seconds: 0,
         cancel: None,

@@ -12,6 +12,8 @@
 //! | 2xx, but the body is malformed, or has no job id, or ends early | yes | yes | | |
 //! | 2xx, but the body is larger than allowed | | yes | | |
 //! | 502, 504; 500 without a word | yes | yes | | |
+//! | 504 with an error of sbatch | | | | yes |
+//! | 504 with anything else that sbatch says: the job may have been submitted | | | | |
 //! | 408, 425, 429, 503 | yes | | | |
 //! | 401, 407, a redirect: no valid token, most often a lapsed one | yes | | | |
 //! | any other 5xx, with the plugin's words | | | | yes |
@@ -20,7 +22,8 @@
 //! * **Retryable**: the same call can succeed later, without a change to the pod.
 //! * **Ambiguous**: the plugin may have acted. From the first byte of a request on everything
 //!   is, except a refusal that can only be had instead of an action. 502 and 504 are a proxy's
-//!   or a server's word that the next one did not answer. A 500 without a body is the same:
+//!   or a server's word that the next one did not answer; but the SLURM plugin has a meaning of its
+//!   own for 504 (`gateway`). A 500 without a body is the same:
 //!   the server (0.6, 0.7: `ReqWithError` in pkg/interlink/api/handler.go) writes it when its
 //!   own call to the plugin breaks or takes longer than 120 s, while a plugin's 500 comes with
 //!   text. A 200 whose body cannot be used may stand for a job that runs.
@@ -30,7 +33,10 @@
 
 use std::{io, path::PathBuf, time::Duration};
 
-use super::call::Call;
+use super::{
+    call::Call,
+    gateway::{self, Meaning},
+};
 
 /// Why a call, or the making of a [`Client`](super::Client), failed.
 #[derive(Debug, thiserror::Error)]
@@ -243,7 +249,8 @@ impl Error {
             Self::TimedOut { phase, .. } => *phase != Phase::Connect,
             Self::Status { status, says, .. } => match status {
                 500 => says.is_empty(),
-                502 | 504 => true,
+                502 => true,
+                504 => matches!(gateway::meaning(says), Meaning::Unknown | Meaning::Words),
                 _ => false,
             },
             Self::Cancelled { sent, .. } => *sent,
@@ -275,7 +282,19 @@ impl Error {
 
     /// Whether the plugin or the server said that it failed: to be tried a few times more.
     pub fn is_server_error(&self) -> bool {
-        matches!(self, Self::Status { status: 500.., .. }) && !self.is_retryable()
+        match self {
+            Self::Status {
+                status: 504, says, ..
+            } => gateway::meaning(says) == Meaning::Failed,
+            Self::Status { status: 500.., .. } => !self.is_retryable(),
+            _ => false,
+        }
+    }
+
+    /// Whether a plugin has most likely refused, in its own words, although it may have acted.
+    pub fn is_likely_refusal(&self) -> bool {
+        matches!(self, Self::Status { status: 504, says, .. }
+            if gateway::meaning(says) == Meaning::Words)
     }
 
     /// The HTTP status, when there was one of 300 or above.
@@ -393,8 +412,13 @@ mod tests {
             ("502", status(502, "x"), y, y, n, n),
             ("503", status(503, ""), y, n, n, n),
             ("504", status(504, "x"), y, y, n, n),
+            ("504 of sbatch", status(504, "sbatch: error: x"), n, n, n, y),
+            ("504 with a warning", status(504, "sbatch: Warning: x"), n, n, n, n),
             ("599", status(599, ""), n, n, n, y),
         ];
+        for (says, likely) in [("x", true), ("", false), ("sbatch: error: x", false)] {
+            assert_eq!(status(504, says).is_likely_refusal(), likely, "{says}");
+        }
         for (name, error, retryable, ambiguous, unreachable, server_error) in table {
             assert_eq!(error.is_retryable(), retryable, "{name}: retryable");
             assert_eq!(error.is_ambiguous(), ambiguous, "{name}: ambiguous");

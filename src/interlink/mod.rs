@@ -12,6 +12,7 @@ mod client;
 mod dial;
 mod error;
 mod follow;
+mod gateway;
 mod link;
 mod names;
 mod plain;

@@ -21,10 +21,13 @@ pub struct Job {
     pub created_at: Nanos,
     /// How far the submission has come.
     pub submission: Submission,
-    /// Answers 500 to its submission so far. Counted apart from other failures, because only
+    /// Answers to its submission so far by which the plugin most likely refuses it. Counted apart from other failures, because only
     /// these can mean a refusal.
     #[serde(default)]
     pub server_errors: u32,
+    /// Why it could not be submitted the last time, for people.
+    #[serde(default)]
+    pub trouble: Option<String>,
     /// What the plugin calls it (a SLURM job id...), once it said so.
     #[serde(default)]
     pub remote_id: Option<String>,

@@ -30,9 +30,18 @@ pub enum Posted {
         reason: String,
     },
     /// The plugin has not acted; it may go better later.
-    NotActed,
+    NotActed {
+        /// Why, for the user.
+        reason: String,
+    },
     /// The plugin may have acted.
-    InDoubt,
+    InDoubt {
+        /// Why nobody knows, for the user.
+        reason: String,
+        /// It has most likely refused the job: where it denies the job afterwards, that counts as a
+        /// [`ServerError`](Self::ServerError).
+        likely_refusal: bool,
+    },
 }
 
 /// Takes over how the POST of a job ended. True when the job is refused for good with it.
@@ -43,19 +52,28 @@ pub fn posted(pod: &mut Pod, number: u32, posted: &Posted, now: Nanos, rules: &R
     let refusal = match posted {
         Posted::Accepted { remote_id } => {
             job.remote_id = Some(remote_id.clone());
+            job.trouble = None;
             job.submission_event(Event::Accepted, now, rules);
             None
         }
-        Posted::InDoubt => {
+        Posted::InDoubt {
+            reason,
+            likely_refusal,
+        } => {
+            let refusals = u32::from(*likely_refusal);
+            job.server_errors = job.server_errors.saturating_add(refusals);
+            job.trouble = Some(reason.clone());
             job.submission_event(Event::InDoubt, now, rules);
             None
         }
-        Posted::NotActed => {
+        Posted::NotActed { reason } => {
+            job.trouble = Some(reason.clone());
             job.submission_event(Event::NotActed, now, rules);
             None
         }
         Posted::ServerError { reason } => {
             job.server_errors = job.server_errors.saturating_add(1);
+            job.trouble = Some(reason.clone());
             if job.server_errors > rules.server_error_retries {
                 Some(reason)
             } else {
@@ -74,7 +92,7 @@ pub fn posted(pod: &mut Pod, number: u32, posted: &Posted, now: Nanos, rules: &R
 
 /// Takes over the answer to the question whether the plugin has a job; none where there was no
 /// answer. A denial counts for the time at which the question was asked: an answer that comes late
-/// says nothing of what happened meanwhile.
+/// says nothing of what happened meanwhile. True when the job is refused for good with it.
 pub fn asked(
     pod: &mut Pod,
     number: u32,
@@ -82,19 +100,31 @@ pub fn asked(
     asked_at: Nanos,
     now: Nanos,
     rules: &Rules,
-) {
+) -> bool {
     let Some(job) = job_mut(pod, number) else {
-        return;
+        return false;
     };
+    let mut refused = false;
     match answer {
         None => job.submission_event(Event::NoAnswer, now, rules),
         Some(report) if report.shows_the_job() => {
+            job.trouble = None;
             job.submission_event(Event::Shown, now, rules);
             observe::apply(pod, number, report, now, rules);
         }
-        Some(_) => job.submission_event(Event::Denied, asked_at, rules),
+        Some(_) => {
+            job.submission_event(Event::Denied, asked_at, rules);
+            let is_denied = matches!(job.submission, Submission::Pending { .. });
+            if is_denied && job.server_errors > rules.server_error_retries {
+                let reason = job.trouble.clone().unwrap_or_default();
+                job.submission_event(Event::Withdrawn, now, rules);
+                lifecycle::fail_job(pod, number, NOT_STARTED, REFUSED, &reason, now);
+                refused = true;
+            }
+        }
     }
     lifecycle::forget_settled_jobs(pod);
+    refused
 }
 
 /// How a DELETE ended.
@@ -134,4 +164,54 @@ pub fn deleted(pod: &mut Pod, number: u32, deleted: Deleted, now: Nanos, rules: 
 
 fn job_mut(pod: &mut Pod, number: u32) -> Option<&mut Job> {
     pod.jobs.iter_mut().find(|job| job.number == number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        config::Config,
+        plan::{batch, testing},
+    };
+
+    /// A plugin that refuses in its own words with a status that leaves open whether it has acted
+    /// is believed when it has denied the job as often as another one may answer 500.
+    #[test]
+    fn a_likely_refusal_counts_when_the_plugin_denies_the_job() {
+        let rules = Rules::from(&Config::default());
+        let mut pod = testing::pod(&["a"]);
+        let id = pod.containers[0].id().clone();
+        batch::start(&mut pod, &id, Nanos(1)).expect("starts");
+        pod.jobs[0].submission_event(Event::Closed, Nanos(1), &rules);
+        let refusal = Posted::InDoubt {
+            reason: "unsupported hostPath type".to_owned(),
+            likely_refusal: true,
+        };
+        let mut now = Nanos(2);
+        let mut rounds = 0;
+        let refused = loop {
+            rounds += 1;
+            pod.jobs[0].submission_event(Event::PostBegins, now, &rules);
+            assert!(
+                !posted(&mut pod, 0, &refusal, now, &rules),
+                "it is in doubt"
+            );
+            let denied = (0..MIN_DENIALS).any(|_| {
+                now = now.plus(rules.unsure_grace);
+                let report = Report {
+                    remote_id: "",
+                    containers: &[],
+                };
+                asked(&mut pod, 0, Some(report), now, now, &rules)
+            });
+            if denied || rounds > 10 {
+                break denied;
+            }
+        };
+        assert!(refused);
+        assert_eq!(rounds, rules.server_error_retries + 1);
+        let exit = pod.containers[0].status.exit.as_ref().expect("an end");
+        assert_eq!((exit.code, &*exit.reason), (NOT_STARTED, REFUSED));
+        assert_eq!(exit.message, "unsupported hostPath type");
+    }
 }

@@ -204,6 +204,7 @@ fn gathering_job<'a>(pod: &'a mut Pod, name: &str, now: Nanos) -> &'a mut Job {
             created_at: now,
             submission: Submission::Gathering { last_start: now },
             server_errors: 0,
+            trouble: None,
             remote_id: None,
             grace_seconds: 0,
             cancel: None,

@@ -58,10 +58,11 @@ fn told_of_job(before: Option<(&Pod, &Job)>, after: &Pod, job: &Job) -> Vec<Tell
         told.push(Telling::normal("JobSubmitted", message));
     }
     if is_new(&|_, job| is_late(job)) {
-        let message = format!(
-            "{named} is not submitted yet: interLink or its plugin does not answer, or cannot take \
-             it now; it is tried again until that has changed"
-        );
+        let why = job
+            .trouble
+            .as_deref()
+            .unwrap_or("the plugin is being asked");
+        let message = format!("{named} is not submitted yet, and is tried again: {why}");
         told.push(Telling::warning("SubmissionDelayed", message));
     }
     if is_new(&|pod, job| remote(pod, job) >= Some(Remote::Running)) {

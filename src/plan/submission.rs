@@ -332,6 +332,7 @@ mod tests {
             created_at: Nanos(0),
             submission,
             server_errors: 0,
+            trouble: None,
             remote_id: None,
             grace_seconds: 0,
             cancel: None,

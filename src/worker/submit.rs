@@ -98,7 +98,7 @@ fn post(
         Err(error) if error.is_temporary() => {
             let reason = chain(&error);
             log::warn!("pod {name}: job {uid} not submitted, to be tried again: {reason}");
-            return Posted::NotActed;
+            return Posted::NotActed { reason };
         }
         Err(error) => {
             let reason = chain(&error);
@@ -123,13 +123,16 @@ fn failed(name: &str, uid: JobUid, error: &interlink::Error) -> Posted {
             "pod {name}: it is not known whether job {uid} was submitted, the plugin will be \
              asked: {reason}"
         );
-        Posted::InDoubt
+        Posted::InDoubt {
+            likely_refusal: error.is_likely_refusal(),
+            reason,
+        }
     } else if error.is_server_error() {
         log::warn!("pod {name}: job {uid} not submitted, to be tried again: {reason}");
         Posted::ServerError { reason }
     } else if error.is_retryable() {
         log::warn!("pod {name}: job {uid} not submitted, to be tried again: {reason}");
-        Posted::NotActed
+        Posted::NotActed { reason }
     } else {
         log::warn!("pod {name}: job {uid} refused: {reason}");
         Posted::Refused { reason }
@@ -161,10 +164,16 @@ pub fn ask(context: &Context, client: &Client, id: &SandboxId, number: u32) -> H
             None
         }
     };
-    context.change(id, |pod, now| {
+    let mut refused = false;
+    let hold = context.change(id, |pod, now| {
         let report = told.as_ref().map(Told::report);
-        answers::asked(pod, number, report, asked_at, now, &context.rules);
-    })
+        refused = answers::asked(pod, number, report, asked_at, now, &context.rules);
+    });
+    if refused && hold == Hold::No {
+        log::warn!("pod {name}: job {uid} refused");
+        context.counters.count(Counter::JobsRefused);
+    }
+    hold
 }
 
 fn job_mut(pod: &mut Pod, number: u32) -> Option<&mut Job> {

@@ -154,20 +154,20 @@ impl World {
                     let acted = doubt(&self.acted(number));
                     say(
                         "the plugin takes the job, and the answer is lost",
-                        with(&acted, Posted::InDoubt),
+                        with(&acted, in_doubt()),
                     );
                     let never = doubt(self);
-                    say("the request is lost", with(&never, Posted::InDoubt));
+                    say("the request is lost", with(&never, in_doubt()));
                     let late = doubt(&self.after(|world| world.flights.push((number, world.now))));
                     say(
                         "the request is delayed, and given up",
-                        with(&late, Posted::InDoubt),
+                        with(&late, in_doubt()),
                     );
                 }
                 if may_refuse {
                     say(
                         "the plugin cannot be reached",
-                        with(&refusal(self), Posted::NotActed),
+                        with(&refusal(self), not_acted()),
                     );
                     let refused = Posted::Refused {
                         reason: "no".into(),
@@ -274,9 +274,9 @@ impl World {
         let mutation = self.mutation;
         let mut next = self.with_pod(|pod, now, rules| match &self.lane {
             Lane::Posted(number, posted) => {
-                let doubt =
-                    mutation == Mutation::DoubtCountsAsNotActed && *posted == Posted::InDoubt;
-                let posted = if doubt { &Posted::NotActed } else { posted };
+                let doubt = mutation == Mutation::DoubtCountsAsNotActed
+                    && matches!(posted, Posted::InDoubt { .. });
+                let posted = if doubt { &not_acted() } else { posted };
                 answers::posted(pod, *number, posted, now, rules);
             }
             Lane::Asked(number, at, view) => {
@@ -431,6 +431,19 @@ impl World {
         };
         next.settle();
         next
+    }
+}
+
+fn in_doubt() -> Posted {
+    Posted::InDoubt {
+        reason: String::new(),
+        likely_refusal: false,
+    }
+}
+
+fn not_acted() -> Posted {
+    Posted::NotActed {
+        reason: String::new(),
     }
 }
 

@@ -1,0 +1,74 @@
+//! What an answer 504 means. A proxy says with it that the next one did not answer in time; the SLURM
+//! plugin says with it that it could not submit a job, and why (Create.go).
+
+/// What can be made of the words of a 504.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Meaning {
+    /// A proxy's: nobody knows what became of the call.
+    Unknown,
+    /// Somebody's words. A plugin's most likely, who could not do it; but that is not certain.
+    Words,
+    /// sbatch could not do it.
+    Failed,
+    /// sbatch had something to say and may have submitted the job all the same, which the plugin then
+    /// does not know. To do it again would be one more job each time.
+    PerhapsDone,
+}
+
+/// Words of proxies, and of an sbatch that had no answer from SLURM itself.
+const OUT_OF_TIME: [&str; 4] = ["timeout", "time-out", "timed out", "deadline"];
+
+pub(super) fn meaning(says: &str) -> Meaning {
+    let says = says.to_lowercase();
+    let is_page = says.starts_with('<');
+    if says.is_empty() || is_page || OUT_OF_TIME.iter().any(|words| says.contains(words)) {
+        return Meaning::Unknown;
+    }
+    if !says.contains("sbatch:") {
+        return Meaning::Words;
+    }
+    // A warning is no error, and an error after which sbatch goes on is none either.
+    let goes_on = says.contains("retrying") && !says.contains("submission failed");
+    match says.contains("sbatch: error") && !goes_on {
+        true => Meaning::Failed,
+        false => Meaning::PerhapsDone,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proxy_is_told_from_the_plugin() {
+        for (says, want) in [
+            ("", Meaning::Unknown),
+            ("<html><h1>504 Gateway Time-out</h1></html>", Meaning::Unknown),
+            ("upstream request timeout", Meaning::Unknown),
+            (
+                "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation",
+                Meaning::Unknown,
+            ),
+            (
+                "sbatch: error: invalid partition specified: nonexist \
+                 sbatch: error: Batch job submission failed: Invalid partition name specified",
+                Meaning::Failed,
+            ),
+            ("sbatch: unrecognized option '--x' sbatch: error: bad", Meaning::Failed),
+            (
+                "unsupported hostPath type File for volume data in pod train",
+                Meaning::Words,
+            ),
+            (
+                "sbatch: Warning: can't run 1 processes on 2 nodes, setting nnodes to 1",
+                Meaning::PerhapsDone,
+            ),
+            (
+                "sbatch: error: Slurm temporarily unable to accept job, sleeping and retrying.",
+                Meaning::PerhapsDone,
+            ),
+        ] {
+            assert_eq!(meaning(says), want, "{says}");
+        }
+    }
+}
