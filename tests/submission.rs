@@ -252,8 +252,8 @@ fn a_job_that_the_plugin_forgot_is_lost_and_an_unreachable_plugin_loses_none() {
     assert!(!status.message.is_empty());
 }
 
-#[test]
-fn one_job_that_spoils_the_answer_does_not_hide_the_others() {
+/// The plugin, and six pods with a container each; the job of the first one spoils every answer.
+fn with_a_spoiler(words: impl Fn(&str) -> String) -> (Fake, Daemon, Vec<String>) {
     let fake = Fake::start();
     let daemon = Daemon::with(&fake);
     let cri = daemon.cri();
@@ -263,12 +263,60 @@ fn one_job_that_spoils_the_answer_does_not_hide_the_others() {
         config.metadata.mut_or_insert_default().uid = format!("uid-{number}");
         let pod = cri.run(&config);
         ids.push(cri.launch(&pod, &container(&format!("c{number}"), &["true"])));
+        fake.wait_for_requests("/create", number + 1);
+        if number == 0 {
+            let uid = &fake.jobs()[0];
+            fake.spoil_status_with(uid, &words(uid));
+        }
     }
-    fake.wait_for_requests("/create", 6);
-    fake.spoil_status_with(&fake.jobs()[0]);
+    (fake, daemon, ids)
+}
+
+const NO_FILE: &str = "open job.status: no such file";
+
+#[test]
+fn one_job_that_spoils_the_answer_does_not_hide_the_others() {
+    let (fake, daemon, ids) = with_a_spoiler(|_| NO_FILE.to_owned());
+    let cri = daemon.cri();
     fake.set_all(&JobState::exited(0));
     wait_for("the other five end", || {
         let exited = |id: &&String| cri.state(id) == ContainerState::CONTAINER_EXITED;
         (ids.iter().filter(exited).count() == 5).then_some(())
     });
+    assert_eq!(cri.state(&ids[0]), ContainerState::CONTAINER_RUNNING);
+}
+
+/// The SLURM plugin gives its last answer again for 10 s, whatever it is asked meanwhile. That a job is
+/// not in such an answer says nothing.
+#[test]
+fn an_answer_that_is_given_again_loses_no_job() {
+    let (fake, daemon, ids) = with_a_spoiler(|_| NO_FILE.to_owned());
+    let cri = daemon.cri();
+    fake.repeat_answers_for(Duration::from_millis(600));
+    fake.set_all(&JobState::Running);
+    // Many times as long as a job may be missing.
+    let polls = fake.requests("/status").len();
+    fake.wait_for_requests("/status", polls + 60);
+    for id in &ids {
+        assert_eq!(cri.state(id), ContainerState::CONTAINER_RUNNING);
+    }
+    fake.set_all(&JobState::exited(0));
+    wait_for("the other five end", || {
+        let exited = |id: &&String| cri.state(id) == ContainerState::CONTAINER_EXITED;
+        (ids.iter().filter(exited).count() == 5).then_some(())
+    });
+}
+
+#[test]
+fn a_job_that_a_refusal_names_is_left_out_of_the_question() {
+    let words =
+        |uid: &str| format!("unable to retrieve container status: open lab-{uid}/run-a.status");
+    let (fake, daemon, ids) = with_a_spoiler(words);
+    let cri = daemon.cri();
+    fake.repeat_answers_for(Duration::from_millis(600));
+    fake.set_all(&JobState::exited(0));
+    for id in &ids[1..] {
+        assert_eq!(cri.wait_for_exit(id).exit_code, 0);
+    }
+    assert_eq!(cri.state(&ids[0]), ContainerState::CONTAINER_RUNNING);
 }

@@ -13,6 +13,7 @@
 //! | 2xx, but the body is larger than allowed | | yes | | |
 //! | 502, 504; 500 without a word | yes | yes | | |
 //! | 504 with an error of sbatch | | | | yes |
+//! | 504 of an sbatch that cannot submit now | yes | | | |
 //! | 504 with anything else that sbatch says: the job may have been submitted | | | | |
 //! | 408, 425, 429, 503 | yes | | | |
 //! | 401, 407, a redirect: no valid token, most often a lapsed one | yes | | | |
@@ -37,6 +38,7 @@ use super::{
     call::Call,
     gateway::{self, Meaning},
 };
+use crate::model::JobUid;
 
 /// Why a call, or the making of a [`Client`](super::Client), failed.
 #[derive(Debug, thiserror::Error)]
@@ -235,7 +237,9 @@ impl Error {
             | Self::NoJobId { .. }
             | Self::Cancelled { .. } => true,
             Self::Status { status, .. } => {
-                matches!(status, 401 | 407 | 408 | 425 | 429 | 503) || self.is_ambiguous()
+                matches!(status, 401 | 407 | 408 | 425 | 429 | 503)
+                    || self.is_ambiguous()
+                    || self.gateway() == Some(Meaning::NotNow)
             }
             Self::NoUrl | Self::BadUrl { .. } | Self::TooLarge { .. } | Self::Request { .. } => {
                 false
@@ -282,19 +286,29 @@ impl Error {
 
     /// Whether the plugin or the server said that it failed: to be tried a few times more.
     pub fn is_server_error(&self) -> bool {
-        match self {
-            Self::Status {
-                status: 504, says, ..
-            } => gateway::meaning(says) == Meaning::Failed,
-            Self::Status { status: 500.., .. } => !self.is_retryable(),
-            _ => false,
+        match self.gateway() {
+            Some(meaning) => meaning == Meaning::Failed,
+            None => matches!(self, Self::Status { status: 500.., .. }) && !self.is_retryable(),
         }
     }
 
     /// Whether a plugin has most likely refused, in its own words, although it may have acted.
     pub fn is_likely_refusal(&self) -> bool {
-        matches!(self, Self::Status { status: 504, says, .. }
-            if gateway::meaning(says) == Meaning::Words)
+        self.gateway() == Some(Meaning::Words)
+    }
+
+    fn gateway(&self) -> Option<Meaning> {
+        match self {
+            Self::Status {
+                status: 504, says, ..
+            } => Some(gateway::meaning(says)),
+            _ => None,
+        }
+    }
+
+    /// Whether the plugin's words name a job.
+    pub fn names(&self, job: JobUid) -> bool {
+        matches!(self, Self::Status { says, .. } if says.contains(&job.to_string()))
     }
 
     /// The HTTP status, when there was one of 300 or above.
@@ -413,6 +427,7 @@ mod tests {
             ("503", status(503, ""), y, n, n, n),
             ("504", status(504, "x"), y, y, n, n),
             ("504 of sbatch", status(504, "sbatch: error: x"), n, n, n, y),
+            ("504, not now", status(504, "sbatch: error: Batch job submission failed: Unable to contact slurm controller"), y, n, n, n),
             ("504 with a warning", status(504, "sbatch: Warning: x"), n, n, n, n),
             ("599", status(599, ""), n, n, n, y),
         ];

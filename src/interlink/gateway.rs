@@ -10,6 +10,8 @@ pub(super) enum Meaning {
     Words,
     /// sbatch could not do it.
     Failed,
+    /// SLURM cannot do it now: its controller is away, or the user has as many jobs as allowed.
+    NotNow,
     /// sbatch had something to say and may have submitted the job all the same, which the plugin then
     /// does not know. To do it again would be one more job each time.
     PerhapsDone,
@@ -17,6 +19,13 @@ pub(super) enum Meaning {
 
 /// Words of proxies, and of an sbatch that had no answer from SLURM itself.
 const OUT_OF_TIME: [&str; 4] = ["timeout", "time-out", "timed out", "deadline"];
+
+/// Words of an sbatch that has certainly not submitted, and will when something has changed by itself.
+const NOT_NOW: [&str; 3] = [
+    "unable to contact slurm controller",
+    "standby mode",
+    "maxsubmitjob",
+];
 
 pub(super) fn meaning(says: &str) -> Meaning {
     let says = says.to_lowercase();
@@ -27,8 +36,12 @@ pub(super) fn meaning(says: &str) -> Meaning {
     if !says.contains("sbatch:") {
         return Meaning::Words;
     }
+    let failed = says.contains("submission failed");
+    if failed && NOT_NOW.iter().any(|words| says.contains(words)) {
+        return Meaning::NotNow;
+    }
     // A warning is no error, and an error after which sbatch goes on is none either.
-    let goes_on = says.contains("retrying") && !says.contains("submission failed");
+    let goes_on = says.contains("retrying") && !failed;
     match says.contains("sbatch: error") && !goes_on {
         true => Meaning::Failed,
         false => Meaning::PerhapsDone,
@@ -53,6 +66,16 @@ mod tests {
                 "sbatch: error: invalid partition specified: nonexist \
                  sbatch: error: Batch job submission failed: Invalid partition name specified",
                 Meaning::Failed,
+            ),
+            (
+                "sbatch: error: Batch job submission failed: Unable to contact slurm controller \
+                 (connect failure)",
+                Meaning::NotNow,
+            ),
+            (
+                "sbatch: error: QOSMaxSubmitJobPerUserLimit sbatch: error: Batch job submission \
+                 failed: Job violates accounting/QOS policy",
+                Meaning::NotNow,
             ),
             ("sbatch: unrecognized option '--x' sbatch: error: bad", Meaning::Failed),
             (

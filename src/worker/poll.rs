@@ -1,7 +1,7 @@
 //! Asking the plugin about all jobs that live, and whether it can be reached at all.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -15,11 +15,16 @@ use crate::{
     convert,
     interlink::{self, wire::PodStatus, Client},
     model::{Job, JobUid, Nanos, Pod, Remote, SandboxId, Submission},
-    plan::observe::{self, Report},
+    plan::{
+        freshness::Freshness,
+        observe::{self, Report},
+    },
     store::Change,
     telemetry::{chain, Counter, Reach},
 };
 
+/// How long a job because of which a question was refused is left out of others.
+const SPOILER_PAUSE: Duration = Duration::from_secs(10);
 /// How long after its submission a job is watched closely.
 const FRESH: Duration = Duration::from_secs(30);
 
@@ -70,6 +75,9 @@ pub fn run(
         client,
         config,
         missing: HashMap::new(),
+        spoilers: HashMap::new(),
+        heard: HashMap::new(),
+        freshness: Freshness::default(),
         pause: Duration::ZERO,
     };
     let mut next_ping = Instant::now();
@@ -94,6 +102,12 @@ fn spoils_the_batch(error: &interlink::Error) -> bool {
     error.is_server_error() || matches!(error, interlink::Error::TooLarge { .. })
 }
 
+/// Whether such a refusal names the jobs that are to blame: the SLURM plugin does, with the path of a
+/// file that is missing.
+fn is_about_some(error: &interlink::Error, batch: &[Live]) -> bool {
+    error.is_server_error() && batch.iter().any(|live| error.names(live.uid))
+}
+
 fn ping(context: &Context, client: &Client) {
     match context.call(|| client.ping()) {
         Ok(answer) => {
@@ -112,7 +126,20 @@ fn ping(context: &Context, client: &Client) {
     }
 }
 
+/// Whether a status is one of a job that the plugin has.
+fn shows_a_job(status: &PodStatus) -> bool {
+    let lists = [&status.init_containers, &status.containers];
+    lists.into_iter().any(|containers| {
+        let report = Report {
+            remote_id: "",
+            containers,
+        };
+        report.shows_the_job()
+    })
+}
+
 /// A job that the plugin has, with what /status wants of it.
+#[derive(Clone)]
 struct Live {
     sandbox: SandboxId,
     number: u32,
@@ -133,16 +160,28 @@ struct Poller<'a> {
     config: &'a Config,
     /// Jobs that the last answers left out. Lost by a restart, which only gives them more time.
     missing: HashMap<JobUid, Missing>,
+    /// Jobs because of which a question was refused, and when.
+    spoilers: HashMap<JobUid, Instant>,
+    /// When jobs were last in an answer.
+    heard: HashMap<JobUid, Instant>,
+    freshness: Freshness,
     pause: Duration,
 }
 
-impl Poller<'_> {
+impl<'a> Poller<'a> {
     /// Asks about all live jobs; returns how long to pause: short while something starts, longer
     /// each time that all is quiet.
     fn poll(&mut self) -> Duration {
-        let live = live_jobs(&self.context.store.pods(), self.context.store.clock().now());
-        self.missing
-            .retain(|uid, _| live.iter().any(|job| job.uid == *uid));
+        let mut live = live_jobs(&self.context.store.pods(), self.context.store.clock().now());
+        let uids: HashSet<_> = live.iter().map(|job| job.uid).collect();
+        self.missing.retain(|uid, _| uids.contains(uid));
+        self.heard.retain(|uid, _| uids.contains(uid));
+        self.spoilers
+            .retain(|uid, at| uids.contains(uid) && at.elapsed() < SPOILER_PAUSE);
+        live.retain(|job| !self.spoilers.contains_key(&job.uid));
+        // A plugin that repeats its answer for a while gives a real one to the first question only:
+        // that is for those who have waited longest.
+        live.sort_by_key(|job| self.heard.get(&job.uid).copied());
         let jobs = &self.config.jobs;
         let mut answered = true;
         for batch in live.chunks(jobs.poll_batch.max(1)) {
@@ -163,8 +202,8 @@ impl Poller<'_> {
     }
 
     /// Asks about some jobs; false when there was no answer. The SLURM plugin refuses the whole
-    /// question because of one job whose files are missing, so a refused batch is halved until
-    /// the job that spoils it is alone.
+    /// question because of one job whose files are missing. Where its words name the job, the others
+    /// are asked for without it; else the batch is halved until the job that spoils it is alone.
     fn ask(&mut self, batch: &[Live]) -> bool {
         let question: Vec<_> = batch
             .iter()
@@ -178,6 +217,19 @@ impl Poller<'_> {
             Ok(statuses) => {
                 self.take(batch, &statuses, asked_at);
                 true
+            }
+            Err(error) if is_about_some(&error, batch) => {
+                let (spoilers, others): (Vec<_>, Vec<_>) = batch
+                    .iter()
+                    .cloned()
+                    .partition(|live| error.names(live.uid));
+                let mut changes = Vec::new();
+                for spoiler in &spoilers {
+                    self.spoilers.insert(spoiler.uid, asked_at);
+                    changes.extend(self.miss(spoiler, asked_at));
+                }
+                self.keep(changes);
+                others.is_empty() || self.ask(&others)
             }
             Err(error) if spoils_the_batch(&error) && batch.len() > 1 => {
                 let (left, right) = batch.split_at(batch.len() / 2);
@@ -199,6 +251,10 @@ impl Poller<'_> {
             .iter()
             .filter_map(|s| Some((JobUid::parse(&s.uid)?, s)))
             .collect();
+        let shown = by_uid.iter().filter(|(_, status)| shows_a_job(status));
+        let shown = shown.map(|(uid, _)| *uid).collect();
+        let asked = batch.iter().map(|live| live.uid).collect();
+        let denied = self.freshness.denied(asked, shown, asked_at);
         let rules = &self.context.rules;
         let mut changes: Vec<(SandboxId, Change<'_>)> = Vec::new();
         for live in batch {
@@ -211,22 +267,37 @@ impl Poller<'_> {
             let number = live.number;
             if told.report().shows_the_job() {
                 self.missing.remove(&live.uid);
+                self.heard.insert(live.uid, asked_at);
                 let apply = move |pod: &mut Pod| {
                     observe::apply(pod, number, told.report(), now, rules);
                 };
                 changes.push((live.sandbox.clone(), Box::new(apply)));
-            } else if self.is_lost(live, asked_at) {
-                self.context.counters.count(Counter::JobsLost);
-                log::error!("pod {}: job {} is lost", live.pod.full_name(), live.uid);
-                let lose = move |pod: &mut Pod| observe::lose(pod, number, now, rules);
-                changes.push((live.sandbox.clone(), Box::new(lose)));
+            } else if denied.contains(&live.uid) {
+                changes.extend(self.miss(live, asked_at));
             }
         }
+        self.keep(changes);
+    }
+
+    fn keep(&self, changes: Vec<(SandboxId, Change<'_>)>) {
         if let Err(error) = self.context.store.update_many(changes) {
             self.context.poll_trouble.print(|held_back| {
                 log::error!("states not kept: {error} ({held_back} more held back)");
             });
         }
+    }
+
+    /// Notes that the plugin does not know a job; gives what follows where that is enough.
+    fn miss(&mut self, live: &Live, asked_at: Instant) -> Option<(SandboxId, Change<'a>)> {
+        if !self.is_lost(live, asked_at) {
+            return None;
+        }
+        self.context.counters.count(Counter::JobsLost);
+        log::error!("pod {}: job {} is lost", live.pod.full_name(), live.uid);
+        let (number, rules) = (live.number, &self.context.rules);
+        let now = self.context.store.clock().now();
+        let lose = move |pod: &mut Pod| observe::lose(pod, number, now, rules);
+        Some((live.sandbox.clone(), Box::new(lose)))
     }
 
     /// Counted from question to question: an answer that comes late says nothing of what happened

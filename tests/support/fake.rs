@@ -4,7 +4,7 @@
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use interlink_cri::plugin::http::{Request, Responder};
@@ -70,8 +70,12 @@ struct State {
     requests: Vec<(String, Value)>,
     /// Bytes after which a followed log breaks off, once.
     break_logs_after: Option<usize>,
-    /// A job whose state cannot be had: a question that names it is refused.
-    spoiled: Option<String>,
+    /// A job whose state cannot be had: a question that names it is refused, in these words.
+    spoiled: Option<(String, String)>,
+    /// How long an answer to /status is given again, whatever the question is.
+    repeats_for: Duration,
+    /// The last answer to /status.
+    answered: Option<(Instant, Vec<Value>)>,
     /// Only those containers are spoken of that a question names under `spec.containers`, as the
     /// SLURM plugin does it.
     as_slurm: bool,
@@ -178,8 +182,13 @@ impl Fake {
     }
 
     /// A question that names this job is refused as a whole.
-    pub fn spoil_status_with(&self, uid: &str) {
-        self.state.lock().spoiled = Some(uid.into());
+    pub fn spoil_status_with(&self, uid: &str, words: &str) {
+        self.state.lock().spoiled = Some((uid.into(), words.into()));
+    }
+
+    /// From now on an answer to /status is given again for so long, whatever the question is.
+    pub fn repeat_answers_for(&self, time: Duration) {
+        self.state.lock().repeats_for = time;
     }
 
     /// The bodies that a path was asked with.
@@ -252,15 +261,24 @@ fn answer(
             responder.text(200, "deleted")
         }
         "/status" => {
-            let spoiled = state.lock().spoiled.clone();
-            if spoiled.is_some_and(|uid| body.to_string().contains(&uid)) {
-                return responder.text(500, "open job.status: no such file");
+            let mut state = state.lock();
+            let repeats_for = state.repeats_for;
+            let answered = state.answered.clone();
+            let repeated = answered.filter(|(at, _)| at.elapsed() < repeats_for);
+            if let Some((_, statuses)) = repeated {
+                drop(state);
+                return responder.json(200, &statuses);
             }
-            let statuses: Vec<_> = {
-                let state = state.lock();
-                let pods = body.as_array().cloned().unwrap_or_default();
-                pods.iter().filter_map(|pod| status(&state, pod)).collect()
-            };
+            let spoiled = state.spoiled.clone();
+            let spoiled = spoiled.filter(|(uid, _)| body.to_string().contains(uid));
+            if let Some((_, words)) = spoiled {
+                drop(state);
+                return responder.text(500, &words);
+            }
+            let pods = body.as_array().cloned().unwrap_or_default();
+            let statuses: Vec<_> = pods.iter().filter_map(|pod| status(&state, pod)).collect();
+            state.answered = Some((Instant::now(), statuses.clone()));
+            drop(state);
             responder.json(200, &statuses)
         }
         "/getLogs" => logs(state, body, responder),
