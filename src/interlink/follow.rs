@@ -2,9 +2,12 @@
 
 use std::io::{self, Read};
 
-use super::answer::Answer;
+use super::{answer::Answer, notes::Notes};
 
-/// The bytes of a followed log. Reading waits without limit; TCP keepalive notices a server that
+/// Read at once.
+const PIECE: usize = 16 << 10;
+
+/// The bytes of a followed log, without the plugin's notes that there is none yet. Reading waits without limit; TCP keepalive notices a server that
 /// is gone, and a [`Cancel`](super::Cancel) ends the wait.
 ///
 /// The end of the stream says that the server closed it, which need not be the end of the log.
@@ -14,12 +17,42 @@ use super::answer::Answer;
 pub struct FollowReader {
     answer: Answer,
     failed: bool,
+    notes: Notes,
+    /// What was read and is to be given out, from `given` on.
+    ready: Vec<u8>,
+    given: usize,
 }
 
 impl FollowReader {
     pub(super) fn new(answer: Answer) -> Self {
-        let failed = false;
-        Self { answer, failed }
+        Self {
+            answer,
+            failed: false,
+            notes: Notes::default(),
+            ready: Vec::new(),
+            given: 0,
+        }
+    }
+
+    /// Waits for more of the log; false at its end.
+    fn refill(&mut self) -> io::Result<bool> {
+        (self.given, self.ready) = (0, Vec::new());
+        let mut piece = [0; PIECE];
+        while self.ready.is_empty() {
+            let count = self.answer.read(&mut piece).map_err(|error| {
+                let kind = match error.is_cancelled() {
+                    true => io::ErrorKind::ConnectionAborted,
+                    false => io::ErrorKind::ConnectionReset,
+                };
+                io::Error::new(kind, error)
+            })?;
+            if count == 0 {
+                self.notes.end(&mut self.ready);
+                return Ok(!self.ready.is_empty());
+            }
+            self.notes.pass(&piece[..count], &mut self.ready);
+        }
+        Ok(true)
     }
 }
 
@@ -29,13 +62,16 @@ impl Read for FollowReader {
             // ureq would call it the end now.
             return Err(io::ErrorKind::BrokenPipe.into());
         }
-        self.answer.read(buf).map_err(|error| {
-            self.failed = true;
-            let kind = match error.is_cancelled() {
-                true => io::ErrorKind::ConnectionAborted,
-                false => io::ErrorKind::ConnectionReset,
-            };
-            io::Error::new(kind, error)
-        })
+        if self.given == self.ready.len() {
+            let more = self.refill().inspect_err(|_| self.failed = true)?;
+            if !more {
+                return Ok(0);
+            }
+        }
+        let rest = &self.ready[self.given..];
+        let count = rest.len().min(buf.len());
+        buf[..count].copy_from_slice(&rest[..count]);
+        self.given += count;
+        Ok(count)
     }
 }

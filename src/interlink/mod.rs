@@ -15,6 +15,7 @@ mod follow;
 mod gateway;
 mod link;
 mod names;
+mod notes;
 mod plain;
 /// What must hold whatever comes in; `fuzz/` and the tests share it.
 #[cfg(any(test, fuzzing))]

@@ -133,6 +133,23 @@ fn a_followed_log_comes_as_it_grows() {
     assert_eq!(read_some(&mut reader).unwrap(), b"");
 }
 
+/// What the SLURM plugin says while there is no log.
+#[test]
+fn a_followed_log_comes_without_the_plugin_s_notes() {
+    let note =
+        "HTTP InterLink session 1: Cannot open in follow mode the container logs /x because \
+                it does not exist yet, sleeping before retrying...";
+    let text = format!("job\n{note}{note}first\n");
+    let server = always(answer(200, &text), After::Keep);
+    let client = client(&server.url);
+    let mut reader = client
+        .follow(&LogStruct::default(), &Cancel::new())
+        .unwrap();
+    let mut got = String::new();
+    reader.read_to_string(&mut got).unwrap();
+    assert_eq!(got, "job\nfirst\n");
+}
+
 #[test]
 fn a_followed_log_that_breaks_off_is_an_error_for_good() {
     let (tx, rx) = mpsc::channel();
