@@ -18,6 +18,8 @@ pub struct FollowReader {
     answer: Answer,
     failed: bool,
     notes: Notes,
+    /// Room for what is read. Followers have small stacks.
+    piece: Box<[u8]>,
     /// What was read and is to be given out, from `given` on.
     ready: Vec<u8>,
     given: usize,
@@ -29,6 +31,7 @@ impl FollowReader {
             answer,
             failed: false,
             notes: Notes::default(),
+            piece: vec![0; PIECE].into(),
             ready: Vec::new(),
             given: 0,
         }
@@ -36,10 +39,10 @@ impl FollowReader {
 
     /// Waits for more of the log; false at its end.
     fn refill(&mut self) -> io::Result<bool> {
-        (self.given, self.ready) = (0, Vec::new());
-        let mut piece = [0; PIECE];
+        self.given = 0;
+        self.ready.clear();
         while self.ready.is_empty() {
-            let count = self.answer.read(&mut piece).map_err(|error| {
+            let count = self.answer.read(&mut self.piece).map_err(|error| {
                 let kind = match error.is_cancelled() {
                     true => io::ErrorKind::ConnectionAborted,
                     false => io::ErrorKind::ConnectionReset,
@@ -50,7 +53,7 @@ impl FollowReader {
                 self.notes.end(&mut self.ready);
                 return Ok(!self.ready.is_empty());
             }
-            self.notes.pass(&piece[..count], &mut self.ready);
+            self.notes.pass(&self.piece[..count], &mut self.ready);
         }
         Ok(true)
     }
