@@ -150,6 +150,7 @@ fn pod(volumes: &[PathBuf]) -> (Pod, Job) {
         inits: Vec::new(),
         expected: Vec::new(),
         silence: Default::default(),
+        unwitnessed: None,
     };
     (pod, job)
 }

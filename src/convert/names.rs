@@ -182,6 +182,7 @@ mod tests {
             inits: Vec::new(),
             expected: Vec::new(),
             silence: Default::default(),
+            unwitnessed: None,
         };
         let names = ["main", &remote_container_name("With-Capitals"), "other"];
         let mut answer = names.map(|name| ContainerStatus {

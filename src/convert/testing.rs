@@ -47,6 +47,7 @@ pub fn fixture(names: &[&str]) -> (Pod, Job) {
         inits: Vec::new(),
         expected: Vec::new(),
         silence: Default::default(),
+        unwitnessed: None,
     };
     (pod, job)
 }

@@ -50,6 +50,20 @@ pub struct Job {
     /// What is made of a plugin that does not speak of its init containers.
     #[serde(default)]
     pub silence: Silence,
+    /// Its end was reported, but not that it ever began.
+    #[serde(default)]
+    pub unwitnessed: Option<Unwitnessed>,
+}
+
+/// An end that is not believed until something tells that the job ran. `plan::witness` moves it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unwitnessed {
+    /// When it was first reported.
+    pub since: Nanos,
+    /// No look for a log before this time.
+    pub not_before: Nanos,
+    /// The plugin has a log of the job.
+    pub has_log: bool,
 }
 
 /// What is made of a plugin that does not speak of a job's init containers. `plan::inits` moves it,

@@ -13,7 +13,7 @@ mod time;
 pub use container::{Container, ContainerEntry, ContainerPhase, ContainerStatus, Exit, Remote};
 pub use ids::{ContainerId, JobUid, SandboxId};
 pub use image::Image;
-pub use job::{Cancel, Expected, Job, Knowledge, Submission};
+pub use job::{Cancel, Expected, Job, Knowledge, Silence, Submission, Unwitnessed};
 pub use pod::Pod;
 pub use sandbox::{Sandbox, SandboxPhase, SandboxStatus};
 pub use time::{Clock, ManualClock, Nanos, SystemClock};

@@ -212,6 +212,7 @@ fn gathering_job<'a>(pod: &'a mut Pod, name: &str, now: Nanos) -> &'a mut Job {
             inits: Vec::new(),
             expected: Vec::new(),
             silence: Default::default(),
+            unwitnessed: None,
         });
         pod.jobs.len() - 1
     });

@@ -1,6 +1,6 @@
 //! What is to happen next, as pure functions of a pod, the time and the rules: which starts
 //! become one job (`batch`, `shape`), how a submission and a cancellation move on (`submission`), what a
-//! plugin's answer changes (`observe`), whether it is one (`freshness`) and what its silence means (`inits`), what a reported end
+//! plugin's answer changes (`observe`), whether it is one (`freshness`), what its silence means (`inits`), whether an end can be believed (`witness`), what a reported end
 //! looks like (`handlers`), how containers and sandboxes end (`lifecycle`), what is owed to the remote
 //! side (`owed`), what people are told (`story`), how long to wait (`backoff`), and which bytes of
 //! a log are new (`resync`).
@@ -28,5 +28,6 @@ pub mod story;
 pub mod submission;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod testing;
+pub mod witness;
 
 pub use rules::Rules;

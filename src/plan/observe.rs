@@ -15,7 +15,7 @@ use super::{
     inits::{self, Verdict},
     lifecycle,
     submission::Event,
-    Rules,
+    witness, Rules,
 };
 use crate::model::{ContainerEntry, Exit, Expected, Job, Nanos, Pod, Remote};
 
@@ -72,7 +72,11 @@ pub fn apply(pod: &mut Pod, number: u32, report: Report<'_>, now: Nanos, rules: 
     if !report.remote_id.is_empty() {
         pod.jobs[index].remote_id = Some(report.remote_id.to_owned());
     }
-    if inits::weigh(pod, index, report, now, rules) == Verdict::Leave {
+    let weighed = witness::weigh(pod, index, report, now);
+    if weighed == Verdict::Leave || inits::weigh(pod, index, report, now, rules) == Verdict::Leave {
+        if lifecycle::has_ended(pod, &pod.jobs[index]) {
+            pod.jobs[index].submission_event(Event::Ended, now, rules);
+        }
         return;
     }
     let Pod {
@@ -292,7 +296,7 @@ mod tests {
             pod,
             0,
             Report {
-                remote_id: "7",
+                remote_id: "job-7",
                 containers: &[status],
             },
             now,
@@ -385,7 +389,7 @@ mod tests {
         );
         assert_eq!(pod.containers[0].status.phase(), ContainerPhase::Running);
         assert_eq!(pod.jobs[0].submission, Submission::Finished);
-        assert_eq!(pod.jobs[0].remote_id.as_deref(), Some("7"));
+        assert_eq!(pod.jobs[0].remote_id.as_deref(), Some("job-7"));
         let id = pod.containers[0].id().clone();
         lifecycle::complete_log(&mut pod, &id);
         assert_eq!(pod.containers[0].status.phase(), ContainerPhase::Exited);

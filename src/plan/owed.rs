@@ -21,6 +21,8 @@ pub enum Duty {
     Submit(u32),
     /// Ask the plugin whether it has the job of a doubtful submission.
     Ask(u32),
+    /// Look whether the plugin has a log of the job, whose end is not believed without one.
+    Witness(u32),
     /// Fetch the rest of a container's log, then show its end.
     CompleteLog(ContainerId),
     /// The time for fetching the rest of a log is over: show the end without it. No call.
@@ -115,7 +117,15 @@ fn owed_job(pod: &Pod, job: &Job, now: Nanos, rules: &Rules) -> Option<Owed> {
                 duty: Duty::Cancel(number),
             })
         }
-        (Submission::Submitted { .. } | Submission::Finished | Submission::Lost, None) => None,
+        (Submission::Submitted { .. }, None) => {
+            let doubt = job.unwitnessed.as_ref().filter(|doubt| !doubt.has_log)?;
+            let due = reached_or(doubt.not_before, now, rules.retry_max);
+            Some(Owed {
+                due,
+                duty: Duty::Witness(number),
+            })
+        }
+        (Submission::Finished | Submission::Lost, None) => None,
     }
 }
 

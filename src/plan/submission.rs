@@ -340,6 +340,7 @@ mod tests {
             inits: Vec::new(),
             expected: Vec::new(),
             silence: Default::default(),
+            unwitnessed: None,
         }
     }
 

@@ -26,6 +26,7 @@ mod poll;
 #[doc(hidden)]
 pub mod properties;
 mod submit;
+mod witness;
 
 use std::{
     io,
@@ -193,6 +194,7 @@ fn carry_out(context: &Context, client: Option<&Client>, task: &Task) -> Hold {
         (Duty::AbandonLog(container), _) => logs::abandon(context, id, container),
         (_, None) => Hold::NoInterLink,
         (Duty::Submit(number), Some(client)) => submit::submit(context, client, id, *number),
+        (Duty::Witness(number), Some(client)) => witness::look(context, client, id, *number),
         (Duty::Ask(number), Some(client)) => submit::ask(context, client, id, *number),
         (Duty::CompleteLog(container), Some(client)) => {
             logs::complete(context, client, id, container)

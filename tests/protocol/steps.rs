@@ -144,7 +144,7 @@ impl World {
                     world.after(|world| world.lane = Lane::Posted(number, posted))
                 };
                 let accepted = Posted::Accepted {
-                    remote_id: "1".into(),
+                    remote_id: "job-1".into(),
                 };
                 say(
                     "the plugin takes the job",
@@ -251,6 +251,8 @@ impl World {
                 next.lane = Lane::Posting(number);
                 next
             }
+            // For jobs whose ids are numbers.
+            Duty::Witness(_) => return Vec::new(),
             Duty::Ask(number) => self.after(|world| world.lane = Lane::Asking(number, world.now)),
             Duty::CompleteLog(id) | Duty::AbandonLog(id) => {
                 self.with_pod(|pod, _, _| lifecycle::complete_log(pod, &id))
@@ -289,7 +291,7 @@ impl World {
                 }
                 let told = view.as_deref().map(statuses);
                 let report = told.as_ref().map(|containers| Report {
-                    remote_id: "1",
+                    remote_id: "job-1",
                     containers,
                 });
                 answers::asked(pod, *number, report, at, now, rules);
@@ -341,7 +343,7 @@ impl World {
                     resurrect(pod, view);
                 }
                 let report = Report {
-                    remote_id: "1",
+                    remote_id: "job-1",
                     containers: &containers,
                 };
                 observe::apply(pod, *number, report, now, rules);
