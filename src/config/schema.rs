@@ -228,8 +228,8 @@ pub struct Jobs {
     /// ...and how long it must have been missing.
     #[serde(with = "duration")]
     pub lost_grace: Duration,
-    /// Memory limit given to containers that have none, as a quantity: the SLURM plugin takes
-    /// a missing one for 1 MB.
+    /// Memory limit given to containers that have none, as a quantity. Set it for the SLURM
+    /// plugin, which takes a missing one for 1 MB. Flags for sbatch with `--mem` count more.
     pub default_memory: Option<String>,
 }
 

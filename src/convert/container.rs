@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::{Container as PodContainer, EnvVar};
 
 use super::{
     extended, forbidden, names::remote_container_name, network, prepared::Prepared, resources,
-    security, travel, volumes::JobVolumes, Error, Settings, Warning,
+    security, slurm, travel, volumes::JobVolumes, Error, Settings, Warning,
 };
 use crate::{
     model::Container,
@@ -130,6 +130,10 @@ pub(super) fn pod_container(
             .filter(|given| given.key == variable.name);
         !given.any(|given| extended::names_devices(known, given))
     });
+    // The plugin would take a limit before the flag.
+    let flags = annotations.get(slurm::FLAGS);
+    let has_memory = flags.is_some_and(|flags| slurm::have_memory(flags));
+    let default_memory = settings.default_memory.filter(|_| !has_memory);
     let extended = extended::amounts(known, config, &container.name, annotations)?;
     let mounts = volumes.mounts(&config.mounts, found);
     let noted = |key| container.annotations.get(key).cloned();
@@ -140,7 +144,7 @@ pub(super) fn pod_container(
         args: list(&config.args),
         working_dir: (!config.working_dir.is_empty()).then(|| config.working_dir.clone()),
         env: (!variables.is_empty()).then_some(variables),
-        resources: resources::requirements(&linux.resources, extended, settings.default_memory)?,
+        resources: resources::requirements(&linux.resources, extended, default_memory)?,
         security_context: security::of_container(&permitted, around.context, settings),
         volume_mounts: (!mounts.is_empty()).then_some(mounts),
         stdin: config.stdin.then_some(true),

@@ -44,6 +44,15 @@ pub fn has(flags: &str, flag: Flag) -> bool {
     without(flags, flag).len() < flags.split_whitespace().count()
 }
 
+/// Whether flags say how much memory a job has: `--mem`, `--mem-per-cpu`, `--mem-per-gpu`.
+pub fn have_memory(flags: &str) -> bool {
+    let mut words = flags.split_whitespace();
+    words.any(|word| {
+        let rest = word.strip_prefix("--mem");
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['=', '-']))
+    })
+}
+
 /// Flags with this one set, in the place of what they say of it.
 pub fn with(flags: &str, flag: Flag, value: &str) -> String {
     let mut words = without(flags, flag);
@@ -68,6 +77,20 @@ fn without(flags: &str, flag: Flag) -> Vec<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn memory_among_flags() {
+        for (flags, have) in [
+            ("--mem=300", true),
+            ("-p gpu --mem 4G", true),
+            ("--mem-per-cpu=1G", true),
+            ("", false),
+            ("-p gpu", false),
+            ("--member=1", false),
+        ] {
+            assert_eq!(have_memory(flags), have, "{flags}");
+        }
+    }
 
     #[test]
     fn a_flag_is_known_in_all_its_forms() {

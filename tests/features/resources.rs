@@ -133,6 +133,11 @@ fn a_default_memory_limit() {
     let node = Node::new("[jobs]\ndefault_memory = '2Gi'\nquiet_period = '50ms'");
     let got = arrived(&node.created(&pod(), &with(figures(0, 0, 0))));
     assert_eq!(got, json!({"limits": {"memory": "2Gi"}}));
+    let mut pod = pod();
+    let flags = ("slurm-job.vk.io/flags".to_owned(), "--mem=300".to_owned());
+    pod.annotations.extend([flags]);
+    let got = arrived(&node.created(&pod, &with(figures(0, 0, 0))));
+    assert_eq!(got, json!(null), "the flag says it");
 }
 
 #[test]
