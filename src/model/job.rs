@@ -62,8 +62,9 @@ pub struct Unwitnessed {
     pub since: Nanos,
     /// No look for a log before this time.
     pub not_before: Nanos,
-    /// The plugin has a log of the job.
-    pub has_log: bool,
+    /// When the plugin was first seen to have a log of the job.
+    #[serde(default)]
+    pub log_since: Option<Nanos>,
 }
 
 /// What is made of a plugin that does not speak of a job's init containers. `plan::inits` moves it,

@@ -11,7 +11,7 @@ use std::{
 use crate::model::JobUid;
 
 /// The plugin's 10 s, and time on the way.
-const REPEATS_FOR: Duration = Duration::from_secs(15);
+pub const REPEATS_FOR: Duration = Duration::from_secs(15);
 
 /// Remembers the last answer.
 #[derive(Debug, Default)]

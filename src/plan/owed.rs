@@ -118,7 +118,10 @@ fn owed_job(pod: &Pod, job: &Job, now: Nanos, rules: &Rules) -> Option<Owed> {
             })
         }
         (Submission::Submitted { .. }, None) => {
-            let doubt = job.unwitnessed.as_ref().filter(|doubt| !doubt.has_log)?;
+            let doubt = job
+                .unwitnessed
+                .as_ref()
+                .filter(|doubt| doubt.log_since.is_none())?;
             let due = reached_or(doubt.not_before, now, rules.retry_max);
             Some(Owed {
                 due,

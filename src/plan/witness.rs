@@ -3,13 +3,15 @@
 //! The SLURM plugin takes a job whose nodes are still being made ready (`CF`) for one that has
 //! failed, and one that was cancelled while it waited for one that has ended: it reports exit code 0 and
 //! no time of a start for both. A job that did run has a log, for the job itself writes into it first.
-//! So such an end is believed when there is a log, and not before.
+//! So such an end is believed when there is a log, and when it is still reported after the time for
+//! which the plugin repeats its answers: the log may be that of a job that has just begun.
 
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::ContainerState;
 
 use super::{
+    freshness::REPEATS_FOR,
     inits::Verdict,
     lifecycle,
     observe::{exit_code, Report},
@@ -33,11 +35,14 @@ pub fn weigh(pod: &mut Pod, index: usize, report: Report<'_>, now: Nanos) -> Ver
     let begun = Unwitnessed {
         since: now,
         not_before: now,
-        has_log: false,
+        log_since: None,
     };
     let doubt = pod.jobs[index].unwitnessed.get_or_insert(begun);
-    if doubt.has_log {
-        return Verdict::TakeOver;
+    if let Some(log_since) = doubt.log_since {
+        return match now.since(log_since) < REPEATS_FOR {
+            true => Verdict::Leave,
+            false => Verdict::TakeOver,
+        };
     }
     if now.since(doubt.since) >= PATIENCE {
         end(pod, index, now);
@@ -49,7 +54,8 @@ pub fn weigh(pod: &mut Pod, index: usize, report: Report<'_>, now: Nanos) -> Ver
 pub fn looked(pod: &mut Pod, number: u32, has_log: bool, now: Nanos) {
     let job = pod.jobs.iter_mut().find(|job| job.number == number);
     if let Some(doubt) = job.and_then(|job| job.unwitnessed.as_mut()) {
-        doubt.has_log |= has_log;
+        let found = has_log.then_some(now);
+        doubt.log_since = doubt.log_since.or(found);
         doubt.not_before = now.plus(PAUSE);
     }
 }
@@ -171,7 +177,10 @@ mod tests {
         tell(&mut pod, no_start(), Nanos(30));
         assert_eq!(code(&pod), None);
         looked(&mut pod, 0, true, Nanos(40));
+        assert_eq!(duty(&pod, Nanos(40).plus(PAUSE)), None);
         tell(&mut pod, no_start(), Nanos(50));
+        assert_eq!(code(&pod), None, "it may be what was said before");
+        tell(&mut pod, no_start(), Nanos(40).plus(REPEATS_FOR));
         assert_eq!(code(&pod), Some(0));
     }
 
