@@ -25,7 +25,8 @@ pub struct Job {
     /// these can mean a refusal.
     #[serde(default)]
     pub server_errors: u32,
-    /// Why it could not be submitted the last time, for people.
+    /// Why it could not be submitted the last time, or what the plugin said when it could not tell
+    /// its state; for people.
     #[serde(default)]
     pub trouble: Option<String>,
     /// What the plugin calls it (a SLURM job id...), once it said so.

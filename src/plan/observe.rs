@@ -230,8 +230,10 @@ pub fn lose(pod: &mut Pod, number: u32, now: Nanos, rules: &Rules) {
         .as_ref()
         .map(|id| format!(" (remote id {id})"))
         .unwrap_or_default();
+    let said = job.trouble.as_ref();
+    let said = said.map(|words| format!(": {words}")).unwrap_or_default();
     let message = format!(
-        "the plugin does not know job {}{named} any more; ask the site what became of it",
+        "the plugin does not know job {}{named} any more; ask the site what became of it{said}",
         job.uid
     );
     lifecycle::fail_job(pod, number, lifecycle::KILLED, "JobLost", &message, now);
@@ -426,6 +428,23 @@ mod tests {
         let mut pod = submitted();
         tell(&mut pod, running(None), NOW);
         assert_eq!(pod.containers[0].status.started_at, Some(NOW));
+    }
+
+    #[test]
+    fn a_container_whose_probes_have_not_passed_runs() {
+        let waiting = |reason: &str| {
+            let reason = Some(reason.to_owned());
+            let message = None;
+            status(ContainerState {
+                waiting: Some(ContainerStateWaiting { reason, message }),
+                ..ContainerState::default()
+            })
+        };
+        let mut pod = submitted();
+        tell(&mut pod, waiting("Resources"), NOW);
+        assert_eq!(pod.containers[0].status.remote, Remote::Queued);
+        tell(&mut pod, waiting("Waiting for probes to be ready."), NOW);
+        assert_eq!(pod.containers[0].status.remote, Remote::Running);
     }
 
     #[test]

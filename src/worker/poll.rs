@@ -226,7 +226,7 @@ impl<'a> Poller<'a> {
                 let mut changes = Vec::new();
                 for spoiler in &spoilers {
                     self.spoilers.insert(spoiler.uid, asked_at);
-                    changes.extend(self.miss(spoiler, asked_at));
+                    changes.extend(self.miss(spoiler, asked_at, Some(chain(&error))));
                 }
                 self.keep(changes);
                 others.is_empty() || self.ask(&others)
@@ -273,7 +273,7 @@ impl<'a> Poller<'a> {
                 };
                 changes.push((live.sandbox.clone(), Box::new(apply)));
             } else if denied.contains(&live.uid) {
-                changes.extend(self.miss(live, asked_at));
+                changes.extend(self.miss(live, asked_at, None));
             }
         }
         self.keep(changes);
@@ -287,8 +287,14 @@ impl<'a> Poller<'a> {
         }
     }
 
-    /// Notes that the plugin does not know a job; gives what follows where that is enough.
-    fn miss(&mut self, live: &Live, asked_at: Instant) -> Option<(SandboxId, Change<'a>)> {
+    /// Notes that the plugin does not know a job, perhaps in these words; gives what follows where that
+    /// is enough.
+    fn miss(
+        &mut self,
+        live: &Live,
+        asked_at: Instant,
+        words: Option<String>,
+    ) -> Option<(SandboxId, Change<'a>)> {
         if !self.is_lost(live, asked_at) {
             return None;
         }
@@ -296,7 +302,13 @@ impl<'a> Poller<'a> {
         log::error!("pod {}: job {} is lost", live.pod.full_name(), live.uid);
         let (number, rules) = (live.number, &self.context.rules);
         let now = self.context.store.clock().now();
-        let lose = move |pod: &mut Pod| observe::lose(pod, number, now, rules);
+        let lose = move |pod: &mut Pod| {
+            let job = pod.jobs.iter_mut().find(|job| job.number == number);
+            if let (Some(job), Some(words)) = (job, words) {
+                job.trouble = Some(words);
+            }
+            observe::lose(pod, number, now, rules);
+        };
         Some((live.sandbox.clone(), Box::new(lose)))
     }
 
