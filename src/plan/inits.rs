@@ -25,7 +25,7 @@ use super::{
     observe::{exit_code, runs, Report},
     Rules,
 };
-use crate::model::{ContainerEntry, Exit, Job, Nanos, Pod, Remote};
+use crate::model::{Exit, Job, Nanos, Pod, Remote};
 
 /// Reason of a container that never ran because an init container failed before it.
 const NEVER_RAN: &str = "InitContainerFailed";
@@ -141,21 +141,9 @@ fn begin_anew(pod: &mut Pod, index: usize, failed: &str, code: i32, now: Nanos) 
         "init container `{failed}` failed in job {} with code {code}, so this container did not run",
         job.uid
     );
-    let carried = job.containers.clone();
-    let is_live =
-        |entry: &&mut ContainerEntry| carried.contains(entry.id()) && entry.status.is_live();
-    for entry in pod.containers.iter_mut().filter(is_live) {
-        let status = &mut entry.status;
-        status.reported = Some(Exit {
-            code,
-            reason: NEVER_RAN.to_owned(),
-            message: message.clone(),
-            finished_at: now.max(status.started_at.unwrap_or(now)),
-            termination_message: None,
-        });
-        // What the job itself has written is theirs.
-        status.log_owed_since = status.log_owed_since.or(Some(now));
-    }
+    let number = job.number;
+    // What the job itself has written is in their logs.
+    lifecycle::report_end(pod, number, code, NEVER_RAN, &message, now);
     lifecycle::stop_sandbox(pod, now);
 }
 

@@ -121,6 +121,34 @@ pub fn fail_job(pod: &mut Pod, number: u32, code: i32, reason: &str, message: &s
     }
 }
 
+/// Ends the containers of a job that still live with our own explanation, as if the plugin had
+/// reported it: what can be had of their logs is fetched before it shows.
+pub(super) fn report_end(
+    pod: &mut Pod,
+    number: u32,
+    code: i32,
+    reason: &str,
+    message: &str,
+    now: Nanos,
+) {
+    let Some(job) = pod.jobs.iter().find(|job| job.number == number) else {
+        return;
+    };
+    let live =
+        |entry: &&mut ContainerEntry| job.containers.contains(entry.id()) && entry.status.is_live();
+    for entry in pod.containers.iter_mut().filter(live) {
+        let finished_at = end_time(&entry.container, &entry.status, now);
+        entry.status.reported = Some(Exit {
+            code,
+            reason: reason.to_owned(),
+            message: message.to_owned(),
+            finished_at,
+            termination_message: None,
+        });
+        entry.status.log_owed_since = entry.status.log_owed_since.or(Some(now));
+    }
+}
+
 /// Shows the end that the plugin reported; the log is complete, or as complete as it will be.
 pub fn complete_log(pod: &mut Pod, id: &ContainerId) {
     if let Some(status) = pod.status_mut(id) {

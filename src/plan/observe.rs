@@ -6,9 +6,7 @@
 use std::borrow::Cow;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{
-    ContainerState, ContainerStateTerminated, ContainerStateWaiting, ContainerStatus,
-};
+use k8s_openapi::api::core::v1::{ContainerState, ContainerStateTerminated, ContainerStatus};
 
 use super::{
     handlers::Reported,
@@ -106,9 +104,8 @@ pub fn apply(pod: &mut Pod, number: u32, report: Report<'_>, now: Nanos, rules: 
 
 /// Whether a container runs over there.
 pub(super) fn runs(state: &ContainerState) -> bool {
-    let waits_for = |it: &ContainerStateWaiting| it.reason.clone().unwrap_or_default();
-    let waiting = state.waiting.as_ref().map(waits_for);
-    state.running.is_some() || waiting.is_some_and(|it| it.starts_with(WAITS_FOR_PROBES))
+    let reason = state.waiting.as_ref().and_then(|it| it.reason.as_deref());
+    state.running.is_some() || reason.is_some_and(|it| it.starts_with(WAITS_FOR_PROBES))
 }
 
 /// Notes what is said of a container that the kubelet has not started yet.
@@ -242,7 +239,8 @@ pub fn lose(pod: &mut Pod, number: u32, now: Nanos, rules: &Rules) {
 #[cfg(test)]
 mod tests {
     use k8s_openapi::{
-        api::core::v1::ContainerStateRunning, apimachinery::pkg::apis::meta::v1::Time,
+        api::core::v1::{ContainerStateRunning, ContainerStateWaiting},
+        apimachinery::pkg::apis::meta::v1::Time,
     };
 
     use super::*;

@@ -16,7 +16,7 @@ use super::{
     lifecycle,
     observe::{exit_code, Report},
 };
-use crate::model::{ContainerEntry, Exit, Job, Nanos, Pod, Remote, Unwitnessed};
+use crate::model::{Job, Nanos, Pod, Remote, Unwitnessed};
 
 /// How long a job may be made ready. SLURM itself forgets one that was cancelled long before.
 const PATIENCE: Duration = Duration::from_secs(30 * 60);
@@ -94,20 +94,8 @@ fn end(pod: &mut Pod, index: usize, now: Nanos) {
          while it waited, most likely",
         job.uid
     );
-    let carried = job.containers.clone();
-    let is_live =
-        |entry: &&mut ContainerEntry| carried.contains(entry.id()) && entry.status.is_live();
-    for entry in pod.containers.iter_mut().filter(is_live) {
-        let status = &mut entry.status;
-        status.reported = Some(Exit {
-            code: lifecycle::KILLED,
-            reason: NEVER_RAN.to_owned(),
-            message: message.clone(),
-            finished_at: now.max(status.started_at.unwrap_or(now)),
-            termination_message: None,
-        });
-        status.log_owed_since = status.log_owed_since.or(Some(now));
-    }
+    let number = job.number;
+    lifecycle::report_end(pod, number, lifecycle::KILLED, NEVER_RAN, &message, now);
 }
 
 #[cfg(test)]
