@@ -252,6 +252,25 @@ fn a_job_that_the_plugin_forgot_is_lost_and_an_unreachable_plugin_loses_none() {
     assert!(!status.message.is_empty());
 }
 
+/// A SLURM plugin that is killed between sbatch and its own note does not know its job; but the job has
+/// a log.
+#[test]
+fn a_doubtful_job_that_has_a_log_is_not_submitted_again() {
+    let fake = Fake::start();
+    let daemon = Daemon::with(&fake);
+    let cri = daemon.cri();
+    fake.faults("/create", &[Fault::DropBefore]);
+    fake.set_job_log(
+        "main",
+        "This pod a/1 has been submitted to SLURM node n1.\n",
+    );
+    let pod = cri.run(&sandbox("doubt"));
+    let id = cri.launch(&pod, &container("main", &["true"]));
+    let status = cri.wait_for_exit(&id);
+    assert_eq!((status.exit_code, status.reason.as_str()), (137, "JobLost"));
+    assert_eq!(fake.requests("/create").len(), 1);
+}
+
 /// The plugin, and six pods with a container each; the job of the first one spoils every answer.
 fn with_a_spoiler(words: impl Fn(&str) -> String) -> (Fake, Daemon, Vec<String>) {
     let fake = Fake::start();

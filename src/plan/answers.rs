@@ -127,6 +127,15 @@ pub fn asked(
     refused
 }
 
+/// Takes over that a doubtful job has a log, although the plugin denies it: it runs, or has run, and is
+/// not to be submitted again. If the plugin goes on denying it, it is lost.
+pub fn found_by_its_log(pod: &mut Pod, number: u32, now: Nanos, rules: &Rules) {
+    if let Some(job) = job_mut(pod, number) {
+        job.trouble = None;
+        job.submission_event(Event::Shown, now, rules);
+    }
+}
+
 /// How a DELETE ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Deleted {

@@ -60,6 +60,16 @@ pub fn looked(pod: &mut Pod, number: u32, has_log: bool, now: Nanos) {
     }
 }
 
+/// Whether the beginning of a log is that of a job that SLURM has, or had.
+///
+/// A SLURM plugin that dies between sbatch and its own note does not know the job afterwards; but the
+/// job writes this first.
+pub fn is_of_slurm(beginning: &[u8]) -> bool {
+    const SUBMITTED: &[u8] = b"has been submitted to SLURM node";
+    let mut windows = beginning.windows(SUBMITTED.len());
+    windows.any(|window| window == SUBMITTED)
+}
+
 /// SLURM's job ids are numbers; other plugins' are not, and theirs may run without a word.
 fn is_slurm(job: &Job) -> bool {
     let id = job.remote_id.as_deref().unwrap_or_default();
@@ -170,6 +180,20 @@ mod tests {
         assert_eq!(code(&pod), None, "it may be what was said before");
         tell(&mut pod, no_start(), Nanos(40).plus(REPEATS_FOR));
         assert_eq!(code(&pod), Some(0));
+    }
+
+    #[test]
+    fn logs_of_slurm_jobs() {
+        for (beginning, is_one) in [
+            (
+                "This pod web/1 has been submitted to SLURM node n1.\nmore",
+                true,
+            ),
+            ("job 7 not found", false),
+            ("", false),
+        ] {
+            assert_eq!(is_of_slurm(beginning.as_bytes()), is_one, "{beginning}");
+        }
     }
 
     #[test]

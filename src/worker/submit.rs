@@ -1,6 +1,6 @@
 //! Submitting jobs, and asking about those of which it is not known whether they were submitted.
 
-use super::{author::author, context::Hold, convert_job, poll::Told, Context};
+use super::{author::author, context::Hold, convert_job, poll::Told, witness, Context};
 use crate::{
     convert::{self, author::Author},
     interlink::{self, Client},
@@ -9,6 +9,7 @@ use crate::{
         answers::{self, Posted},
         batch,
         submission::Event,
+        witness::is_of_slurm,
     },
     telemetry::{chain, Counter},
 };
@@ -164,6 +165,15 @@ pub fn ask(context: &Context, client: &Client, id: &SandboxId, number: u32) -> H
             None
         }
     };
+    let is_denied = told
+        .as_ref()
+        .is_some_and(|told| !told.report().shows_the_job());
+    if is_denied && is_of_slurm(&witness::beginning(context, client, &pod, job)) {
+        log::warn!("pod {name}: job {uid} has a log, so it is not submitted again");
+        return context.change(id, |pod, now| {
+            answers::found_by_its_log(pod, number, now, &context.rules);
+        });
+    }
     let mut refused = false;
     let hold = context.change(id, |pod, now| {
         let report = told.as_ref().map(Told::report);

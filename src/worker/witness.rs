@@ -8,10 +8,39 @@ use super::{
 };
 use crate::{
     interlink::{Client, LogLimits},
-    model::SandboxId,
+    model::{Job, Pod, SandboxId},
     plan::witness,
     telemetry::chain,
 };
+
+/// Most bytes of a log in which its beginning is looked for.
+const BEGINNING: u64 = 4096;
+
+/// The beginning of the log of a job's first container; empty where there is none. What the job itself
+/// has written stands in the log of each.
+pub fn beginning(context: &Context, client: &Client, pod: &Pod, job: &Job) -> Vec<u8> {
+    let first = job.containers.first();
+    let request = first.and_then(|first| convert_job::log_request(pod, job, first));
+    let Some(request) = request else {
+        return Vec::new();
+    };
+    let limits = LogLimits {
+        bytes: BEGINNING,
+        time: context.config.interlink.request_timeout,
+    };
+    let mut beginning = Vec::new();
+    let looked = context.call(|| {
+        client.logs(&request, limits, &mut |piece| {
+            beginning.extend_from_slice(piece);
+            ControlFlow::Continue(())
+        })
+    });
+    if let Err(error) = looked {
+        let (name, uid) = (pod.full_name(), job.uid);
+        log::debug!("pod {name}: no log of job {uid}: {}", chain(&error));
+    }
+    beginning
+}
 
 /// Looks whether the plugin has a log for any of a job's containers.
 pub fn look(context: &Context, client: &Client, id: &SandboxId, number: u32) -> Hold {
@@ -21,26 +50,7 @@ pub fn look(context: &Context, client: &Client, id: &SandboxId, number: u32) -> 
     let Some(job) = pod.jobs.iter().find(|job| job.number == number) else {
         return Hold::No;
     };
-    let limits = LogLimits {
-        bytes: 1,
-        time: context.config.interlink.request_timeout,
-    };
-    // What the job itself has written stands in the log of each.
-    let first = job.containers.first();
-    let request = first.and_then(|first| convert_job::log_request(&pod, job, first));
-    let mut has_log = false;
-    if let Some(request) = request {
-        let looked = context.call(|| {
-            client.logs(&request, limits, &mut |_| {
-                has_log = true;
-                ControlFlow::Break(())
-            })
-        });
-        if let Err(error) = looked {
-            let (name, uid) = (pod.full_name(), job.uid);
-            log::debug!("pod {name}: no log of job {uid}: {}", chain(&error));
-        }
-    }
+    let has_log = !beginning(context, client, &pod, job).is_empty();
     if !has_log {
         log::info!(
             "pod {}: the plugin says that job {} has ended, but it has no log, so it is not believed \
