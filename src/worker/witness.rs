@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     interlink::{Client, LogLimits},
-    model::{Job, Pod, SandboxId},
+    model::{Job, Pod, SandboxId, Unwitnessed},
     plan::witness,
     telemetry::chain,
 };
@@ -51,7 +51,8 @@ pub fn look(context: &Context, client: &Client, id: &SandboxId, number: u32) -> 
         return Hold::No;
     };
     let has_log = !beginning(context, client, &pod, job).is_empty();
-    if !has_log {
+    let is_first = |doubt: &Unwitnessed| doubt.not_before == doubt.since;
+    if !has_log && job.unwitnessed.as_ref().is_some_and(is_first) {
         log::info!(
             "pod {}: the plugin says that job {} has ended, but it has no log, so it is not believed \
              yet",
