@@ -126,9 +126,8 @@ fn pod(volumes: &[PathBuf]) -> (Pod, Job) {
     for number in 0..CONTAINERS {
         pod.add_container(container(number, volumes));
     }
+    let uid = JobUid::derive(UID, &pod.sandbox.id, 0, 0);
     let job = Job {
-        number: 0,
-        uid: JobUid::derive(UID, &pod.sandbox.id, 0, 0),
         containers: pod
             .containers
             .iter()
@@ -139,18 +138,9 @@ fn pod(volumes: &[PathBuf]) -> (Pod, Job) {
             .iter()
             .map(|entry| entry.container.name.clone())
             .collect(),
-        created_at: Nanos(0),
         submission: Submission::Submitting { failures: 0 },
-        server_errors: 0,
-        trouble: None,
-        remote_id: None,
-        grace_seconds: 0,
-        cancel: None,
         knowledge: Knowledge::Unknown,
-        inits: Vec::new(),
-        expected: Vec::new(),
-        silence: Default::default(),
-        unwitnessed: None,
+        ..Job::new(0, uid, Nanos(0))
     };
     (pod, job)
 }

@@ -166,23 +166,11 @@ mod tests {
 
     #[test]
     fn answers_get_their_names_back() {
+        let uid = JobUid::derive("", &SandboxId::from("5a"), 0, 0);
         let job = Job {
-            number: 0,
-            uid: JobUid::derive("", &SandboxId::from("5a"), 0, 0),
-            containers: Vec::new(),
             names: vec!["main".to_owned(), "With-Capitals".to_owned()],
-            created_at: Nanos(0),
             submission: Submission::Finished,
-            server_errors: 0,
-            trouble: None,
-            remote_id: None,
-            grace_seconds: 0,
-            cancel: None,
-            knowledge: crate::model::Knowledge::NotAsked,
-            inits: Vec::new(),
-            expected: Vec::new(),
-            silence: Default::default(),
-            unwitnessed: None,
+            ..Job::new(0, uid, Nanos(0))
         };
         let names = ["main", &remote_container_name("With-Capitals"), "other"];
         let mut answer = names.map(|name| ContainerStatus {

@@ -31,23 +31,12 @@ pub fn fixture(names: &[&str]) -> (Pod, Job) {
     for (number, name) in names.iter().enumerate() {
         pod.add_container(container(name, number));
     }
+    let uid = JobUid::derive(UID, &pod.sandbox.id, 0, 0);
     let job = Job {
-        number: 0,
-        uid: JobUid::derive(UID, &pod.sandbox.id, 0, 0),
         containers: pod.containers.iter().map(|c| c.id().clone()).collect(),
         names: names.iter().map(|name| (*name).to_owned()).collect(),
-        created_at: Nanos(0),
         submission: Submission::Submitted { at: Nanos(0) },
-        server_errors: 0,
-        trouble: None,
-        remote_id: None,
-        grace_seconds: 0,
-        cancel: None,
-        knowledge: crate::model::Knowledge::NotAsked,
-        inits: Vec::new(),
-        expected: Vec::new(),
-        silence: Default::default(),
-        unwitnessed: None,
+        ..Job::new(0, uid, Nanos(0))
     };
     (pod, job)
 }

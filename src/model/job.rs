@@ -187,6 +187,30 @@ pub enum Cancel {
 }
 
 impl Job {
+    /// A job that gathers, with nothing in it yet.
+    pub fn new(number: u32, uid: JobUid, created_at: Nanos) -> Self {
+        Self {
+            number,
+            uid,
+            containers: Vec::new(),
+            names: Vec::new(),
+            created_at,
+            submission: Submission::Gathering {
+                last_start: created_at,
+            },
+            server_errors: 0,
+            trouble: None,
+            remote_id: None,
+            grace_seconds: 0,
+            cancel: None,
+            knowledge: Knowledge::default(),
+            inits: Vec::new(),
+            expected: Vec::new(),
+            silence: Silence::default(),
+            unwitnessed: None,
+        }
+    }
+
     /// Whether the poller has to ask for it: the plugin has it and has not been told to end it.
     pub fn is_polled(&self) -> bool {
         matches!(self.submission, Submission::Submitted { .. }) && self.cancel.is_none()

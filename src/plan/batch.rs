@@ -196,24 +196,8 @@ fn gathering_job<'a>(pod: &'a mut Pod, name: &str, now: Nanos) -> &'a mut Job {
         let number = pod.next_job;
         pod.next_job = number.saturating_add(1);
         let sandbox = &pod.sandbox;
-        pod.jobs.push(Job {
-            number,
-            uid: JobUid::derive(&sandbox.uid, &sandbox.id, sandbox.attempt, number),
-            containers: Vec::new(),
-            names: Vec::new(),
-            created_at: now,
-            submission: Submission::Gathering { last_start: now },
-            server_errors: 0,
-            trouble: None,
-            remote_id: None,
-            grace_seconds: 0,
-            cancel: None,
-            knowledge: Knowledge::NotAsked,
-            inits: Vec::new(),
-            expected: Vec::new(),
-            silence: Default::default(),
-            unwitnessed: None,
-        });
+        let uid = JobUid::derive(&sandbox.uid, &sandbox.id, sandbox.attempt, number);
+        pod.jobs.push(Job::new(number, uid, now));
         pod.jobs.len() - 1
     });
     &mut pod.jobs[index]

@@ -324,23 +324,10 @@ mod tests {
     }
 
     fn job(submission: Submission) -> Job {
+        let uid = JobUid::derive("", &SandboxId::from("s"), 0, 0);
         Job {
-            number: 0,
-            uid: JobUid::derive("", &SandboxId::from("s"), 0, 0),
-            containers: vec![],
-            names: vec![],
-            created_at: Nanos(0),
             submission,
-            server_errors: 0,
-            trouble: None,
-            remote_id: None,
-            grace_seconds: 0,
-            cancel: None,
-            knowledge: crate::model::Knowledge::NotAsked,
-            inits: Vec::new(),
-            expected: Vec::new(),
-            silence: Default::default(),
-            unwitnessed: None,
+            ..Job::new(0, uid, Nanos(0))
         }
     }
 
