@@ -22,22 +22,13 @@ use k8s_openapi::api::core::v1::ContainerState;
 
 use super::{
     lifecycle,
-    observe::{exit_code, runs, Report},
+    observe::{exit_code, runs, Report, Verdict},
     Rules,
 };
 use crate::model::{Exit, Job, Nanos, Pod, Remote};
 
 /// Reason of a container that never ran because an init container failed before it.
-const NEVER_RAN: &str = "InitContainerFailed";
-
-/// What to do with a report.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// Take it over.
-    TakeOver,
-    /// Leave it: the plugin is to be asked again, or nothing is left that it could change.
-    Leave,
-}
+const FAILED_BEFORE: &str = "InitContainerFailed";
 
 /// Weighs what is said of the job at `index` by what is not said of its init containers, and
 /// presumes of those what follows.
@@ -143,7 +134,7 @@ fn begin_anew(pod: &mut Pod, index: usize, failed: &str, code: i32, now: Nanos) 
     );
     let number = job.number;
     // What the job itself has written is in their logs.
-    lifecycle::report_end(pod, number, code, NEVER_RAN, &message, now);
+    lifecycle::report_end(pod, number, code, FAILED_BEFORE, &message, now);
     lifecycle::stop_sandbox(pod, now);
 }
 
@@ -288,7 +279,7 @@ mod tests {
         tell(&mut pod, &told, Nanos(30));
         assert_eq!(code(&pod, "m"), Some(3));
         let end = pod.containers[2].status.exit.clone().expect("shown");
-        assert_eq!(end.reason, NEVER_RAN);
+        assert_eq!(end.reason, FAILED_BEFORE);
         assert!(
             end.message.contains("init container `j` failed"),
             "{}",

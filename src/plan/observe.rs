@@ -8,17 +8,20 @@ use std::borrow::Cow;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStateTerminated, ContainerStatus};
 
-use super::{
-    handlers::Reported,
-    inits::{self, Verdict},
-    lifecycle,
-    submission::Event,
-    witness, Rules,
-};
+use super::{handlers::Reported, inits, lifecycle, submission::Event, witness, Rules};
 use crate::model::{ContainerEntry, Exit, Expected, Job, Nanos, Pod, Remote};
 
 /// What the SLURM plugin says of a container whose job runs while its probes have not passed.
 const WAITS_FOR_PROBES: &str = "Waiting for probes";
+
+/// What to do with a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Take it over.
+    TakeOver,
+    /// Leave it: the plugin is to be asked again, or nothing is left that it could change.
+    Leave,
+}
 
 /// What a plugin said of one job.
 #[derive(Clone, Copy, Debug)]
@@ -70,36 +73,33 @@ pub fn apply(pod: &mut Pod, number: u32, report: Report<'_>, now: Nanos, rules: 
     if !report.remote_id.is_empty() {
         pod.jobs[index].remote_id = Some(report.remote_id.to_owned());
     }
-    let weighed = witness::weigh(pod, index, report, now);
-    if weighed == Verdict::Leave || inits::weigh(pod, index, report, now, rules) == Verdict::Leave {
-        if lifecycle::has_ended(pod, &pod.jobs[index]) {
-            pod.jobs[index].submission_event(Event::Ended, now, rules);
-        }
-        return;
-    }
-    let Pod {
-        jobs, containers, ..
-    } = pod;
-    let job = &jobs[index];
-    for entry in containers
-        .iter_mut()
-        .filter(|entry| job.containers.contains(entry.id()))
+    let may_take_over = |verdict| verdict == Verdict::TakeOver;
+    if may_take_over(witness::weigh(pod, index, report, now))
+        && may_take_over(inits::weigh(pod, index, report, now, rules))
     {
-        if let Some(state) = report.state(&entry.container.name, job) {
-            apply_state(entry, &state, now, rules);
-        }
+        take_over(pod, index, report, now, rules);
+        lifecycle::forget_what_will_not_run(pod, number);
     }
-    let mut expected = job.expected.clone();
+    if lifecycle::has_ended(pod, &pod.jobs[index]) {
+        pod.jobs[index].submission_event(Event::Ended, now, rules);
+    }
+}
+
+fn take_over(pod: &mut Pod, index: usize, report: Report<'_>, now: Nanos, rules: &Rules) {
+    let mut expected = std::mem::take(&mut pod.jobs[index].expected);
+    let job = &pod.jobs[index];
     for expected in &mut expected {
         if let Some(state) = report.state(&expected.name, job) {
             note_state(expected, &state, now, rules);
         }
     }
-    jobs[index].expected = expected;
-    lifecycle::forget_what_will_not_run(pod, number);
-    if lifecycle::has_ended(pod, &pod.jobs[index]) {
-        pod.jobs[index].submission_event(Event::Ended, now, rules);
+    let carried = |entry: &&mut ContainerEntry| job.containers.contains(entry.id());
+    for entry in pod.containers.iter_mut().filter(carried) {
+        if let Some(state) = report.state(&entry.container.name, job) {
+            apply_state(entry, &state, now, rules);
+        }
     }
+    pod.jobs[index].expected = expected;
 }
 
 /// Whether a container runs over there.

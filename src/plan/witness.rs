@@ -12,9 +12,8 @@ use k8s_openapi::api::core::v1::ContainerState;
 
 use super::{
     freshness::REPEATS_FOR,
-    inits::Verdict,
     lifecycle,
-    observe::{exit_code, Report},
+    observe::{exit_code, Report, Verdict},
 };
 use crate::model::{Job, Nanos, Pod, Remote, Unwitnessed};
 
