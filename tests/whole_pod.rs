@@ -129,8 +129,9 @@ fn the_first_start_submits_the_whole_pod() {
     assert_eq!((inits, mains), (Some(2), Some(2)));
 }
 
-#[test]
-fn a_plugin_that_does_not_speak_of_init_containers() {
+/// A pod at a plugin that does not speak of init containers, whose job runs, and whose first container
+/// has ended.
+fn running_on_slurm() -> (Cluster, Cri, String) {
     let cluster = Cluster::new(spec(), NEVER);
     cluster.fake.speak_as_slurm();
     let cri = cluster.cri();
@@ -138,8 +139,14 @@ fn a_plugin_that_does_not_speak_of_init_containers() {
     let first = cri.launch(&pod, &container("first", &["true"]));
     cluster.created(1);
     cluster.fake.set_all(&JobState::Running);
-    // That the others run means that these have succeeded.
+    // That the others run means that it has succeeded.
     assert_eq!(cri.wait_for_exit(&first).exit_code, 0);
+    (cluster, cri, pod)
+}
+
+#[test]
+fn a_plugin_that_does_not_speak_of_init_containers() {
+    let (cluster, cri, pod) = running_on_slurm();
     let second = cri.launch(&pod, &container("second", &["true"]));
     assert_eq!(cri.wait_for_exit(&second).exit_code, 0);
     let main = cri.launch(&pod, &container("main", &["true"]));
@@ -155,14 +162,7 @@ fn a_plugin_that_does_not_speak_of_init_containers() {
 
 #[test]
 fn an_init_container_that_did_not_succeed_after_all() {
-    let cluster = Cluster::new(spec(), NEVER);
-    cluster.fake.speak_as_slurm();
-    let cri = cluster.cri();
-    let pod = cri.run(&sandbox("web"));
-    let first = cri.launch(&pod, &container("first", &["true"]));
-    cluster.created(1);
-    cluster.fake.set_all(&JobState::Running);
-    assert_eq!(cri.wait_for_exit(&first).exit_code, 0);
+    let (cluster, cri, pod) = running_on_slurm();
     cri.launch(&pod, &container("second", &["true"]));
     let main = cri.launch(&pod, &container("main", &["true"]));
     cluster.fake.set_log("main", "what the job wrote\n");

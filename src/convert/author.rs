@@ -37,18 +37,24 @@ pub struct ExpectedContainer {
 impl Author {
     /// What the author wrote of a container.
     pub fn container(&self, name: &str) -> Option<&PodContainer> {
-        let inits = self.spec.init_containers.iter().flatten();
-        let mut all = inits.chain(&self.spec.containers);
+        let mut all = all_containers(&self.spec);
         all.find(|container| container.name == name)
     }
 
     /// Where a container stands in the pod.
     pub fn position(&self, name: &str) -> usize {
-        let inits = self.spec.init_containers.iter().flatten();
-        let mut all = inits.chain(&self.spec.containers);
+        let mut all = all_containers(&self.spec);
         let found = all.position(|container| container.name == name);
         found.unwrap_or(usize::MAX)
     }
+}
+
+/// The containers of a pod in its order: init containers, then the others.
+pub(super) fn all_containers(spec: &PodSpec) -> impl Iterator<Item = &PodContainer> {
+    spec.init_containers
+        .iter()
+        .flatten()
+        .chain(&spec.containers)
 }
 
 /// Adds to a container what the CRI did not say.
@@ -140,12 +146,7 @@ pub fn complete_scratch(spec: &mut PodSpec, author: &Author) {
 /// what was mounted by subPath. A name that something else has already stays free for that.
 pub fn rename_volumes(spec: &mut PodSpec, author: &Author) {
     let mut names = BTreeMap::new();
-    let containers = spec
-        .init_containers
-        .iter()
-        .flatten()
-        .chain(&spec.containers);
-    for container in containers {
+    for container in all_containers(spec) {
         let written = author.container(&container.name);
         let written = written.and_then(|container| container.volume_mounts.as_ref());
         for mount in container.volume_mounts.iter().flatten() {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::{Container, ResourceFieldSelector, ResourceRequirements};
 
 use super::{
+    author::all_containers,
     kubelet::{Error, Kubelet},
     quantity,
 };
@@ -71,11 +72,7 @@ fn named<'a>(
         (None, Some(asking)) => asking,
         (None, None) => return Err(Error::new("a resource is named without its container")),
         (Some(name), _) => {
-            let spec = kubelet.pod.spec.iter();
-            let mut all = spec.flat_map(|spec| {
-                let inits = spec.init_containers.iter().flatten();
-                inits.chain(&spec.containers)
-            });
+            let mut all = kubelet.pod.spec.iter().flat_map(all_containers);
             let found = all.find(|one| one.name == name);
             found.ok_or_else(|| Error::new(format!("there is no container `{name}`")))?
         }

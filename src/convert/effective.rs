@@ -105,6 +105,16 @@ mod tests {
     /// What is asked for in a pod, and what its container has in the job.
     #[test]
     fn what_is_asked_for_arrives() {
+        let own = json!({
+            "runAsUser": 8,
+            "runAsGroup": 9,
+            "allowPrivilegeEscalation": false,
+            "readOnlyRootFilesystem": true,
+            "capabilities": {"drop": ["ALL"]},
+            "seLinuxOptions": {"type": "b_t"},
+            "appArmorProfile": {"type": "Localhost", "localhostProfile": "mine"},
+            "seccompProfile": {"type": "Localhost", "localhostProfile": "p/a.json"},
+        });
         let rows = [
             (json!({}), json!({}), Value::Null),
             (
@@ -118,26 +128,8 @@ mod tests {
                     "seLinuxOptions": {"type": "a_t", "level": "s0"},
                     "appArmorProfile": {"type": "RuntimeDefault"},
                 }),
-                json!({
-                    "runAsUser": 8,
-                    "runAsGroup": 9,
-                    "allowPrivilegeEscalation": false,
-                    "readOnlyRootFilesystem": true,
-                    "capabilities": {"drop": ["ALL"]},
-                    "seLinuxOptions": {"type": "b_t"},
-                    "appArmorProfile": {"type": "Localhost", "localhostProfile": "mine"},
-                    "seccompProfile": {"type": "Localhost", "localhostProfile": "p/a.json"},
-                }),
-                json!({
-                    "runAsUser": 8,
-                    "runAsGroup": 9,
-                    "allowPrivilegeEscalation": false,
-                    "readOnlyRootFilesystem": true,
-                    "capabilities": {"drop": ["ALL"]},
-                    "seLinuxOptions": {"type": "b_t"},
-                    "appArmorProfile": {"type": "Localhost", "localhostProfile": "mine"},
-                    "seccompProfile": {"type": "Localhost", "localhostProfile": "p/a.json"},
-                }),
+                own.clone(),
+                own,
             ),
             (
                 json!({}),

@@ -95,7 +95,7 @@ impl Kubelet<'_> {
         let volumes = volumes.filter(|volume| volume.host_path.is_none());
         let prepared = |volume: &Volume| {
             let Some(plugin) = places::own_plugin(volume) else {
-                let (name, why) = (&volume.name, places::only_a_kubelet());
+                let (name, why) = (&volume.name, places::ONLY_A_KUBELET);
                 return error(format!("volume `{name}`: {why}"));
             };
             Ok(PreparedVolume {

@@ -35,14 +35,10 @@ type Keys = BTreeMap<String, Vec<u8>>;
 
 impl Objects {
     fn configmap(&self, name: &str) -> Option<Keys> {
-        let map = self.configmaps.get(name)?;
-        let text = map.data.iter().flatten();
-        let binary = map.binary_data.iter().flatten();
-        let text = text.map(|(key, value)| (key.clone(), value.clone().into_bytes()));
-        Some(
-            text.chain(binary.map(|(key, value)| (key.clone(), value.0.clone())))
-                .collect(),
-        )
+        let binary = self.configmaps.get(name)?.binary_data.iter().flatten();
+        let mut keys = self.texts(name)?;
+        keys.extend(binary.map(|(key, value)| (key.clone(), value.0.clone())));
+        Some(keys)
     }
 
     /// A variable has a text, so what is in `binaryData` becomes none (`makeEnvironmentVariables`).

@@ -105,11 +105,11 @@ fn place_of(kubelet: &Kubelet<'_>, volume: &Volume) -> Result<Place, Error> {
             )));
         };
         let path = place_of_persistent(kubelet, persistent)
-            .ok_or_else(|| Error::new(format!("volume `{name}`: {}", only_a_kubelet())))?;
+            .ok_or_else(|| Error::new(format!("volume `{name}`: {ONLY_A_KUBELET}")))?;
         let claim = volume.persistent_volume_claim.as_ref();
         Ok(Place::new(path, claim.and_then(|claim| claim.read_only)))
     } else {
-        Err(Error::new(format!("volume `{name}`: {}", only_a_kubelet())))
+        Err(Error::new(format!("volume `{name}`: {ONLY_A_KUBELET}")))
     }
 }
 
@@ -137,9 +137,7 @@ fn directory(kubelet: &Kubelet<'_>, plugin: &str, name: &str) -> PathBuf {
 }
 
 /// What to say of a volume of another kind.
-pub fn only_a_kubelet() -> &'static str {
-    "only a kubelet can mount one of its kind"
-}
+pub const ONLY_A_KUBELET: &str = "only a kubelet can mount one of its kind";
 
 /// The part of a volume that is mounted (`ExpandContainerVolumeMounts`).
 fn sub_path(mount: &VolumeMount, variables: &[(String, Vec<u8>)]) -> Result<Option<String>, Error> {

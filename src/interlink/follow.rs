@@ -7,8 +7,9 @@ use super::{answer::Answer, notes::Notes};
 /// Read at once.
 const PIECE: usize = 16 << 10;
 
-/// The bytes of a followed log, without the plugin's notes that there is none yet. Reading waits without limit; TCP keepalive notices a server that
-/// is gone, and a [`Cancel`](super::Cancel) ends the wait.
+/// The bytes of a followed log, without the plugin's notes that there is none yet. Reading waits
+/// without limit; TCP keepalive notices a server that is gone, and a [`Cancel`](super::Cancel) ends the
+/// wait.
 ///
 /// The end of the stream says that the server closed it, which need not be the end of the log.
 /// An error carries an [`Error`](super::Error); a cancelled reader fails with

@@ -1,10 +1,12 @@
 //! What containers name beside their pod, read from the API server as a kubelet reads it.
 
-use k8s_openapi::api::core::v1::{Container, Pod};
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{Container, PersistentVolume, Pod};
 
 use crate::{
     convert::{objects::Objects, places},
-    kube::{Api, Error},
+    kube::{Api, Client, Error},
 };
 
 /// The ConfigMaps and Secrets that containers take variables from, and the persistent volumes behind
@@ -18,28 +20,51 @@ pub fn read(
     namespace: &str,
     containers: &[&Container],
 ) -> Result<Objects, Error> {
-    let mut reader = Reader {
-        api,
-        namespace,
-        objects: Objects::default(),
-    };
+    let client = &*api.client;
+    let mut objects = Objects::default();
     for container in containers {
-        for source in container.env_from.iter().flatten() {
-            let (map, secret) = (&source.config_map_ref, &source.secret_ref);
-            reader.add_map(map.as_ref().map(|map| &map.name))?;
-            reader.add_secret(secret.as_ref().map(|secret| &secret.name))?;
+        let (maps, secrets) = sources(container);
+        for name in maps {
+            let read = |name: &str| client.config_map(namespace, name);
+            add(&mut objects.configmaps, name, read)?;
         }
-        let variables = container.env.iter().flatten();
-        for source in variables.filter_map(|variable| variable.value_from.as_ref()) {
-            let (map, secret) = (&source.config_map_key_ref, &source.secret_key_ref);
-            reader.add_map(map.as_ref().map(|map| &map.name))?;
-            reader.add_secret(secret.as_ref().map(|secret| &secret.name))?;
+        for name in secrets {
+            let read = |name: &str| client.secret(namespace, name);
+            add(&mut objects.secrets, name, read)?;
         }
-        for claim in claims(pod, container) {
-            reader.add_claim(&claim)?;
+        for name in claims(pod, container) {
+            let read = |name: &str| bound_to(client, namespace, name);
+            add(&mut objects.claims, &name, read)?;
         }
     }
-    Ok(reader.objects)
+    Ok(objects)
+}
+
+/// Reads what is not known yet.
+fn add<T>(
+    known: &mut BTreeMap<String, T>,
+    name: &str,
+    read: impl FnOnce(&str) -> Result<Option<T>, Error>,
+) -> Result<(), Error> {
+    if !known.contains_key(name) {
+        known.extend(read(name)?.map(|found| (name.to_owned(), found)));
+    }
+    Ok(())
+}
+
+/// The names of the ConfigMaps and of the Secrets that a container takes variables from.
+fn sources(container: &Container) -> (Vec<&String>, Vec<&String>) {
+    let (mut maps, mut secrets) = (Vec::new(), Vec::new());
+    for source in container.env_from.iter().flatten() {
+        maps.extend(source.config_map_ref.as_ref().map(|map| &map.name));
+        secrets.extend(source.secret_ref.as_ref().map(|secret| &secret.name));
+    }
+    let variables = container.env.iter().flatten();
+    for source in variables.filter_map(|variable| variable.value_from.as_ref()) {
+        maps.extend(source.config_map_key_ref.as_ref().map(|map| &map.name));
+        secrets.extend(source.secret_key_ref.as_ref().map(|secret| &secret.name));
+    }
+    (maps, secrets)
 }
 
 /// The names of the claims that a container mounts.
@@ -55,45 +80,16 @@ fn claims<'a>(pod: &'a Pod, container: &'a Container) -> impl Iterator<Item = St
     mounted.filter_map(move |volume| places::claim_name(name, volume))
 }
 
-struct Reader<'a> {
-    api: &'a Api,
-    namespace: &'a str,
-    objects: Objects,
-}
-
-impl Reader<'_> {
-    fn add_map(&mut self, name: Option<&String>) -> Result<(), Error> {
-        let Some(name) = name.filter(|name| !self.objects.configmaps.contains_key(*name)) else {
-            return Ok(());
-        };
-        if let Some(map) = self.api.client.config_map(self.namespace, name)? {
-            self.objects.configmaps.insert(name.clone(), map);
-        }
-        Ok(())
-    }
-
-    fn add_secret(&mut self, name: Option<&String>) -> Result<(), Error> {
-        let Some(name) = name.filter(|name| !self.objects.secrets.contains_key(*name)) else {
-            return Ok(());
-        };
-        if let Some(secret) = self.api.client.secret(self.namespace, name)? {
-            self.objects.secrets.insert(name.clone(), secret);
-        }
-        Ok(())
-    }
-
-    fn add_claim(&mut self, name: &str) -> Result<(), Error> {
-        if self.objects.claims.contains_key(name) {
-            return Ok(());
-        }
-        let claim = self.api.client.claim(self.namespace, name)?;
-        let bound_to = claim.and_then(|claim| claim.spec?.volume_name);
-        let Some(bound_to) = bound_to.filter(|volume| !volume.is_empty()) else {
-            return Ok(());
-        };
-        if let Some(volume) = self.api.client.persistent_volume(&bound_to)? {
-            self.objects.claims.insert(name.to_owned(), volume);
-        }
-        Ok(())
+/// The persistent volume that a claim is bound to; none if it is bound to none.
+fn bound_to(
+    client: &Client,
+    namespace: &str,
+    claim: &str,
+) -> Result<Option<PersistentVolume>, Error> {
+    let claim = client.claim(namespace, claim)?;
+    let volume = claim.and_then(|claim| claim.spec?.volume_name);
+    match volume.filter(|volume| !volume.is_empty()) {
+        Some(volume) => client.persistent_volume(&volume),
+        None => Ok(None),
     }
 }
