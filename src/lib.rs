@@ -20,6 +20,7 @@
 //!  2   convert    CRI -> Kubernetes pods      plan    state machines and schedules      (pure)
 //!  1   config     keys, defaults, checks      tls        certificates and tokens in files
 //!  0   model      records, ids, time          proto   the generated CRI   telemetry   metrics
+//!      backoff    pauses between tries
 //! ```
 //!
 //! Two edges are forbidden besides: `cri` sees neither `interlink` nor `kube`. That is the first
@@ -31,6 +32,7 @@
 #![warn(clippy::unwrap_used, clippy::expect_used)]
 #![cfg_attr(any(test, fuzzing), allow(clippy::unwrap_used, clippy::expect_used))]
 
+pub mod backoff;
 pub mod cli;
 pub mod config;
 pub mod convert;

@@ -8,15 +8,16 @@ use k8s_openapi::api::core::v1::Pod;
 use parking_lot::{Condvar, Mutex};
 
 use super::{client::Client, error::Error, lru::Lru};
-use crate::model::{Clock, Nanos};
+use crate::{
+    backoff::Backoff,
+    model::{Clock, Nanos},
+};
 
 /// How long it is remembered, at most, that a pod is not there: the kubelet creates the mirror
 /// pod of a static pod a moment after it has begun to run it.
 const ABSENT_LIFE: Duration = Duration::from_secs(5);
-/// Pause after the first failure; each further one doubles it.
-const PAUSE_MIN: Duration = Duration::from_secs(1);
-/// Longest pause.
-const PAUSE_MAX: Duration = Duration::from_secs(60);
+/// Pauses after failures in a row.
+const PAUSES: Backoff = Backoff::doubling(Duration::from_secs(1), Duration::from_secs(60));
 /// The UID by which the kubelet knows a static pod, whose mirror pod has another one
 /// (`ConfigHashAnnotationKey`, `ConfigMirrorAnnotationKey` in k8s.io/kubernetes/pkg/kubelet/types).
 const STATIC_UID: [&str; 2] = ["kubernetes.io/config.hash", "kubernetes.io/config.mirror"];
@@ -87,8 +88,7 @@ struct Pause {
 
 impl Failure {
     fn pause(&self) -> Duration {
-        let doubled = 1 << self.times.saturating_sub(1).min(6);
-        (PAUSE_MIN * doubled).min(PAUSE_MAX)
+        PAUSES.pause(self.times)
     }
 }
 

@@ -2,14 +2,13 @@
 //! become one job (`batch`, `shape`), how a submission and a cancellation move on (`submission`), what a
 //! plugin's answer changes (`observe`), whether it is one (`freshness`), what its silence means (`inits`), whether an end can be believed (`witness`), what a reported end
 //! looks like (`handlers`), how containers and sandboxes end (`lifecycle`), what is owed to the remote
-//! side (`owed`), what people are told (`story`), how long to wait (`backoff`), and which bytes of
+//! side (`owed`), what people are told (`story`), and which bytes of
 //! a log are new (`resync`).
 //!
 //! Nothing here reads a clock, takes a lock or performs a call. So the rules can be tested as
 //! tables, and explored exhaustively.
 
 pub mod answers;
-pub mod backoff;
 pub mod batch;
 pub mod freshness;
 mod handlers;

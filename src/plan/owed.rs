@@ -88,14 +88,18 @@ fn owed_job(pod: &Pod, job: &Job, now: Nanos, rules: &Rules) -> Option<Owed> {
             })
         }
         (Submission::Pending { not_before, .. }, _) => {
-            let due = reached_or(*not_before, now, rules.retry_max);
+            let due = reached_or(*not_before, now, rules.retry.longest);
             Some(Owed {
                 due,
                 duty: Duty::Submit(number),
             })
         }
         (Submission::Unsure { not_before, .. }, _) => {
-            let due = reached_or(*not_before, now, rules.retry_max.max(rules.unsure_grace));
+            let due = reached_or(
+                *not_before,
+                now,
+                rules.retry.longest.max(rules.unsure_grace),
+            );
             Some(Owed {
                 due,
                 duty: Duty::Ask(number),
@@ -111,7 +115,7 @@ fn owed_job(pod: &Pod, job: &Job, now: Nanos, rules: &Rules) -> Option<Owed> {
             if carried(pod, job).any(owes_log) {
                 return None;
             }
-            let due = reached_or(*not_before, now, rules.retry_max);
+            let due = reached_or(*not_before, now, rules.retry.longest);
             Some(Owed {
                 due,
                 duty: Duty::Cancel(number),
@@ -122,7 +126,7 @@ fn owed_job(pod: &Pod, job: &Job, now: Nanos, rules: &Rules) -> Option<Owed> {
                 .unwitnessed
                 .as_ref()
                 .filter(|doubt| doubt.log_since.is_none())?;
-            let due = reached_or(doubt.not_before, now, rules.retry_max);
+            let due = reached_or(doubt.not_before, now, rules.retry.longest);
             Some(Owed {
                 due,
                 duty: Duty::Witness(number),

@@ -3,17 +3,18 @@
 use std::{sync::Arc, time::Duration};
 
 use super::handlers::Handlers;
-use crate::config::{schema::JobScope, Config};
+use crate::{
+    backoff::Backoff,
+    config::{schema::JobScope, Config},
+};
 
 /// The times, counts and tables that decide what happens next.
 #[derive(Clone, Debug)]
 pub struct Rules {
     /// Starts within this time of each other travel as one job.
     pub quiet_period: Duration,
-    /// The shortest pause after a failure.
-    pub retry_min: Duration,
-    /// The longest pause after a failure.
-    pub retry_max: Duration,
+    /// The pauses after failed calls.
+    pub retry: Backoff,
     /// Answers 500 to a submission that are tried again.
     pub server_error_retries: u32,
     /// How long a plugin must deny a job of which it is unsure whether it was submitted.
@@ -36,8 +37,7 @@ impl From<&Config> for Rules {
     fn from(config: &Config) -> Self {
         Self {
             quiet_period: config.jobs.quiet_period,
-            retry_min: config.interlink.retry_min,
-            retry_max: config.interlink.retry_max,
+            retry: Backoff::doubling(config.interlink.retry_min, config.interlink.retry_max),
             server_error_retries: config.interlink.server_error_retries,
             unsure_grace: config.interlink.unsure_grace,
             complete_timeout: config.logs.complete_timeout,

@@ -21,7 +21,7 @@
 
 use std::hash::Hash;
 
-use super::{backoff, Rules};
+use super::Rules;
 use crate::model::{Cancel, Job, Nanos, Submission};
 
 /// Denials in a row, at the least, before a doubtful submission counts as never made.
@@ -68,12 +68,12 @@ pub fn step<W: Hash>(
     rules: &Rules,
 ) -> Submission {
     use Submission as S;
-    let pause = |failures: u32| now.plus(backoff::pause(failures, &who, rules));
+    let pause = |failures: u32| now.plus(rules.retry.spread(failures, &who));
     let unsure = |failures: u32| S::Unsure {
         failures,
         since: now,
         denials: 0,
-        not_before: now.plus(rules.retry_min),
+        not_before: now.plus(rules.retry.shortest),
     };
     match (from, event) {
         (S::Gathering { .. }, Event::Closed) => S::Pending {
@@ -266,7 +266,7 @@ impl Job {
     pub fn cancel_failed(&mut self, now: Nanos, rules: &Rules) {
         if let Some(Cancel::Requested { failures, .. }) = self.cancel {
             let failures = failures.saturating_add(1);
-            let not_before = now.plus(backoff::pause(failures, self.uid, rules));
+            let not_before = now.plus(rules.retry.spread(failures, self.uid));
             self.cancel = Some(Cancel::Requested {
                 failures,
                 not_before,

@@ -14,6 +14,7 @@ use k8s_openapi::api::core::v1::{Pod as ApiPod, PodCondition};
 
 use super::{learn, Context};
 use crate::{
+    backoff::Backoff,
     kube::{self, Api, EventType, PodRef},
     model::{Pod, SandboxId, SandboxPhase},
     plan::{
@@ -25,9 +26,8 @@ use crate::{
 
 /// The readiness gate that says whether a pod's job runs.
 const GATE: &str = "interlink.eu/job-running";
-/// Pauses after a condition that could not be set; each one doubles the last.
-const PAUSE_MIN: Duration = Duration::from_secs(1);
-const PAUSE_MAX: Duration = Duration::from_secs(60);
+/// Pauses after a condition that could not be set.
+const PAUSES: Backoff = Backoff::doubling(Duration::from_secs(1), Duration::from_secs(60));
 /// How often all pods are looked at, whatever was heard.
 const SWEEP: Duration = Duration::from_secs(60);
 
@@ -75,8 +75,8 @@ struct Announcer<'a> {
 struct Gate {
     /// As it was last set; none where that is not known.
     set: Option<(bool, &'static str)>,
-    /// When to try again, and the pause after that.
-    again: Option<(Instant, Duration)>,
+    /// When to try again, and how often in a row it failed.
+    again: Option<(Instant, u32)>,
 }
 
 impl Announcer<'_> {
@@ -204,8 +204,9 @@ impl Announcer<'_> {
 
     fn delay(&mut self, id: &SandboxId) {
         let gate = self.gates.entry(id.clone()).or_default();
-        let pause = gate.again.map_or(PAUSE_MIN, |(_, pause)| pause);
-        gate.again = Some((Instant::now() + pause, (pause * 2).min(PAUSE_MAX)));
+        let failures = gate.again.map_or(0, |(_, failures)| failures);
+        let failures = failures.saturating_add(1);
+        gate.again = Some((Instant::now() + PAUSES.pause(failures), failures));
     }
 }
 

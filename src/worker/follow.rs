@@ -17,6 +17,7 @@ use crossbeam_channel::{bounded, select, unbounded, Receiver, Sender};
 
 use super::{convert_job, logs, Context};
 use crate::{
+    backoff::Backoff,
     config::Config,
     interlink::{Cancel, Client},
     model::{ContainerEntry, ContainerId, Pod, Remote, SandboxId},
@@ -25,8 +26,8 @@ use crate::{
 
 /// How often it is looked which containers run.
 const LOOK: Duration = Duration::from_millis(300);
-/// First and longest pause before a log that broke off is followed again.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(15));
+/// Pauses before a log that broke off is followed again.
+const PAUSES: Backoff = Backoff::doubling(Duration::from_millis(200), Duration::from_secs(15));
 /// A follower needs little stack: one buffer.
 const STACK_BYTES: usize = 256 << 10;
 const BUFFER_BYTES: usize = 16 << 10;
@@ -203,7 +204,7 @@ fn follow(
     cancel: &Cancel,
     stop: &Receiver<()>,
 ) {
-    let mut pause = PAUSE.0;
+    let mut failures: u32 = 1;
     loop {
         let begun = Instant::now();
         let Some(pod) = context.store.pod(&target.sandbox) else {
@@ -215,17 +216,16 @@ fn follow(
         if let Err(reason) = follow_once(context, client, &pod, &entry, cancel) {
             log::debug!("{}: its log broke off: {reason}", logs::about(&pod, &entry));
         }
-        pause = if begun.elapsed() > PAUSE.1 {
-            PAUSE.0
-        } else {
-            (pause * 2).min(PAUSE.1)
+        failures = match begun.elapsed() > PAUSES.longest {
+            true => 1,
+            false => failures.saturating_add(1),
         };
         if cancel.is_cancelled() {
             return;
         }
         select! {
             recv(stop) -> _ => return,
-            default(pause) => {}
+            default(PAUSES.pause(failures)) => {}
         }
     }
 }

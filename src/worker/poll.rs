@@ -11,6 +11,7 @@ use k8s_openapi::api::core::v1::ContainerStatus;
 
 use super::Context;
 use crate::{
+    backoff::Backoff,
     config::Config,
     convert,
     interlink::{self, wire::PodStatus, Client},
@@ -78,7 +79,7 @@ pub fn run(
         spoilers: HashMap::new(),
         heard: HashMap::new(),
         freshness: Freshness::default(),
-        pause: Duration::ZERO,
+        quiet: 0,
     };
     let mut next_ping = Instant::now();
     loop {
@@ -165,7 +166,8 @@ struct Poller<'a> {
     /// When jobs were last in an answer.
     heard: HashMap<JobUid, Instant>,
     freshness: Freshness,
-    pause: Duration,
+    /// Polls in a row after which nothing was to be waited for.
+    quiet: u32,
 }
 
 impl<'a> Poller<'a> {
@@ -188,17 +190,15 @@ impl<'a> Poller<'a> {
             answered &= self.ask(batch);
         }
         let busy = live.iter().any(|job| job.fresh) || !self.missing.is_empty();
-        self.pause = if answered && busy {
-            jobs.poll_min
-        } else {
-            self.pause * 3 / 2
+        self.quiet = match answered && busy {
+            true => 1,
+            false => self.quiet.saturating_add(1),
         };
-        self.pause = self.pause.clamp(jobs.poll_min, jobs.poll_max);
-        self.pause
+        Backoff::slow(jobs.poll_min, jobs.poll_max).pause(self.quiet)
     }
 
     fn hurry(&mut self) {
-        self.pause = Duration::ZERO;
+        self.quiet = 0;
     }
 
     /// Asks about some jobs; false when there was no answer. The SLURM plugin refuses the whole

@@ -8,6 +8,7 @@ use std::{
 };
 
 use interlink_cri::{
+    backoff::Backoff,
     config::schema::JobScope,
     model::{Cancel, Container, ContainerId, Nanos, Pod, Sandbox, SandboxId, Submission},
     plan::{
@@ -140,8 +141,7 @@ pub const INIT: &str = "c0";
 pub fn rules(budget: Budget) -> Rules {
     Rules {
         quiet_period: TICK,
-        retry_min: TICK,
-        retry_max: TICK,
+        retry: Backoff::doubling(TICK, TICK),
         server_error_retries: 0,
         unsure_grace: TICK * GRACE,
         complete_timeout: TICK * 2,
