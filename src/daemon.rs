@@ -146,24 +146,21 @@ impl Daemon {
         let deadline = Instant::now() + self.shutdown_timeout;
         let Self {
             server,
-            mut workers,
+            workers,
             store,
             client: _,
             plugin,
             ..
         } = self;
-        let mut clean = server.stop(deadline);
-        if !clean {
-            log::warn!("some CRI calls did not end in time");
-        }
-        for late in workers.stop(deadline) {
-            log::warn!("thread {late} did not end in time");
-            clean = false;
+        let mut late = server.stop(deadline);
+        late.extend(workers.stop(deadline));
+        for name in &late {
+            log::warn!("thread `{name}` did not end in time; it ends with the process");
         }
         store.close();
         if let Some(plugin) = plugin {
             plugin.stop();
         }
-        clean
+        late.is_empty()
     }
 }

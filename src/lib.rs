@@ -21,6 +21,7 @@
 //!  1   config     keys, defaults, checks      tls        certificates and tokens in files
 //!  0   model      records, ids, time          proto   the generated CRI   telemetry   metrics
 //!      backoff    pauses between tries
+//!      threads    the one way to start a thread
 //! ```
 //!
 //! Two edges are forbidden besides: `cri` sees neither `interlink` nor `kube`. That is the first
@@ -48,6 +49,7 @@ pub mod plugin;
 pub mod proto;
 pub mod store;
 pub mod telemetry;
+pub mod threads;
 pub mod tls;
 pub mod worker;
 

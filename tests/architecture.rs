@@ -9,7 +9,7 @@ use std::{
 
 /// The floors, from the ground up. `cli` and `daemon` are the top: they may see everything.
 const FLOORS: &[&[&str]] = &[
-    &["model", "proto", "telemetry", "backoff"],
+    &["model", "proto", "telemetry", "threads", "backoff"],
     &["config", "tls"],
     &["convert", "plan"],
     &["store", "interlink", "logs", "host", "kube"],

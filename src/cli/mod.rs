@@ -18,6 +18,7 @@ use crate::{
     config::{self, duration, Config, Sources},
     plugin,
     telemetry::chain,
+    threads,
 };
 
 const DEFAULT_SOCKET: &str = "/run/interlink-cri/interlink-cri.sock";
@@ -28,6 +29,8 @@ const DEFAULT_SOCKET: &str = "/run/interlink-cri/interlink-cri.sock";
     name = "interlink-cri",
     version,
     after_help = "Exit status: 0 on success, 1 on failure, 2 for wrong usage.\n\
+                  `serve` and `plugin` end with 70 when one of their threads has died, which is a \
+                  fault of theirs; start them again.\n\
                   `run-pod` ends with the pod's result: the first exit code that is not 0, 124 when \
                   the time is over, 130 when interrupted.\n\
                   `status` ends with 3 when a condition is not met."
@@ -278,6 +281,7 @@ fn run_pod(args: RunPodArgs) -> Result<ExitCode, String> {
 
 fn plugin(args: &PluginArgs) -> Result<ExitCode, String> {
     serve::start_logging(&args.log_level);
+    threads::end_process_on_panic();
     let config = plugin::PluginConfig {
         listen: args.listen.clone(),
         root: args.root.clone(),

@@ -14,12 +14,14 @@ use crate::{
     daemon::Daemon,
     plugin::{http::Address, PluginConfig, THIS_EXECUTABLE},
     telemetry::chain,
+    threads,
 };
 
 /// Serves until a signal ends it.
 pub fn run(args: &ServeArgs) -> Result<ExitCode, String> {
     let config = args.config.load()?;
     start_logging(&config.daemon.log_level);
+    threads::end_process_on_panic();
     let findings = config::check_machine(&config);
     findings
         .warnings
@@ -35,6 +37,7 @@ pub fn run(args: &ServeArgs) -> Result<ExitCode, String> {
     let embedded = args.embedded_plugin.then(|| embedded(&config));
     let daemon = Daemon::start(config, embedded).map_err(|error| chain(&error))?;
     for signal in signals.forever() {
+        threads::point("main");
         if signal != SIGHUP {
             log::info!("signal {signal}: stopping; remote jobs go on");
             break;

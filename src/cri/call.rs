@@ -2,9 +2,8 @@
 
 use std::{
     future::poll_fn,
-    panic::{catch_unwind, AssertUnwindSafe},
     sync::Arc,
-    task::ready,
+    task::{ready, Poll},
     time::{Duration, Instant},
 };
 
@@ -17,6 +16,7 @@ use super::{pool::Pool, Error};
 use crate::{
     proto::{Dispatch, Replies},
     telemetry::{chain, Counter, Counters, LimitedByText},
+    threads::{self, contain, Panic},
 };
 
 /// Carries out calls on the pool.
@@ -48,11 +48,11 @@ impl Caller {
         handler: impl FnOnce() -> Result<P, Error>,
     ) -> Result<P, RpcStatus> {
         let begun = Instant::now();
-        let answer = catch_unwind(AssertUnwindSafe(handler)).unwrap_or_else(|_| {
-            Err(Error::Internal(format!(
-                "{method} failed by a fault of interlink-cri; see its log"
-            )))
-        });
+        let answer = contain(|| {
+            threads::point("handler");
+            handler()
+        })
+        .unwrap_or_else(|panic| Err(self.answer_to(&panic)));
         self.counters.count(Counter::CriCalls);
         let took = begun.elapsed();
         answer
@@ -68,6 +68,16 @@ impl Caller {
             })
     }
 
+    /// What the caller gets when its handler panicked. The kubelet makes most calls again for as long
+    /// as the pod lives, so ending the process would take all other pods' calls down with it, every
+    /// few seconds. Nothing is half done: a handler changes a copy of the pod, and the store ends the
+    /// process if it panics itself.
+    fn answer_to(&self, panic: &Panic) -> Error {
+        self.counters.count(Counter::Panics);
+        let fault = "a fault of interlink-cri; nothing was changed, and other calls go on";
+        Error::Internal(format!("its handler {panic}: {fault}"))
+    }
+
     fn log_refusal(&self, text: &str) {
         let is_out = self.refusals.print(text, |held_back| match held_back {
             0 => log::info!("{text}"),
@@ -75,6 +85,41 @@ impl Caller {
         });
         if !is_out {
             log::debug!("{text}");
+        }
+    }
+
+    /// Sends replies as they come; gives what the stream is to end with. The end of the client shows
+    /// also while there is none to send: who subscribes to events and goes away on a quiet node leaves
+    /// nothing behind.
+    async fn send_all<P: Send + 'static>(
+        &self,
+        method: &str,
+        sink: &mut ServerStreamingSink<P>,
+        mut replies: Replies<P>,
+    ) -> grpcio::Result<Result<(), RpcStatus>> {
+        loop {
+            let next = poll_fn(|context| {
+                ready!(sink.poll_ready_unpin(context))?;
+                // Made on gRPC's thread, and from records, like any other answer.
+                let made = contain(|| {
+                    threads::point("stream");
+                    replies.poll_next_unpin(context)
+                });
+                match made {
+                    Ok(poll) => poll.map(|reply| Ok(Ok(reply))),
+                    Err(panic) => Poll::Ready(Ok(Err(panic))),
+                }
+            });
+            let next: grpcio::Result<Result<Option<P>, Panic>> = next.await;
+            match next? {
+                Ok(Some(reply)) => sink.send((reply, WriteFlags::default())).await?,
+                Ok(None) => return Ok(Ok(())),
+                Err(panic) => {
+                    let error = self.answer_to(&panic);
+                    log::error!("{method}: {error}; the stream ends");
+                    return Ok(Err(RpcStatus::from(&error)));
+                }
+            }
         }
     }
 
@@ -96,6 +141,7 @@ impl Dispatch for Caller {
         sink: UnarySink<P>,
         handler: impl FnOnce(Q) -> Result<P, Error> + Send + 'static,
     ) {
+        threads::point("grpc");
         let (answered, sent) = oneshot::channel();
         // Whoever gets to answer takes what it needs for that: the handler, or the refusal.
         let slot = Arc::new(Mutex::new(Some((sink, answered))));
@@ -134,9 +180,10 @@ impl Dispatch for Caller {
         handler: impl FnOnce(Q) -> Result<Replies<P>, Error> + Send + 'static,
     ) {
         let (caller, (send, answer)) = (self.clone(), oneshot::channel());
+        let runner = self.clone();
         let work = move || {
             // The client may have gone in the meantime.
-            let _ = send.send(caller.run(method, || handler(request)));
+            let _ = send.send(runner.run(method, || handler(request)));
         };
         let refusal = self
             .pool
@@ -150,33 +197,19 @@ impl Dispatch for Caller {
                 Some(status) => Err(status),
                 None => answer.await.unwrap_or_else(|_| stopped()),
             };
-            let ended = match answer {
-                Ok(replies) => send_all(&mut sink, replies).await,
-                Err(status) => sink.fail(status).await,
+            let sent = match answer {
+                Ok(replies) => caller.send_all(method, &mut sink, replies).await,
+                Err(status) => Ok(Err(status)),
+            };
+            let ended = match sent {
+                Ok(Ok(())) => sink.close().await,
+                Ok(Err(status)) => sink.fail(status).await,
+                Err(gone) => Err(gone),
             };
             if let Err(gone) = ended {
                 log::debug!("{method}: the client is gone: {gone}");
             }
         });
-    }
-}
-
-/// Sends replies as they come. The end of the client shows also while there is none to send: who
-/// subscribes to events and goes away on a quiet node leaves nothing behind.
-async fn send_all<P: Send + 'static>(
-    sink: &mut ServerStreamingSink<P>,
-    mut replies: Replies<P>,
-) -> grpcio::Result<()> {
-    loop {
-        let next = poll_fn(|context| {
-            ready!(sink.poll_ready_unpin(context))?;
-            replies.poll_next_unpin(context).map(Ok)
-        });
-        let next: grpcio::Result<Option<P>> = next.await;
-        match next? {
-            Some(reply) => sink.send((reply, WriteFlags::default())).await?,
-            None => return sink.close().await,
-        }
     }
 }
 

@@ -1,21 +1,20 @@
 //! The threads that handle CRI calls: a fixed number, behind a bounded queue. A full queue refuses
 //! at once, so a flood costs neither memory nor threads.
 
-use std::{
-    io,
-    thread::JoinHandle,
-    time::{Duration, Instant},
-};
+use std::{io, time::Instant};
 
 use crossbeam_channel::{bounded, Sender, TrySendError};
 use parking_lot::Mutex;
+
+use crate::threads::{self, Threads};
 
 type Work = Box<dyn FnOnce() + Send>;
 
 /// The handler threads.
 pub struct Pool {
+    // Before the queue, so that they may end when both are dropped.
+    threads: Threads,
     queue: Mutex<Option<Sender<Work>>>,
-    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 /// The queue is full, or the pool has stopped.
@@ -27,19 +26,21 @@ impl Pool {
     ///
     /// # Errors
     /// A thread that cannot be started.
-    pub fn start(threads: usize, queue_length: usize) -> io::Result<Self> {
+    pub fn start(count: usize, queue_length: usize) -> io::Result<Self> {
         let (queue, work) = bounded::<Work>(queue_length);
-        let spawn = |number| {
+        let threads = Threads::default();
+        for number in 0..count.max(1) {
             let work = work.clone();
-            let body = move || work.into_iter().for_each(|work| work());
-            std::thread::Builder::new()
-                .name(format!("cri-{number}"))
-                .spawn(body)
-        };
-        let threads = (0..threads.max(1)).map(spawn).collect::<io::Result<_>>()?;
+            threads.start(&format!("cri-{number}"), move || {
+                for work in work {
+                    threads::point("cri");
+                    work();
+                }
+            })?;
+        }
         Ok(Self {
+            threads,
             queue: Mutex::new(Some(queue)),
-            threads: Mutex::new(threads),
         })
     }
 
@@ -55,26 +56,19 @@ impl Pool {
         }
     }
 
-    /// Takes nothing more, and waits for what is under way; true when all of it ended in time.
-    pub fn stop(&self, deadline: Instant) -> bool {
+    /// Takes nothing more, and waits for what is under way; gives the names of the threads that were
+    /// not done at the deadline.
+    pub fn stop(&self, deadline: Instant) -> Vec<String> {
+        self.threads.begin_stop();
         drop(self.queue.lock().take());
-        for thread in self.threads.lock().drain(..) {
-            while !thread.is_finished() && Instant::now() < deadline {
-                std::thread::sleep(Duration::from_millis(2));
-            }
-            if !thread.is_finished() {
-                return false;
-            }
-            if thread.join().is_err() {
-                log::error!("a CRI handler thread panicked");
-            }
-        }
-        true
+        self.threads.stop(deadline)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -95,7 +89,9 @@ mod tests {
             .expect("one may wait");
         assert_eq!(pool.hand_over(|| {}), Err(Full));
         drop(release);
-        assert!(pool.stop(Instant::now() + Duration::from_secs(5)));
+        assert!(pool
+            .stop(Instant::now() + Duration::from_secs(5))
+            .is_empty());
         assert_eq!(results.try_iter().collect::<Vec<_>>(), [1, 2]);
         assert_eq!(pool.hand_over(|| {}), Err(Full));
     }

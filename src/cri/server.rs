@@ -20,6 +20,7 @@ use super::{
 use crate::{
     config::Config,
     proto::{image_service, runtime_service},
+    threads::Threads,
 };
 
 /// Completion queue threads: they only move messages; the handlers have threads of their own.
@@ -89,7 +90,7 @@ impl Server {
         let environment = Arc::new(
             EnvBuilder::new()
                 .cq_count(QUEUE_THREADS)
-                .name_prefix("grpc-")
+                .name_prefix("grpc")
                 .build(),
         );
         let limit = i32::try_from(config.cri.max_message_bytes).unwrap_or(i32::MAX);
@@ -132,24 +133,27 @@ impl Server {
         })
     }
 
-    /// Stops accepting, lets calls in flight end, and removes the socket. False when some were cut
-    /// off at the deadline.
-    pub fn stop(mut self, deadline: Instant) -> bool {
-        let ended = self.pool.stop(deadline);
+    /// Stops accepting, lets calls in flight end, and removes the socket. Gives the names of the
+    /// threads that had not ended at the deadline.
+    pub fn stop(mut self, deadline: Instant) -> Vec<String> {
+        let mut late = self.pool.stop(deadline);
         // Ends what never ends by itself: event streams.
         self.server.cancel_all_calls();
-        let (done, waited) = crossbeam_channel::bounded(1);
         let shutdown = self.server.shutdown();
-        let waiter = std::thread::Builder::new()
-            .name("grpc-stop".to_owned())
-            .spawn(move || {
-                // The other end may have given up.
-                let _ = done.send(futures_executor::block_on(shutdown).is_ok());
-            });
-        let closed = waiter.is_ok() && waited.recv_deadline(deadline).unwrap_or(false);
+        // A thread, because the shutdown has no deadline of its own.
+        let waiter = Threads::default();
+        let waited = waiter.run("grpc-stop", move || {
+            if let Err(error) = futures_executor::block_on(shutdown) {
+                log::warn!("gRPC did not shut down: {error}; its calls end with the process");
+            }
+        });
+        match waited {
+            Ok(()) => late.extend(waiter.stop(deadline)),
+            Err(error) => log::warn!("cannot wait for gRPC to shut down: {error}; going on"),
+        }
         // gRPC removes it as well, in most versions.
         let _ = fs::remove_file(&self.socket);
-        ended && closed
+        late
     }
 }
 

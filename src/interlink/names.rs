@@ -5,11 +5,12 @@ use std::{
     io,
     net::{IpAddr, SocketAddr, ToSocketAddrs},
     sync::Arc,
-    thread,
     time::Instant,
 };
 
 use parking_lot::{Condvar, Mutex};
+
+use crate::threads::{self, Threads};
 
 /// Looks up one host. There is at most one look-up at a time, whoever asks: while a resolver
 /// hangs, threads do not pile up.
@@ -83,19 +84,18 @@ impl Names {
         let shared = self.shared.clone();
         let host = self.host.clone();
         let port = self.port;
-        thread::Builder::new()
-            .name("resolve".to_owned())
-            .spawn(move || {
-                let found = (host.as_str(), port)
-                    .to_socket_addrs()
-                    .map(Vec::from_iter)
-                    .map_err(|error| (error.kind(), error.to_string()));
-                let mut state = shared.state.lock();
-                state.last = Some(found);
-                state.ended += 1;
-                shared.done.notify_all();
-            })?;
-        Ok(())
+        // Nobody waits for its end, because nothing makes a resolver come back.
+        Threads::default().run("resolve", move || {
+            threads::point("resolve");
+            let found = (host.as_str(), port)
+                .to_socket_addrs()
+                .map(Vec::from_iter)
+                .map_err(|error| (error.kind(), error.to_string()));
+            let mut state = shared.state.lock();
+            state.last = Some(found);
+            state.ended += 1;
+            shared.done.notify_all();
+        })
     }
 }
 

@@ -12,12 +12,13 @@ use std::{
         atomic::{AtomicBool, Ordering},
         Arc,
     },
-    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
 use jiff::Timestamp;
 use parking_lot::{Condvar, Mutex};
+
+use crate::threads::{self, Threads};
 
 use super::{
     container::Shims,
@@ -41,7 +42,7 @@ const REST: Duration = Duration::from_secs(10);
 /// The pods of one root, and their thread.
 pub(super) struct Supervisor {
     shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
+    threads: Threads,
     bell: Arc<Doorbell>,
     /// Held for as long as this plugin owns the root.
     _lock: File,
@@ -91,16 +92,16 @@ impl Supervisor {
             stopping: AtomicBool::new(false),
         });
         let name = "plugin-pods";
-        let thread = thread::Builder::new()
-            .name(name.to_owned())
-            .spawn({
+        let threads = Threads::default();
+        threads
+            .start(name, {
                 let (shared, bell) = (Arc::clone(&shared), Arc::clone(&bell));
                 move || shared.look_after(&bell)
             })
             .map_err(|source| Error::Thread { name, source })?;
         Ok(Self {
             shared,
-            thread: Some(thread),
+            threads,
             bell,
             _lock: lock,
         })
@@ -174,6 +175,7 @@ impl Supervisor {
 
     /// Lets everybody who waits for a pod's end go on. What runs stays.
     pub(super) fn begin_stop(&self) {
+        self.threads.begin_stop();
         self.shared.stopping.store(true, Ordering::Relaxed);
         // Under the lock, so that nobody falls asleep between the look and the wait.
         let _pods = self.shared.pods.lock();
@@ -184,11 +186,7 @@ impl Supervisor {
     pub(super) fn stop(&mut self) {
         self.begin_stop();
         self.bell.silence();
-        if let Some(thread) = self.thread.take() {
-            if thread.join().is_err() {
-                log::error!("the thread that looks after the pods died");
-            }
-        }
+        self.threads.join();
         self.shared.launcher.shims.reap();
     }
 }
@@ -224,6 +222,7 @@ impl Shared {
         let mut next_sweep = Instant::now();
         let mut next_reap = next_sweep;
         while !self.stopping.load(Ordering::Relaxed) {
+            threads::point("plugin-pods");
             let now = Instant::now();
             if now >= next_reap {
                 let shims = self.launcher.shims.reap();

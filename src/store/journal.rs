@@ -15,10 +15,10 @@ use std::{
     },
     path::{Path, PathBuf},
     sync::Arc,
-    thread::JoinHandle,
 };
 
 use super::salvage;
+use crate::threads::{self, Threads};
 use crossbeam_channel::{bounded, Receiver, Sender};
 use parking_lot::Mutex;
 use redb::{
@@ -177,8 +177,9 @@ struct Batch {
 
 /// The disk's one way in.
 pub struct Journal {
+    // Before the queue, so that it may end when both are dropped.
+    threads: Threads,
     queue: Mutex<Option<Sender<Batch>>>,
-    thread: Mutex<Option<JoinHandle<()>>>,
     /// Held as long as the daemon lives: it keeps a second one out.
     _lock: File,
 }
@@ -226,16 +227,16 @@ impl Journal {
         };
         let (sender, receiver) = bounded(QUEUE);
         let path = disk.path.clone();
-        let thread = std::thread::Builder::new()
-            .name("journal".to_owned())
-            .spawn(move || disk.serve(&receiver))
+        let threads = Threads::default();
+        threads
+            .start("journal", move || disk.serve(&receiver))
             .map_err(|source| Error::Directory {
                 path,
                 source: Arc::new(source),
             })?;
         let journal = Self {
+            threads,
             queue: Mutex::new(Some(sender)),
-            thread: Mutex::new(Some(thread)),
             _lock: lock,
         };
         Ok((journal, contents))
@@ -259,12 +260,9 @@ impl Journal {
 
     /// Writes what is waiting, then closes the store.
     pub fn close(&self) {
+        self.threads.begin_stop();
         drop(self.queue.lock().take());
-        if let Some(thread) = self.thread.lock().take() {
-            if thread.join().is_err() {
-                log::error!("the journal thread panicked; what it had acknowledged is on disk");
-            }
-        }
+        self.threads.join();
     }
 }
 
@@ -285,7 +283,10 @@ impl Disk {
         while let Ok(first) = queue.recv() {
             let mut batches = vec![first];
             batches.extend(queue.try_iter());
+            // Both sides of a write are nasty moments to die in.
+            threads::point("journal");
             let result = self.write(&batches);
+            threads::point("journal");
             if let Err(error) = &result {
                 log::error!("{error}: {}", source_of(error));
                 self.database = None;

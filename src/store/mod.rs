@@ -13,6 +13,11 @@
 //! A pod's `turn` (several only in ascending order of sandbox id), then any one of `names`, `pods`,
 //! a pod's `current`, `owners`, `subscribers`; `image_turn`, then `images`. Only turns are held
 //! while the disk is waited for, and none across a network call.
+//!
+//! # Panics
+//!
+//! A caller's closure that panics has changed a copy, and nothing has happened. After a panic of the
+//! store itself memory and disk may differ, so that one ends the process, whoever called.
 
 mod events;
 mod images;
@@ -36,7 +41,10 @@ use crossbeam_channel::Sender;
 use parking_lot::{Mutex, RwLock};
 
 use self::{events::Subscribers, journal::Journal};
-use crate::model::{Clock, ContainerId, Image, Pod, Sandbox, SandboxId, SandboxPhase};
+use crate::{
+    model::{Clock, ContainerId, Image, Pod, Sandbox, SandboxId, SandboxPhase},
+    threads::all_or_end,
+};
 
 pub use self::{
     events::{Delivery, Event, EventKind, Subscriber},
@@ -220,6 +228,10 @@ impl Store {
     /// # Errors
     /// [`Error::Exists`] for an attempt at a pod that has a sandbox; [`Error::Disk`].
     pub fn add_sandbox(&self, sandbox: Sandbox) -> Result<(), Error> {
+        all_or_end(|| self.add(sandbox))
+    }
+
+    fn add(&self, sandbox: Sandbox) -> Result<(), Error> {
         let (name, id) = (name_of(&sandbox), sandbox.id.clone());
         self.reserve(name.clone(), &sandbox)?;
         let pod = Pod::new(sandbox);
@@ -265,9 +277,11 @@ impl Store {
         let mut after = (*before).clone();
         let answer = change(&mut after)?;
         if after != *before {
-            let writes = self.writes(&before, &after);
-            self.journal.commit(writes).map_err(Error::from)?;
-            *forgotten = self.publish(&cell, &before, after);
+            *forgotten = all_or_end(|| -> Result<_, DiskError> {
+                self.journal.commit(self.writes(&before, &after))?;
+                Ok(self.publish(&cell, &before, after))
+            })
+            .map_err(Error::Disk)?;
         }
         Ok(answer)
     }
@@ -299,10 +313,14 @@ impl Store {
                 taken.push((cell, turn, before, after));
             }
         }
-        self.journal.commit(writes)?;
-        for (cell, mut turn, before, after) in taken {
-            *turn = self.publish(&cell, &before, after);
-        }
+        all_or_end(|| -> Result<_, DiskError> {
+            self.journal.commit(writes)?;
+            for (cell, mut turn, before, after) in taken {
+                *turn = self.publish(&cell, &before, after);
+            }
+            Ok(())
+        })
+        .map_err(Error::Disk)?;
         if again.is_empty() {
             Ok(())
         } else {

@@ -3,12 +3,13 @@
 
 use std::{
     fs, io,
-    panic::{catch_unwind, AssertUnwindSafe},
     path::{Path, PathBuf},
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use redb::{backends::FileBackend, Database, ReadableDatabase as _, ReadableTable as _};
+
+use crate::threads::contain;
 
 use super::journal::{private_file, Contents, Error, Table};
 
@@ -30,9 +31,10 @@ pub fn is_damage(error: &Error) -> bool {
 
 /// Runs what may meet damage that the store answers with a panic.
 pub fn calmly<T>(work: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, redb::Error> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
-        let what = "the store panicked over it".to_owned();
-        Err(redb::Error::Corrupted(what))
+    contain(work).unwrap_or_else(|panic| {
+        Err(redb::Error::Corrupted(format!(
+            "the embedded store {panic}"
+        )))
     })
 }
 

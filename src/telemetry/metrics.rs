@@ -11,6 +11,8 @@ pub enum Counter {
     CriErrors,
     /// CRI calls refused because too many were waiting.
     CriRefused,
+    /// CRI calls whose handler panicked: a fault of ours, and never anything else.
+    Panics,
     /// Jobs that the plugin took.
     JobsSubmitted,
     /// Jobs that the plugin refused for good.
@@ -29,10 +31,11 @@ pub enum Counter {
 
 impl Counter {
     /// Every counter with its name.
-    pub const ALL: [(Counter, &'static str); 10] = [
+    pub const ALL: [(Counter, &'static str); 11] = [
         (Counter::CriCalls, "cri_calls"),
         (Counter::CriErrors, "cri_errors"),
         (Counter::CriRefused, "cri_refused"),
+        (Counter::Panics, "panics"),
         (Counter::JobsSubmitted, "jobs_submitted"),
         (Counter::JobsRefused, "jobs_refused"),
         (Counter::JobsLost, "jobs_lost"),

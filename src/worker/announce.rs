@@ -22,6 +22,7 @@ use crate::{
         story::{self, Telling},
     },
     telemetry::chain,
+    threads,
 };
 
 /// The readiness gate that says whether a pod's job runs.
@@ -46,6 +47,7 @@ pub fn run(context: &Context, api: &Api, changed: &Receiver<SandboxId>, stop: &R
         sweep: Instant::now(),
     };
     loop {
+        threads::point("announce");
         select! {
             recv(changed) -> id => match id {
                 Ok(id) => announcer.look(&id),

@@ -9,7 +9,6 @@ use std::{
     collections::{HashMap, HashSet},
     io::{self, Read as _},
     sync::Arc,
-    thread::JoinHandle,
     time::{Duration, Instant},
 };
 
@@ -22,6 +21,7 @@ use crate::{
     interlink::{Cancel, Client},
     model::{ContainerEntry, ContainerId, Pod, Remote, SandboxId},
     telemetry::{chain, Counter},
+    threads::{self, Threads},
 };
 
 /// How often it is looked which containers run.
@@ -39,72 +39,51 @@ struct Target {
     container: ContainerId,
 }
 
-/// The threads.
-pub struct Followers {
-    threads: Vec<JoinHandle<()>>,
-}
-
-impl Followers {
-    /// Starts the threads; they end when `stop` is closed.
-    ///
-    /// # Errors
-    /// A thread that cannot be started.
-    pub fn start(
-        context: &Arc<Context>,
-        client: &Arc<Client>,
-        config: &Config,
-        stop: &Receiver<()>,
-    ) -> io::Result<Self> {
-        let mut followers = Self {
-            threads: Vec::new(),
-        };
-        let count = config.logs.followers;
-        // A follower takes the next target when it is free, so at most `count` lie here.
-        let (targets, work) = unbounded::<(Target, Cancel)>();
-        let (finished, ends) = unbounded();
-        for number in 0..count {
-            let (context, client) = (context.clone(), client.clone());
-            let (work, finished, stop) = (work.clone(), finished.clone(), stop.clone());
-            followers.spawn(&format!("follow-{number}"), move || {
-                for (target, cancel) in work {
-                    follow(&context, &client, &target, &cancel, &stop);
-                    // The manager has ended; so will this loop.
-                    let _ = finished.send(target.container);
-                }
-            })?;
-        }
-        // Room for one round: the next one names everybody again.
-        let (overflow, rest) = bounded(1);
-        let manager = Manager {
-            context: context.clone(),
-            free: count,
-            followed: HashMap::new(),
-            targets,
-            ends,
-            overflow,
-        };
-        let stop_ = stop.clone();
-        followers.spawn("follow", move || manager.run(&stop_))?;
-        let (context, client, stop) = (context.clone(), client.clone(), stop.clone());
-        let interval = config.logs.poll_interval;
-        followers.spawn("log-poll", move || {
-            poll(&context, &client, &rest, interval, &stop)
+/// Starts the threads; they end when they are told to stop.
+///
+/// # Errors
+/// A thread that cannot be started.
+pub fn start(
+    threads: &Threads,
+    context: &Arc<Context>,
+    client: &Arc<Client>,
+    config: &Config,
+) -> io::Result<()> {
+    let stop = threads.stopped();
+    let count = config.logs.followers;
+    // A follower takes the next target when it is free, so at most `count` lie here.
+    let (targets, work) = unbounded::<(Target, Cancel)>();
+    let (finished, ends) = unbounded();
+    for number in 0..count {
+        let (context, client) = (context.clone(), client.clone());
+        let (work, finished, stop) = (work.clone(), finished.clone(), stop.clone());
+        let name = format!("follow-{number}");
+        threads.start_with_stack(&name, STACK_BYTES, move || {
+            for (target, cancel) in work {
+                threads::point("follower");
+                follow(&context, &client, &target, &cancel, &stop);
+                // The manager has ended; so will this loop.
+                let _ = finished.send(target.container);
+            }
         })?;
-        Ok(followers)
     }
-
-    fn spawn(&mut self, name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<()> {
-        let thread = std::thread::Builder::new()
-            .name(name.to_owned())
-            .stack_size(STACK_BYTES);
-        self.threads.push(thread.spawn(body)?);
-        Ok(())
-    }
-
-    /// The threads, for whoever waits for their end.
-    pub fn into_threads(self) -> Vec<JoinHandle<()>> {
-        self.threads
-    }
+    // Room for one round: the next one names everybody again.
+    let (overflow, rest) = bounded(1);
+    let manager = Manager {
+        context: context.clone(),
+        free: count,
+        followed: HashMap::new(),
+        targets,
+        ends,
+        overflow,
+    };
+    let stop_ = stop.clone();
+    threads.start_with_stack("follow", STACK_BYTES, move || manager.run(&stop_))?;
+    let (context, client) = (context.clone(), client.clone());
+    let interval = config.logs.poll_interval;
+    threads.start_with_stack("log-poll", STACK_BYTES, move || {
+        poll(&context, &client, &rest, interval, &stop)
+    })
 }
 
 struct Manager {
@@ -119,6 +98,7 @@ struct Manager {
 impl Manager {
     fn run(mut self, stop: &Receiver<()>) {
         loop {
+            threads::point("follow");
             self.look();
             select! {
                 recv(stop) -> _ => break,
@@ -283,6 +263,7 @@ fn poll(
                 Err(_) => return,
             },
         };
+        threads::point("log-poll");
         let step = interval / u32::try_from(round.len()).unwrap_or(u32::MAX).max(1);
         for target in round {
             if let Some(pod) = context.store.pod(&target.sandbox) {

@@ -20,6 +20,7 @@ use crate::{
         Rules,
     },
     store::Store,
+    threads,
 };
 
 /// A duty on its way to a worker.
@@ -64,6 +65,7 @@ pub fn dispatch(store: &Arc<Store>, rules: &Rules, channels: &Channels) {
         timers: Timers::default(),
     };
     loop {
+        threads::point("lanes");
         select! {
             recv(channels.woken) -> id => match id {
                 Ok(id) => {

@@ -28,12 +28,7 @@ pub mod properties;
 mod submit;
 mod witness;
 
-use std::{
-    io,
-    sync::Arc,
-    thread::JoinHandle,
-    time::{Duration, Instant},
-};
+use std::{io, sync::Arc, time::Instant};
 
 use crossbeam_channel::{bounded, unbounded, Receiver, Sender};
 
@@ -42,16 +37,20 @@ use self::{
     context::Hold,
     lanes::{Channels, Done, Task},
 };
-use crate::{config::Config, interlink::Client, model::SandboxId, plan::owed::Duty};
+use crate::{
+    config::Config,
+    interlink::Client,
+    model::SandboxId,
+    plan::owed::Duty,
+    threads::{self, Threads},
+};
 
 /// Changed pods that may wait for `announce`.
 const ANNOUNCEMENTS: usize = 4096;
 
 /// The threads of this room.
 pub struct Workers {
-    threads: Vec<JoinHandle<()>>,
-    /// Dropped to stop: every thread listens for that.
-    stop: Option<Sender<()>>,
+    threads: Threads,
     context: Arc<Context>,
     client: Option<Arc<Client>>,
 }
@@ -68,25 +67,23 @@ impl Workers {
         config: &Config,
         woken: Receiver<SandboxId>,
     ) -> io::Result<Self> {
-        let (stop, stopped) = bounded(0);
-        let mut workers = Self {
-            threads: Vec::new(),
-            stop: Some(stop),
+        let workers = Self {
+            threads: Threads::default(),
             context,
             client: client.clone(),
         };
+        let stopped = workers.threads.stopped();
         let listener = workers.spawn_announce(&stopped)?;
         workers.spawn_lanes(client.clone(), config, woken, listener, &stopped)?;
         if let Some(client) = client {
             workers.spawn_poll(client.clone(), config, &stopped)?;
-            let followers = follow::Followers::start(&workers.context, &client, config, &stopped)?;
-            workers.threads.extend(followers.into_threads());
+            follow::start(&workers.threads, &workers.context, &client, config)?;
         }
         Ok(workers)
     }
 
     fn spawn_lanes(
-        &mut self,
+        &self,
         client: Option<Arc<Client>>,
         config: &Config,
         woken: Receiver<SandboxId>,
@@ -103,7 +100,7 @@ impl Workers {
             stop: stopped.clone(),
         };
         let context = self.context.clone();
-        self.spawn("lanes", move || {
+        self.threads.start("lanes", move || {
             context.recover();
             context.store.wake_all();
             lanes::dispatch(&context.store, &context.rules, &channels);
@@ -111,78 +108,59 @@ impl Workers {
         for number in 0..config.interlink.workers.max(1) {
             let (context, client) = (self.context.clone(), client.clone());
             let (work, finished): (Receiver<Task>, Sender<Done>) = (work.clone(), finished.clone());
-            self.spawn(&format!("interlink-{number}"), move || {
-                for task in work {
-                    if context.is_stopping() {
-                        break;
+            self.threads
+                .start(&format!("interlink-{number}"), move || {
+                    for task in work {
+                        if context.is_stopping() {
+                            break;
+                        }
+                        threads::point("interlink");
+                        let hold = carry_out(&context, client.as_deref(), &task).span();
+                        // The dispatcher has ended; so will this loop.
+                        let _ = finished.send(Done {
+                            sandbox: task.sandbox,
+                            hold,
+                        });
                     }
-                    let hold = carry_out(&context, client.as_deref(), &task).span();
-                    // The dispatcher has ended; so will this loop.
-                    let _ = finished.send(Done {
-                        sandbox: task.sandbox,
-                        hold,
-                    });
-                }
-            })?;
+                })?;
         }
         Ok(())
     }
 
-    fn spawn_announce(&mut self, stopped: &Receiver<()>) -> io::Result<Option<Sender<SandboxId>>> {
+    fn spawn_announce(&self, stopped: &Receiver<()>) -> io::Result<Option<Sender<SandboxId>>> {
         let Some(api) = self.context.api.clone() else {
             return Ok(None);
         };
         let (listener, changed) = bounded(ANNOUNCEMENTS);
         let (context, stopped) = (self.context.clone(), stopped.clone());
-        self.spawn("announce", move || {
+        self.threads.start("announce", move || {
             announce::run(&context, &api, &changed, &stopped);
         })?;
         Ok(Some(listener))
     }
 
     fn spawn_poll(
-        &mut self,
+        &self,
         client: Arc<Client>,
         config: &Config,
         stopped: &Receiver<()>,
     ) -> io::Result<()> {
         let (context, config, stopped) = (self.context.clone(), config.clone(), stopped.clone());
         let nudged = context.nudged();
-        self.spawn("poll", move || {
+        self.threads.start("poll", move || {
             poll::run(&context, &client, &config, &nudged, &stopped)
         })
     }
 
-    fn spawn(&mut self, name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<()> {
-        self.threads.push(
-            std::thread::Builder::new()
-                .name(name.to_owned())
-                .spawn(body)?,
-        );
-        Ok(())
-    }
-
     /// Stops the threads: none takes up anything new, and calls under way are cut off, which the
     /// records on disk are prepared for. Returns the names of those that were late.
-    pub fn stop(&mut self, deadline: Instant) -> Vec<String> {
+    pub fn stop(&self, deadline: Instant) -> Vec<String> {
         self.context.begin_stop();
-        drop(self.stop.take());
+        self.threads.begin_stop();
         if let Some(client) = &self.client {
             client.shut_down();
         }
-        let mut late = Vec::new();
-        for thread in self.threads.drain(..) {
-            while !thread.is_finished() && Instant::now() < deadline {
-                std::thread::sleep(Duration::from_millis(5));
-            }
-            let name = thread.thread().name().unwrap_or("a worker").to_owned();
-            if !thread.is_finished() {
-                late.push(name);
-            } else if thread.join().is_err() {
-                log::error!("thread {name} panicked");
-            }
-        }
-        late
+        self.threads.stop(deadline)
     }
 }
 

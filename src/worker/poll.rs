@@ -22,6 +22,7 @@ use crate::{
     },
     store::Change,
     telemetry::{chain, Counter, Reach},
+    threads,
 };
 
 /// How long a job because of which a question was refused is left out of others.
@@ -83,6 +84,7 @@ pub fn run(
     };
     let mut next_ping = Instant::now();
     loop {
+        threads::point("poll");
         if Instant::now() >= next_ping {
             ping(context, client);
             next_ping = Instant::now() + config.interlink.ping_interval;

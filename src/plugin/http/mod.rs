@@ -15,14 +15,14 @@ use std::{
     collections::HashMap,
     io::{self, Read as _},
     net::Shutdown,
-    panic::{self, AssertUnwindSafe},
     path::PathBuf,
     sync::{atomic::Ordering, Arc},
-    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
+
+use crate::threads::{self, Threads};
 
 use self::{
     listen::{Listener, Stream},
@@ -107,7 +107,7 @@ type Handler = dyn Fn(Request, Responder) + Send + Sync;
 pub struct Server {
     shared: Arc<Shared>,
     address: Address,
-    acceptor: Option<JoinHandle<()>>,
+    acceptor: Threads,
 }
 
 struct Shared {
@@ -116,6 +116,7 @@ struct Shared {
     handler: Box<Handler>,
     stop: Arc<StopSignal>,
     connections: Mutex<Connections>,
+    threads: Threads,
 }
 
 #[derive(Default)]
@@ -146,11 +147,12 @@ impl Server {
             handler: Box::new(handler),
             stop: Arc::default(),
             connections: Mutex::default(),
+            threads: Threads::default(),
         });
         let name = "http-accept";
-        let acceptor = thread::Builder::new()
-            .name(name.to_owned())
-            .spawn({
+        let acceptor = Threads::default();
+        acceptor
+            .start(name, {
                 let shared = Arc::clone(&shared);
                 move || accept(&shared)
             })
@@ -158,7 +160,7 @@ impl Server {
         Ok(Self {
             shared,
             address,
-            acceptor: Some(acceptor),
+            acceptor,
         })
     }
 
@@ -170,9 +172,10 @@ impl Server {
     /// Stops: no new connections, open ones are cut, handlers that pause are woken, and all
     /// threads have ended when this returns. Safe to call again.
     pub fn stop(&mut self) {
-        let Some(acceptor) = self.acceptor.take() else {
+        if self.shared.stop.is_stopped() {
             return;
-        };
+        }
+        self.acceptor.begin_stop();
         self.shared.stop.stop();
         if let Err(error) = self.shared.listener.close() {
             log::warn!("cannot stop listening on {}: {error}", self.address);
@@ -180,9 +183,7 @@ impl Server {
         for stream in self.shared.connections.lock().open.values() {
             stream.shutdown(Shutdown::Both);
         }
-        if acceptor.join().is_err() {
-            log::error!("the HTTP server on {} died", self.address);
-        }
+        self.acceptor.join();
     }
 }
 
@@ -194,15 +195,14 @@ impl Drop for Server {
 
 /// Accepts until told to stop, then waits for the connections' threads.
 fn accept(shared: &Arc<Shared>) {
-    let mut threads: Vec<JoinHandle<()>> = Vec::new();
     loop {
         let accepted = shared.listener.accept();
+        threads::point("http-accept");
         if shared.stop.is_stopped() {
             break;
         }
-        threads.retain(|thread| !thread.is_finished());
         match accepted {
-            Ok(stream) => threads.extend(admit(shared, stream)),
+            Ok(stream) => admit(shared, stream),
             Err(error) => {
                 // Out of descriptors, most likely; without a pause this would spin.
                 log::warn!("cannot accept a connection: {error}");
@@ -210,37 +210,25 @@ fn accept(shared: &Arc<Shared>) {
             }
         }
     }
-    for thread in threads {
-        // A handler's panic was caught and logged in its thread.
-        let _ = thread.join();
-    }
+    shared.threads.join();
 }
 
-fn admit(shared: &Arc<Shared>, stream: Stream) -> Option<JoinHandle<()>> {
+fn admit(shared: &Arc<Shared>, stream: Stream) {
     let stream = Arc::new(stream);
     if stream.limit_writes(shared.limits.write).is_err() {
-        return None;
+        return;
     }
     let Some(number) = shared.enter(&stream) else {
-        refuse(shared, &stream, 503, "too many connections");
-        return None;
+        return refuse(shared, &stream, 503, "too many connections");
     };
-    let thread = thread::Builder::new()
-        .name(format!("http-{number}"))
-        .spawn({
-            let shared = Arc::clone(shared);
-            move || {
-                serve(&shared, &stream);
-                shared.leave(number);
-            }
-        });
-    match thread {
-        Ok(thread) => Some(thread),
-        Err(error) => {
-            log::warn!("cannot start a thread for a connection: {error}");
-            shared.leave(number);
-            None
-        }
+    let served = Arc::clone(shared);
+    let started = shared.threads.run(&format!("http-{number}"), move || {
+        serve(&served, &stream);
+        served.leave(number);
+    });
+    if let Err(error) = started {
+        log::warn!("cannot start a thread for a connection: {error}; it is closed");
+        shared.leave(number);
     }
 }
 
@@ -275,11 +263,12 @@ fn serve(shared: &Shared, stream: &Arc<Stream>) {
         let responder = Responder::new(&request, stream, &shared.stop);
         let reusable = responder.reusable();
         let (method, target) = (request.method.clone(), request.target.clone());
-        let handled = panic::catch_unwind(AssertUnwindSafe(|| {
-            (shared.handler)(request, responder);
-        }));
-        if handled.is_err() {
-            log::error!("the handler of {method} {target} panicked");
+        threads::point("http");
+        // Only this request fails: the client makes it again, and ending the process would end the
+        // answers to all others each time.
+        let handled = threads::contain(|| (shared.handler)(request, responder));
+        if let Err(panic) = handled {
+            log::error!("the handler of {method} {target} {panic}; the connection is closed");
         }
         if !reusable.load(Ordering::Relaxed) || shared.stop.is_stopped() {
             stream.shutdown(Shutdown::Both);

@@ -1,0 +1,126 @@
+//! Planted deaths, for tests; in a release build there is nothing of it.
+//!
+//! The variable `INTERLINK_FAILPOINT` holds `POINT=ACTION[@N]`: at the `N`-th passage of a point (the
+//! first one if not said) the thread that comes there panics (`panic`), or stays there for ever
+//! (`hang`). With `return`, a thread whose name is the point's never does its work and returns at once.
+//! A point is named as the thread that passes it, without its number: `poll`, `interlink`.
+
+#[cfg(debug_assertions)]
+mod planted {
+    use std::{
+        sync::{
+            atomic::{AtomicU64, Ordering},
+            OnceLock,
+        },
+        thread,
+    };
+
+    const VARIABLE: &str = "INTERLINK_FAILPOINT";
+
+    struct Failpoint {
+        point: String,
+        action: Action,
+        at: u64,
+        passed: AtomicU64,
+    }
+
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    enum Action {
+        Panic,
+        Hang,
+        Return,
+    }
+
+    fn planted() -> Option<&'static Failpoint> {
+        static PLANTED: OnceLock<Option<Failpoint>> = OnceLock::new();
+        let read = || parse(&std::env::var(VARIABLE).ok()?);
+        PLANTED.get_or_init(read).as_ref()
+    }
+
+    /// Nothing for what cannot be read: a test that plants it sees that nothing happens.
+    fn parse(text: &str) -> Option<Failpoint> {
+        let (point, rest) = text.split_once('=')?;
+        let (action, at) = rest.split_once('@').unwrap_or((rest, "1"));
+        let action = match action {
+            "panic" => Action::Panic,
+            "hang" => Action::Hang,
+            "return" => Action::Return,
+            _ => return None,
+        };
+        Some(Failpoint {
+            point: point.to_owned(),
+            action,
+            at: at.parse().ok()?,
+            passed: AtomicU64::new(0),
+        })
+    }
+
+    pub fn pass(point: &str) {
+        let Some(planted) = planted().filter(|planted| planted.point == point) else {
+            return;
+        };
+        if planted.passed.fetch_add(1, Ordering::SeqCst) + 1 != planted.at {
+            return;
+        }
+        match planted.action {
+            Action::Panic => panic!("planted at `{point}`\nby a test"),
+            Action::Hang => loop {
+                thread::park();
+            },
+            Action::Return => {}
+        }
+    }
+
+    pub fn returns_at_once(name: &str) -> bool {
+        planted().is_some_and(|planted| planted.action == Action::Return && planted.point == name)
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        #[test]
+        fn what_can_be_planted() {
+            let parsed = |text| parse(text).map(|f| (f.point, f.action, f.at));
+            let point = |name: &str, action, at| Some((name.to_owned(), action, at));
+            assert_eq!(parsed("poll=panic"), point("poll", Action::Panic, 1));
+            assert_eq!(parsed("cri=hang@7"), point("cri", Action::Hang, 7));
+            assert_eq!(parsed("cri-0=return"), point("cri-0", Action::Return, 1));
+            for text in [
+                "",
+                "poll",
+                "poll=",
+                "poll=die",
+                "poll=panic@",
+                "poll=panic@x",
+            ] {
+                assert_eq!(parsed(text), None, "{text}");
+            }
+        }
+    }
+}
+
+/// Marks a place at which a test may plant a panic.
+#[inline]
+pub fn point(name: &str) {
+    #[cfg(debug_assertions)]
+    planted::pass(name);
+    #[cfg(not(debug_assertions))]
+    let _ = name;
+}
+
+/// A thread's work, or nothing where a test wants the thread to return at once.
+pub(super) fn instead_of<F: FnOnce()>(name: &str, body: F) -> impl FnOnce() + use<F> {
+    #[cfg(debug_assertions)]
+    let is_cut = planted::returns_at_once(name);
+    #[cfg(not(debug_assertions))]
+    let is_cut = {
+        let _ = name;
+        false
+    };
+    move || {
+        if !is_cut {
+            body();
+        }
+    }
+}
