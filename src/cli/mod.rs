@@ -143,7 +143,7 @@ struct PluginArgs {
         value_name = "URL",
         default_value = "unix:///run/interlink-cri/plugin.sock"
     )]
-    listen: plugin::http::Address,
+    listen: plugin::http::ListenAddress,
     /// Where containers live
     #[arg(
         long,

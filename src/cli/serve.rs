@@ -12,7 +12,7 @@ use super::ServeArgs;
 use crate::{
     config::{self, Config},
     daemon::Daemon,
-    plugin::{http::Address, PluginConfig, THIS_EXECUTABLE},
+    plugin::{http::ListenAddress, PluginConfig, THIS_EXECUTABLE},
     telemetry::chain,
     threads,
 };
@@ -65,7 +65,7 @@ fn reload(args: &ServeArgs, daemon: &Daemon) {
 fn embedded(config: &Config) -> PluginConfig {
     let root = config.daemon.state_dir.join("plugin");
     PluginConfig {
-        listen: Address::Unix(root.join("plugin.sock")),
+        listen: ListenAddress::Unix(root.join("plugin.sock")),
         root,
         shim: THIS_EXECUTABLE.into(),
         faults: Vec::new(),

@@ -30,27 +30,29 @@
 //!   as its shim lives; if the shim was killed, only those in the session can be found.
 //! - It has no access control but the socket's: whoever reaches it can run commands as its
 //!   user. So it listens on unix sockets (mode 0600) and loopback addresses only.
+//!
+//! # How it is built
+//!
+//! ```text
+//! api       the interLink API: HTTP and JSON on one side, the backend on the other
+//! backend   the seam: a trait that runs pods; knows neither HTTP nor processes
+//! local     the backend that runs containers as processes of this machine
+//! pods      what a pod is, whatever runs it: request, record, volumes, directories
+//! http      the HTTP server; knows nothing of all this
+//! ```
+//!
+//! The room has a wall: of the daemon it sees `interlink::wire` alone, and no other room but
+//! `daemon` and `cli` sees it. So it stays what it tests against: another program.
 
 mod api;
-mod container;
-mod doorbell;
-mod estate;
-mod faults;
+mod backend;
+mod error;
 pub mod http;
-mod layout;
-mod logs;
-mod names;
-mod pod;
-mod pod_dir;
-mod processes;
-mod program;
-mod routes;
-pub mod shim;
-mod submission;
-mod supervisor;
-mod volumes;
+mod local;
+mod pods;
+mod refusal;
 
-use std::{io, path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc};
 
 use signal_hook::{
     consts::{SIGINT, SIGTERM},
@@ -58,72 +60,31 @@ use signal_hook::{
 };
 
 use self::{
-    api::Api,
-    http::{Address, Limits, Request, Responder, Server},
-    supervisor::Supervisor,
+    api::{Api, Faults},
+    http::{Limits, ListenAddress, Request, Responder, Server},
+    local::LocalBackend,
 };
 
-pub use self::faults::{Fault, FaultError, FAULT_HELP};
+pub use self::{
+    api::{Fault, FaultError, FAULT_HELP},
+    error::Error,
+    local::shim,
+};
 
 /// The running program, even after its file was replaced: what is usually the shim.
 pub const THIS_EXECUTABLE: &str = "/proc/self/exe";
-
-/// Why the plugin does not start.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The HTTP server does not start.
-    #[error(transparent)]
-    Http(#[from] http::Error),
-    /// It would be open to the network.
-    #[error(
-        "the local plugin does not listen on {address}: it runs what anybody sends, so it takes \
-         unix sockets and loopback addresses only"
-    )]
-    Exposed {
-        /// The address.
-        address: String,
-    },
-    /// The root cannot be used.
-    #[error("cannot use {} as the local plugin's root", path.display())]
-    Root {
-        /// The root.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// Another plugin runs on the same root.
-    #[error("another local plugin runs on {}", path.display())]
-    Taken {
-        /// The root.
-        path: PathBuf,
-    },
-    /// There is no thread for it.
-    #[error("cannot start the thread `{name}`")]
-    Thread {
-        /// The thread's name.
-        name: &'static str,
-        /// Why.
-        source: io::Error,
-    },
-    /// Signals cannot be caught.
-    #[error("cannot catch signals")]
-    Signals {
-        /// Why.
-        source: io::Error,
-    },
-}
 
 /// What a plugin needs to know.
 #[derive(Clone, Debug)]
 pub struct PluginConfig {
     /// Where to listen: a unix socket, or a loopback address.
-    pub listen: Address,
+    pub listen: ListenAddress,
     /// Where pods are kept; made if it does not exist.
     pub root: PathBuf,
     /// The executable that is started as `SHIM plugin-shim DIR` and calls [`shim::main`]:
     /// [`THIS_EXECUTABLE`], unless the program is a test.
     pub shim: PathBuf,
-    /// The faults to commit, in their order.
+    /// How to misbehave, for tests: a script, see [`FAULT_HELP`].
     pub faults: Vec<Fault>,
 }
 
@@ -139,16 +100,14 @@ impl Plugin {
     /// # Errors
     /// The root is not usable or has a plugin already, or the address is taken or exposed.
     pub fn start(config: PluginConfig) -> Result<Self, Error> {
-        if let Address::Tcp(address) = config.listen {
+        if let ListenAddress::Tcp(address) = config.listen {
             if !address.ip().is_loopback() {
                 let address = config.listen.to_string();
                 return Err(Error::Exposed { address });
             }
         }
-        let api = Arc::new(Api {
-            supervisor: Supervisor::start(&config.root, config.shim)?,
-            faults: faults::Faults::new(config.faults),
-        });
+        let backend = LocalBackend::start(&config.root, config.shim)?;
+        let api = Arc::new(Api::new(Box::new(backend), Faults::new(config.faults)));
         let server = Server::start(&config.listen, Limits::default(), {
             let api = Arc::clone(&api);
             move |request: Request, responder: Responder| api.handle(&request, responder)
@@ -169,8 +128,8 @@ impl Plugin {
 
 impl Drop for Plugin {
     fn drop(&mut self) {
-        // First whoever waits for a pod's end, or the server would wait for them.
-        self.api.supervisor.begin_stop();
+        // The server waits for its handlers, and a handler may wait for a pod's end.
+        self.api.begin_stop();
         self.server.stop();
     }
 }
@@ -189,42 +148,4 @@ pub fn run(config: PluginConfig, ready: impl FnOnce(&Plugin)) -> Result<(), Erro
     }
     plugin.stop();
     Ok(())
-}
-
-/// Why a request is refused.
-#[derive(Debug)]
-struct Refusal {
-    status: u16,
-    text: String,
-}
-
-impl Refusal {
-    fn invalid(text: impl Into<String>) -> Self {
-        let (status, text) = (400, text.into());
-        Self { status, text }
-    }
-
-    fn unknown(text: impl Into<String>) -> Self {
-        let (status, text) = (404, text.into());
-        Self { status, text }
-    }
-
-    fn conflict(text: impl Into<String>) -> Self {
-        let (status, text) = (409, text.into());
-        Self { status, text }
-    }
-
-    fn send(&self, request: &Request, responder: Responder) -> io::Result<()> {
-        log::info!("{} refused: {}", request.path(), self.text);
-        responder.text(self.status, &self.text)
-    }
-}
-
-impl From<io::Error> for Refusal {
-    fn from(error: io::Error) -> Self {
-        Self {
-            status: 500,
-            text: format!("the local plugin's machine fails: {error}"),
-        }
-    }
 }

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use interlink_cri::plugin::{http::Address, Plugin, PluginConfig};
+use interlink_cri::plugin::{http::ListenAddress, Plugin, PluginConfig};
 use serde_json::{json, Value};
 use tempfile::TempDir;
 
@@ -45,7 +45,7 @@ impl Fixture {
 
     fn config(&self, faults: &[&str]) -> PluginConfig {
         PluginConfig {
-            listen: Address::Unix(self.socket()),
+            listen: ListenAddress::Unix(self.socket()),
             root: self.root(),
             shim: SHIM.into(),
             faults: faults.iter().map(|fault| fault.parse().unwrap()).collect(),

@@ -1,12 +1,12 @@
 //! An address that a server listens at, goes from, and comes back to.
 
-use interlink_cri::plugin::http::{Address, Limits, Request, Responder, Server};
+use interlink_cri::plugin::http::{Limits, ListenAddress, Request, Responder, Server};
 
 use super::wait_for;
 
 pub struct Listener {
     server: Option<Server>,
-    address: Address,
+    address: ListenAddress,
 }
 
 impl Listener {

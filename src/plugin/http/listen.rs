@@ -1,11 +1,10 @@
-//! Addresses, listeners and connections: unix sockets and TCP behind one face.
+//! Where a server listens: unix sockets and TCP behind one type.
 
 use std::{
-    fmt, fs,
-    io::{self, IoSlice, Read, Write},
-    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
+    fmt, fs, io,
+    net::{SocketAddr, TcpListener},
     os::{
-        fd::{AsFd, BorrowedFd},
+        fd::AsFd as _,
         unix::{
             fs::{FileTypeExt as _, PermissionsExt as _},
             net::{UnixListener, UnixStream},
@@ -13,23 +12,20 @@ use std::{
     },
     path::{Path, PathBuf},
     str::FromStr,
-    time::Duration,
 };
 
-use rustix::net::RecvFlags;
-
-use super::Error;
+use super::{error::Error, stream::Stream};
 
 /// Where a server listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Address {
+pub enum ListenAddress {
     /// `unix:///PATH`
     Unix(PathBuf),
     /// `http://IP:PORT`; port 0 takes a free one.
     Tcp(SocketAddr),
 }
 
-impl FromStr for Address {
+impl FromStr for ListenAddress {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
@@ -57,7 +53,7 @@ impl FromStr for Address {
     }
 }
 
-impl fmt::Display for Address {
+impl fmt::Display for ListenAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unix(path) => write!(f, "unix://{}", path.display()),
@@ -74,14 +70,16 @@ pub(super) enum Listener {
 }
 
 impl Listener {
-    pub(super) fn bind(address: &Address) -> Result<Self, Error> {
+    pub(super) fn bind(address: &ListenAddress) -> Result<Self, Error> {
         let failed = |source| Error::Bind {
             address: address.to_string(),
             source,
         };
         match address {
-            Address::Tcp(address) => TcpListener::bind(address).map(Self::Tcp).map_err(failed),
-            Address::Unix(path) => {
+            ListenAddress::Tcp(address) => {
+                TcpListener::bind(address).map(Self::Tcp).map_err(failed)
+            }
+            ListenAddress::Unix(path) => {
                 remove_stale(path)?;
                 let listener = UnixListener::bind(path).map_err(failed)?;
                 fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(failed)?;
@@ -90,10 +88,10 @@ impl Listener {
         }
     }
 
-    pub(super) fn address(&self) -> io::Result<Address> {
+    pub(super) fn address(&self) -> io::Result<ListenAddress> {
         match self {
-            Self::Unix(_, path) => Ok(Address::Unix(path.clone())),
-            Self::Tcp(listener) => listener.local_addr().map(Address::Tcp),
+            Self::Unix(_, path) => Ok(ListenAddress::Unix(path.clone())),
+            Self::Tcp(listener) => listener.local_addr().map(ListenAddress::Tcp),
         }
     }
 
@@ -146,98 +144,14 @@ fn remove_stale(path: &Path) -> Result<(), Error> {
     }
 }
 
-/// One connection. Reads and writes go through a shared reference: the server keeps another
-/// one, to cut the connection when it stops.
-#[derive(Debug)]
-pub(super) enum Stream {
-    Unix(UnixStream),
-    Tcp(TcpStream),
-}
-
-impl Stream {
-    /// Limits the next reads; the shortest limit that sockets know is taken for nothing left.
-    pub(super) fn limit_reads(&self, span: Duration) -> io::Result<()> {
-        let span = Some(span.max(Duration::from_millis(1)));
-        match self {
-            Self::Unix(stream) => stream.set_read_timeout(span),
-            Self::Tcp(stream) => stream.set_read_timeout(span),
-        }
-    }
-
-    pub(super) fn limit_writes(&self, span: Duration) -> io::Result<()> {
-        match self {
-            Self::Unix(stream) => stream.set_write_timeout(Some(span)),
-            Self::Tcp(stream) => stream.set_write_timeout(Some(span)),
-        }
-    }
-
-    /// Ends one or both directions. Whoever is blocked on the stream returns.
-    pub(super) fn shutdown(&self, how: Shutdown) {
-        let done = match self {
-            Self::Unix(stream) => stream.shutdown(how),
-            Self::Tcp(stream) => stream.shutdown(how),
-        };
-        // Fails only when the other side has ended it before.
-        drop(done);
-    }
-
-    /// Whether the other side has hung up. Bytes that wait to be read mean that it has not.
-    pub(super) fn is_gone(&self) -> bool {
-        let mut byte = [0_u8; 1];
-        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
-        match rustix::net::recv(self, &mut byte[..], flags) {
-            Ok((_, length)) => length == 0,
-            Err(error) => error != rustix::io::Errno::AGAIN && error != rustix::io::Errno::INTR,
-        }
-    }
-}
-
-impl AsFd for Stream {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        match self {
-            Self::Unix(stream) => stream.as_fd(),
-            Self::Tcp(stream) => stream.as_fd(),
-        }
-    }
-}
-
-impl Read for &Stream {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Stream::Unix(stream) => (&*stream).read(buffer),
-            Stream::Tcp(stream) => (&*stream).read(buffer),
-        }
-    }
-}
-
-impl Write for &Stream {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Stream::Unix(stream) => (&*stream).write(bytes),
-            Stream::Tcp(stream) => (&*stream).write(bytes),
-        }
-    }
-
-    fn write_vectored(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
-        match self {
-            Stream::Unix(stream) => (&*stream).write_vectored(parts),
-            Stream::Tcp(stream) => (&*stream).write_vectored(parts),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn addresses() {
-        let unix = Address::Unix("/run/a.sock".into());
-        let tcp = |text: &str| Address::Tcp(text.parse().unwrap());
+        let unix = ListenAddress::Unix("/run/a.sock".into());
+        let tcp = |text: &str| ListenAddress::Tcp(text.parse().unwrap());
         for (text, want) in [
             ("unix:///run/a.sock", Some(unix)),
             ("http://127.0.0.1:0", Some(tcp("127.0.0.1:0"))),
@@ -249,7 +163,7 @@ mod tests {
             ("http://127.0.0.1", None),
             ("", None),
         ] {
-            assert_eq!(text.parse::<Address>().ok(), want, "{text}");
+            assert_eq!(text.parse::<ListenAddress>().ok(), want, "{text}");
         }
     }
 
@@ -257,7 +171,7 @@ mod tests {
     fn a_stale_socket_is_replaced_and_a_live_one_is_not() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("s");
-        let address = Address::Unix(path.clone());
+        let address = ListenAddress::Unix(path.clone());
         drop(UnixListener::bind(&path).unwrap());
         assert!(path.exists(), "the file outlives a server that dies");
         let first = Listener::bind(&address).unwrap();

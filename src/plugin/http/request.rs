@@ -7,7 +7,7 @@ use std::{
 
 use httparse::Status;
 
-use super::{listen::Stream, Limits};
+use super::{limits::Limits, stream::Stream};
 
 const MAX_HEADERS: usize = 64;
 /// Longest line before a chunk, extensions included.

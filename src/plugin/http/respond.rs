@@ -12,7 +12,7 @@ use std::{
 
 use serde::Serialize;
 
-use super::{listen::Stream, request::Request, stop::StopSignal};
+use super::{request::Request, stop::StopSignal, stream::Stream};
 
 /// How often a waiting handler looks whether its client is still there.
 const PRESENCE_CHECK: Duration = Duration::from_millis(100);

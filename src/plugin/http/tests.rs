@@ -1,7 +1,10 @@
+//! The server as a client sees it.
+
 use std::{
-    io::{BufRead as _, BufReader, Write as _},
+    io::{BufRead as _, BufReader, Read as _, Write as _},
     net::TcpStream,
     os::unix::net::UnixStream,
+    time::{Duration, Instant},
 };
 
 use super::*;
@@ -11,7 +14,7 @@ fn server(limits: Limits, handler: impl Fn(Request, Responder) + Send + Sync + '
 }
 
 fn connect(server: &Server) -> TcpStream {
-    let Address::Tcp(address) = server.address() else {
+    let ListenAddress::Tcp(address) = server.address() else {
         panic!("not TCP");
     };
     let stream = TcpStream::connect(address).unwrap();
@@ -168,7 +171,8 @@ fn stop_ends_handlers_that_wait_hang_and_stream() {
     let dir = tempfile::tempdir().unwrap();
     let socket = dir.path().join("s");
     let limits = Limits::default();
-    let mut server = Server::start(&Address::Unix(socket.clone()), limits, every_trick).unwrap();
+    let mut server =
+        Server::start(&ListenAddress::Unix(socket.clone()), limits, every_trick).unwrap();
     let streams: Vec<_> = ["/pause", "/hang", "/forever"]
         .map(|path| {
             let mut stream = UnixStream::connect(&socket).unwrap();

@@ -21,8 +21,10 @@ impl Route {
         (Self::UpdateCache, "updateCache"),
     ];
 
-    /// The call behind a path. Methods are not checked: no server or plugin of interLink does.
+    /// The call behind a path.
     pub(super) fn of_path(path: &str) -> Option<Self> {
+        // Methods are not checked: neither interLink's server (0.6, 0.7) nor the SLURM plugin does,
+        // and clients send GET with a body for some calls.
         Self::named(path.strip_prefix('/')?)
     }
 

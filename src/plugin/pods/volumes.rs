@@ -1,4 +1,4 @@
-//! The volumes of a pod: which it has, and what is in them. Pure; `layout` writes them.
+//! The volumes of a pod: which it has, and what is in them. Pure; `volume_files` writes them.
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -8,51 +8,54 @@ use k8s_openapi::{
 };
 use serde_json::Value;
 
-use super::{
-    names::{is_label, relative_path},
-    Refusal,
+use super::identifiers::{is_dns_label, relative_path};
+use crate::{
+    interlink::wire::{PodCreateRequests, RetrievedPodData},
+    plugin::refusal::Refusal,
 };
-use crate::interlink::wire::{PodCreateRequests, RetrievedPodData};
 
 /// The mode of a file for which the pod asks none. Kubernetes would say 0644; but here everybody
 /// who logs in to the machine could read that.
 const DEFAULT_MODE: i32 = 0o600;
 
-/// A volume.
+/// A volume of a pod.
 #[derive(Debug, PartialEq)]
-pub(super) struct Volume {
-    pub(super) name: String,
-    pub(super) source: Source,
+pub(crate) struct PodVolume {
+    pub(crate) name: String,
+    pub(crate) source: VolumeSource,
 }
 
+/// What a volume holds when the pod starts.
 #[derive(Debug, PartialEq)]
-pub(super) enum Source {
+pub(crate) enum VolumeSource {
     /// A fresh directory of the pod's own.
-    Scratch,
+    EmptyDir,
     /// A path of this machine, and what has to be there (`hostPath.type`).
-    Host { path: PathBuf, kind: String },
+    HostPath { path: PathBuf, kind: String },
     /// Files that came along.
-    Files(Vec<ContentFile>),
+    Files(Vec<VolumeFile>),
 }
 
+/// A file in a volume.
 #[derive(Debug, PartialEq)]
-pub(super) struct ContentFile {
-    /// Stays inside the volume.
-    pub(super) path: PathBuf,
-    pub(super) mode: u32,
-    pub(super) bytes: Vec<u8>,
+pub(crate) struct VolumeFile {
+    /// Relative, and stays inside the volume.
+    pub(crate) path: PathBuf,
+    pub(crate) mode: u32,
+    pub(crate) bytes: Vec<u8>,
 }
 
-/// The volume contents that came with a pod.
+/// The ConfigMaps and the like that came with a pod.
 #[derive(Debug, Default)]
-pub(super) struct Contents {
+pub(crate) struct VolumeContents {
     configmaps: Vec<ConfigMap>,
     secrets: Vec<Secret>,
-    /// Named after the volume.
+    /// Named after the volume: interLink's server matches projected and downward API volumes to the
+    /// virtual kubelet's ConfigMaps by that name (0.6, 0.7).
     projected: Vec<ConfigMap>,
 }
 
-impl From<PodCreateRequests> for Contents {
+impl From<PodCreateRequests> for VolumeContents {
     fn from(data: PodCreateRequests) -> Self {
         Self {
             configmaps: data.configmaps,
@@ -62,7 +65,7 @@ impl From<PodCreateRequests> for Contents {
     }
 }
 
-impl From<RetrievedPodData> for Contents {
+impl From<RetrievedPodData> for VolumeContents {
     fn from(data: RetrievedPodData) -> Self {
         let mut contents = Self::default();
         for container in data.containers {
@@ -79,11 +82,14 @@ impl From<RetrievedPodData> for Contents {
 /// # Errors
 /// A kind of volume that cannot be had here, contents that did not come, and names that lead
 /// out of the volume.
-pub(super) fn plan(spec: &PodSpec, contents: &Contents) -> Result<Vec<Volume>, Refusal> {
-    let mut volumes: Vec<Volume> = Vec::new();
+pub(crate) fn resolve(
+    spec: &PodSpec,
+    contents: &VolumeContents,
+) -> Result<Vec<PodVolume>, Refusal> {
+    let mut volumes: Vec<PodVolume> = Vec::new();
     for volume in spec.volumes.iter().flatten() {
         let name = &volume.name;
-        if !is_label(name) {
+        if !is_dns_label(name) {
             let text = format!("`{name}` is not a DNS label, so no volume's name");
             return Err(Refusal::invalid(text));
         }
@@ -94,67 +100,67 @@ pub(super) fn plan(spec: &PodSpec, contents: &Contents) -> Result<Vec<Volume>, R
         let source = source(volume, contents)
             .map_err(|text| Refusal::invalid(format!("volume `{name}`: {text}")))?;
         let name = name.clone();
-        volumes.push(Volume { name, source });
+        volumes.push(PodVolume { name, source });
     }
     Ok(volumes)
 }
 
-fn source(volume: &VolumeSpec, contents: &Contents) -> Result<Source, String> {
+fn source(volume: &VolumeSpec, contents: &VolumeContents) -> Result<VolumeSource, String> {
     if volume.empty_dir.is_some() {
-        return Ok(Source::Scratch);
+        return Ok(VolumeSource::EmptyDir);
     }
     if let Some(host) = &volume.host_path {
         if !host.path.starts_with('/') || host.path.contains('\0') {
             return Err(format!("`{}` is not an absolute path", host.path));
         }
-        return Ok(Source::Host {
+        return Ok(VolumeSource::HostPath {
             path: host.path.clone().into(),
             kind: host.type_.clone().unwrap_or_default(),
         });
     }
     if let Some(map) = &volume.config_map {
         let found = named(&contents.configmaps, &map.name);
-        let wanted = Wanted {
+        let selection = FileSelection {
             what: format!("ConfigMap `{}`", map.name),
             items: map.items.as_deref(),
             mode: map.default_mode,
             optional: map.optional == Some(true),
         };
-        return wanted.files(found.map(entries));
+        return selection.files(found.map(entries));
     }
     if let Some(secret) = &volume.secret {
         let name = secret.secret_name.as_deref().unwrap_or_default();
         let named = |secret: &&Secret| secret.metadata.name.as_deref() == Some(name);
         let found = contents.secrets.iter().find(named);
-        let wanted = Wanted {
+        let selection = FileSelection {
             what: format!("Secret `{name}`"),
             items: secret.items.as_deref(),
             mode: secret.default_mode,
             optional: secret.optional == Some(true),
         };
-        return wanted.files(found.map(secret_entries));
+        return selection.files(found.map(secret_entries));
     }
     let mode = match (&volume.projected, &volume.downward_api) {
         (Some(projected), _) => projected.default_mode,
         (None, Some(downward)) => downward.default_mode,
         (None, None) => return unsupported(volume),
     };
-    let wanted = Wanted {
+    let selection = FileSelection {
         what: "its projected contents".to_owned(),
         items: None,
         mode,
         optional: false,
     };
-    wanted.files(named(&contents.projected, &volume.name).map(entries))
+    selection.files(named(&contents.projected, &volume.name).map(entries))
 }
 
 /// A volume without any source is an emptyDir (the API server's default).
-fn unsupported(volume: &VolumeSpec) -> Result<Source, String> {
+fn unsupported(volume: &VolumeSpec) -> Result<VolumeSource, String> {
     let Ok(Value::Object(fields)) = serde_json::to_value(volume) else {
         return Err("it cannot be read".to_owned());
     };
     match fields.keys().find(|key| *key != "name") {
-        None => Ok(Source::Scratch),
+        None => Ok(VolumeSource::EmptyDir),
         Some(kind) => Err(format!(
             "the local plugin has no `{kind}` volumes, only emptyDir, hostPath, configMap, \
              secret, projected and downwardAPI"
@@ -162,16 +168,16 @@ fn unsupported(volume: &VolumeSpec) -> Result<Source, String> {
     }
 }
 
-/// What a volume wants of a ConfigMap or the like.
-struct Wanted<'a> {
+/// Which entries of a ConfigMap or the like become files, and how.
+struct FileSelection<'a> {
     what: String,
     items: Option<&'a [KeyToPath]>,
     mode: Option<i32>,
     optional: bool,
 }
 
-impl Wanted<'_> {
-    fn files(&self, found: Option<BTreeMap<String, Vec<u8>>>) -> Result<Source, String> {
+impl FileSelection<'_> {
+    fn files(&self, found: Option<BTreeMap<String, Vec<u8>>>) -> Result<VolumeSource, String> {
         let what = &self.what;
         let mut entries = match found {
             Some(entries) => entries,
@@ -183,7 +189,7 @@ impl Wanted<'_> {
             let files = entries
                 .into_iter()
                 .map(|(key, bytes)| file(&key, mode, bytes));
-            return Ok(Source::Files(files.collect::<Result<_, _>>()?));
+            return Ok(VolumeSource::Files(files.collect::<Result<_, _>>()?));
         };
         let mut files = Vec::new();
         for item in items {
@@ -193,17 +199,17 @@ impl Wanted<'_> {
                 None => return Err(format!("{what} has no key `{}`", item.key)),
             }
         }
-        Ok(Source::Files(files))
+        Ok(VolumeSource::Files(files))
     }
 }
 
-fn file(path: &str, mode: i32, bytes: Vec<u8>) -> Result<ContentFile, String> {
+fn file(path: &str, mode: i32, bytes: Vec<u8>) -> Result<VolumeFile, String> {
     let inside = relative_path(path).ok_or_else(|| format!("`{path}` leads out of it"))?;
     let mode = u32::try_from(mode)
         .ok()
         .filter(|mode| *mode <= 0o777)
         .ok_or_else(|| format!("{mode} is no mode for `{path}`"))?;
-    Ok(ContentFile {
+    Ok(VolumeFile {
         path: inside,
         mode,
         bytes,
@@ -238,7 +244,7 @@ mod tests {
 
     use super::*;
 
-    fn contents() -> Contents {
+    fn contents() -> VolumeContents {
         let request = json!({
             "pod": {"metadata": {}},
             "configmaps": [{
@@ -257,37 +263,37 @@ mod tests {
             ],
         });
         let request: PodCreateRequests = serde_json::from_value(request).unwrap();
-        Contents::from(request)
+        VolumeContents::from(request)
     }
 
-    fn planned(volume: Value) -> Result<Source, String> {
+    fn planned(volume: Value) -> Result<VolumeSource, String> {
         let spec = serde_json::from_value(json!({"containers": [], "volumes": [volume]})).unwrap();
-        plan(&spec, &contents())
+        resolve(&spec, &contents())
             .map(|mut volumes| volumes.remove(0).source)
-            .map_err(|refusal| refusal.text)
+            .map_err(|refusal| refusal.to_string())
     }
 
-    fn files(of: &[(&str, u32, &[u8])]) -> Source {
-        let file = |(path, mode, bytes): &(&str, u32, &[u8])| ContentFile {
+    fn files(of: &[(&str, u32, &[u8])]) -> VolumeSource {
+        let file = |(path, mode, bytes): &(&str, u32, &[u8])| VolumeFile {
             path: path.into(),
             mode: *mode,
             bytes: bytes.to_vec(),
         };
-        Source::Files(of.iter().map(file).collect())
+        VolumeSource::Files(of.iter().map(file).collect())
     }
 
     #[test]
     fn every_kind_of_volume() {
-        let host = Source::Host {
+        let host = VolumeSource::HostPath {
             path: "/data".into(),
             kind: "Directory".to_owned(),
         };
         for (name, volume, want) in [
-            ("nothing said", json!({"name": "v"}), Source::Scratch),
+            ("nothing said", json!({"name": "v"}), VolumeSource::EmptyDir),
             (
                 "emptyDir",
                 json!({"name": "v", "emptyDir": {}}),
-                Source::Scratch,
+                VolumeSource::EmptyDir,
             ),
             (
                 "hostPath",

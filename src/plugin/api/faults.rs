@@ -9,7 +9,8 @@ use std::{str::FromStr, time::Duration};
 use jiff::SignedDuration;
 use parking_lot::Mutex;
 
-use super::{http::Responder, routes::Route};
+use super::route::Route;
+use crate::plugin::http::Responder;
 
 /// What a fault looks like, for help texts.
 pub const FAULT_HELP: &str = "\
@@ -135,22 +136,22 @@ fn duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| format!("`{text}` is not a duration such as `500ms` or `2s`"))
 }
 
-/// The script.
+/// The faults that are still to be committed: a script.
 #[derive(Debug, Default)]
-pub(super) struct Faults(Mutex<Vec<Fault>>);
+pub(crate) struct Faults(Mutex<Vec<Fault>>);
 
 impl Faults {
-    pub(super) fn new(script: Vec<Fault>) -> Self {
+    pub(crate) fn new(script: Vec<Fault>) -> Self {
         Self(Mutex::new(script))
     }
 
-    /// Lets a call suffer what is due. Gives the responder back, perhaps crippled, if the call
-    /// is to be acted upon.
+    /// Commits the fault that is due, if one is. Gives the responder back, perhaps crippled, if the
+    /// call is to be acted upon.
     pub(super) fn strike(&self, route: Route, responder: Responder) -> Option<Responder> {
         let Some(fault) = self.next(route) else {
             return Some(responder);
         };
-        log::info!("fault asked for: {fault:?}");
+        log::info!("a fault was asked for and is committed: {fault:?}");
         if fault.delay > Duration::ZERO && !responder.pause(fault.delay) {
             return None;
         }
@@ -170,7 +171,7 @@ impl Faults {
             }
         };
         if let Err(error) = sent {
-            log::debug!("the client did not wait for its fault: {error}");
+            log::debug!("the client hung up before its fault was sent: {error}");
         }
         None
     }

@@ -29,11 +29,12 @@ use rustix::{
 };
 
 use super::{
-    doorbell,
-    pod_dir::{read_record, write_record, ContainerDir, Exit, Orders, Start},
+    container_dir::{CommandRecord, ContainerDir, StartRecord},
     processes::{self, ProcessId},
     program::{self, StartFailure},
+    wakeup,
 };
+use crate::plugin::pods::{read_record, write_record, ContainerExit};
 
 /// The hidden subcommand under which the plugin starts its own executable as a shim.
 pub const SUBCOMMAND: &str = "plugin-shim";
@@ -69,21 +70,21 @@ fn run(dir: &ContainerDir) -> io::Result<()> {
     let Some(_lock) = take_lock(&dir.lock())? else {
         return Ok(());
     };
-    if read_record::<Start>(&dir.start())?.is_some() {
+    if read_record::<StartRecord>(&dir.start())?.is_some() {
         return Ok(());
     }
-    let orders: Orders = read_record(&dir.orders())?
-        .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "there are no orders"))?;
-    let mut start = Start {
+    let record: CommandRecord = read_record(&dir.command())?
+        .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "there is no command record"))?;
+    let mut start = StartRecord {
         shim: ProcessId::of(std::process::id())?,
         container: None,
         at: Timestamp::now(),
     };
     write_record(&dir.start(), &start)?;
 
-    let exit = match launch(&orders, dir) {
+    let exit = match launch(&record, dir) {
         Ok(container) => {
-            let watched = watch(&container, &mut start, &orders, dir);
+            let watched = watch(&container, &mut start, &record, dir);
             // Also when the watch cannot go on: nobody would learn of their end.
             end_leftovers();
             exit_of(watched?, start.at)
@@ -91,20 +92,20 @@ fn run(dir: &ContainerDir) -> io::Result<()> {
         Err(failure) => start_error(failure, start.at),
     };
     write_record(&dir.exit(), &exit)?;
-    doorbell::ring(&orders.root, &orders.uid);
+    wakeup::send(&record.root, &record.uid);
     Ok(())
 }
 
 /// Records that the container runs, and waits for its end.
 fn watch(
     container: &Child,
-    start: &mut Start,
-    orders: &Orders,
+    start: &mut StartRecord,
+    record: &CommandRecord,
     dir: &ContainerDir,
 ) -> io::Result<WaitStatus> {
     start.container = Some(ProcessId::of(container.id())?);
     write_record(&dir.start(), start)?;
-    doorbell::ring(&orders.root, &orders.uid);
+    wakeup::send(&record.root, &record.uid);
     wait_for(container)
 }
 
@@ -124,15 +125,15 @@ fn take_lock(path: &Path) -> io::Result<Option<File>> {
     }
 }
 
-fn launch(orders: &Orders, dir: &ContainerDir) -> Result<Child, StartFailure> {
-    let Some((command, args)) = orders.command.split_first() else {
+fn launch(record: &CommandRecord, dir: &ContainerDir) -> Result<Child, StartFailure> {
+    let Some((command, args)) = record.command.split_first() else {
         return Err(StartFailure::new(128, "there is no command"));
     };
-    let path = orders.env.iter().find(|(name, _)| name == "PATH");
+    let path = record.env.iter().find(|(name, _)| name == "PATH");
     let path = path.map_or("", |(_, value)| value);
-    let cwd = program::working_dir(&orders.working_dir, &dir.work())?;
+    let cwd = program::working_dir(&record.working_dir, &dir.work())?;
     let program = program::find(command, path, &cwd)?;
-    let (stdout, stderr) = open_output(&dir.output()).map_err(|error| {
+    let (stdout, stderr) = dir.open_output().map_err(|error| {
         let text = format!("cannot open the log: {error}");
         StartFailure::new(128, text)
     })?;
@@ -140,7 +141,7 @@ fn launch(orders: &Orders, dir: &ContainerDir) -> Result<Child, StartFailure> {
         .arg0(command)
         .args(args)
         .env_clear()
-        .envs(orders.env.iter().map(|(name, value)| (name, value)))
+        .envs(record.env.iter().map(|(name, value)| (name, value)))
         .current_dir(cwd)
         .stdin(Stdio::null())
         .stdout(stdout)
@@ -148,17 +149,6 @@ fn launch(orders: &Orders, dir: &ContainerDir) -> Result<Child, StartFailure> {
         .process_group(0)
         .spawn()
         .map_err(|error| StartFailure::from_exec(&program, &error))
-}
-
-/// One file, opened once: what is written to both streams stays in its order.
-pub(super) fn open_output(path: &Path) -> io::Result<(File, File)> {
-    let stdout = OpenOptions::new()
-        .append(true)
-        .create(true)
-        .mode(0o640)
-        .open(path)?;
-    let stderr = stdout.try_clone()?;
-    Ok((stdout, stderr))
 }
 
 /// Reaps whoever ends until it is the container.
@@ -199,13 +189,13 @@ fn complain(text: &str) {
     let _ = writeln!(io::stderr(), "{SUBCOMMAND}: {text}");
 }
 
-fn exit_of(status: WaitStatus, started_at: Timestamp) -> Exit {
+fn exit_of(status: WaitStatus, started_at: Timestamp) -> ContainerExit {
     let signal = status.terminating_signal();
     let code = match signal {
         Some(signal) => 128 + signal,
         None => status.exit_status().unwrap_or(255),
     };
-    Exit {
+    ContainerExit {
         code,
         signal,
         reason: if code == 0 { "Completed" } else { "Error" }.to_owned(),
@@ -215,8 +205,8 @@ fn exit_of(status: WaitStatus, started_at: Timestamp) -> Exit {
     }
 }
 
-fn start_error(failure: StartFailure, started_at: Timestamp) -> Exit {
-    Exit {
+fn start_error(failure: StartFailure, started_at: Timestamp) -> ContainerExit {
+    ContainerExit {
         code: failure.code,
         signal: None,
         reason: "StartError".to_owned(),

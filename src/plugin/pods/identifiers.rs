@@ -1,9 +1,10 @@
-//! Names that come from outside and become parts of paths.
+//! Checks of what comes from outside and becomes part of a path: UIDs, names, paths in volumes.
 
 use std::path::{Component, Path, PathBuf};
 
-/// Whether a text is a UUID in the only form that interLink takes.
-pub(super) fn is_uid(text: &str) -> bool {
+/// Whether a text is a UUID in the only form that the interLink server takes in a log request
+/// (0.6 and 0.7): lower-case, with hyphens.
+pub(crate) fn is_pod_uid(text: &str) -> bool {
     text.len() == 36
         && text.bytes().enumerate().all(|(at, byte)| match at {
             8 | 13 | 18 | 23 => byte == b'-',
@@ -12,7 +13,7 @@ pub(super) fn is_uid(text: &str) -> bool {
 }
 
 /// Whether a text is a DNS label (RFC 1123).
-pub(super) fn is_label(text: &str) -> bool {
+pub(crate) fn is_dns_label(text: &str) -> bool {
     let plain = |byte: &u8| byte.is_ascii_digit() || byte.is_ascii_lowercase();
     let bytes = text.as_bytes();
     bytes.len() <= 63
@@ -22,7 +23,7 @@ pub(super) fn is_label(text: &str) -> bool {
 }
 
 /// A path that stays below whatever it is joined to; none for any other.
-pub(super) fn relative_path(text: &str) -> Option<PathBuf> {
+pub(crate) fn relative_path(text: &str) -> Option<PathBuf> {
     let mut path = PathBuf::new();
     for component in Path::new(text).components() {
         match component {
@@ -48,7 +49,7 @@ mod tests {
             ("../../../../../../../../../etc/passw", false),
             ("", false),
         ] {
-            assert_eq!(is_uid(text), want, "{text}");
+            assert_eq!(is_pod_uid(text), want, "{text}");
         }
     }
 
@@ -65,9 +66,9 @@ mod tests {
             ("a/b", false),
             ("", false),
         ] {
-            assert_eq!(is_label(text), want, "{text}");
+            assert_eq!(is_dns_label(text), want, "{text}");
         }
-        assert!(is_label(&"x".repeat(63)) && !is_label(&"x".repeat(64)));
+        assert!(is_dns_label(&"x".repeat(63)) && !is_dns_label(&"x".repeat(64)));
     }
 
     #[test]

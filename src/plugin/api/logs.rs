@@ -12,35 +12,39 @@ use std::{
 
 use jiff::Timestamp;
 
-use super::{
-    http::{BodyWriter, Responder},
-    names::{is_label, is_uid},
-    Refusal,
+use crate::{
+    interlink::wire::{LogOpts, LogStruct, ZERO_TIME},
+    plugin::{
+        backend::ContainerLog,
+        http::{BodyWriter, Responder},
+        pods::{is_dns_label, is_pod_uid},
+        refusal::Refusal,
+    },
 };
-use crate::interlink::wire::{LogOpts, LogStruct, ZERO_TIME};
 
 /// How often a followed log is looked at for more.
 const POLL: Duration = Duration::from_millis(50);
+/// How much of a log is read at once.
 const BLOCK: usize = 64 * 1024;
 
 /// Which part of a log is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Wanted {
-    part: Part,
+pub(super) struct LogRange {
+    part: LogPart,
     since: Option<SystemTime>,
     follow: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Part {
+enum LogPart {
     All,
     Lines(u64),
     Bytes(u64),
 }
 
-/// Checks a request as the interLink server does.
-pub(super) fn check(request: &LogStruct, now: Timestamp) -> Result<Wanted, Refusal> {
-    if !is_uid(&request.pod_uid) {
+/// Checks a request as the interLink server does (0.6, 0.7), and a little more.
+pub(super) fn check(request: &LogStruct, now: Timestamp) -> Result<LogRange, Refusal> {
+    if !is_pod_uid(&request.pod_uid) {
         let text = format!("PodUID `{}` is not a lower-case UUID", request.pod_uid);
         return Err(Refusal::invalid(text));
     }
@@ -48,7 +52,7 @@ pub(super) fn check(request: &LogStruct, now: Timestamp) -> Result<Wanted, Refus
         ("Namespace", &request.namespace),
         ("ContainerName", &request.container_name),
     ] {
-        if !is_label(name) {
+        if !is_dns_label(name) {
             let text = format!("{key} `{name}` is not a DNS label");
             return Err(Refusal::invalid(text));
         }
@@ -62,12 +66,12 @@ pub(super) fn check(request: &LogStruct, now: Timestamp) -> Result<Wanted, Refus
         u64::try_from(value).map_err(|_| Refusal::invalid(format!("{key} is negative")))
     };
     let part = match (count("Tail", opts.tail)?, count("Bytes", opts.bytes)?) {
-        (0, 0) => Part::All,
-        (lines, 0) => Part::Lines(lines),
-        (0, bytes) => Part::Bytes(bytes),
+        (0, 0) => LogPart::All,
+        (lines, 0) => LogPart::Lines(lines),
+        (0, bytes) => LogPart::Bytes(bytes),
         _ => return Err(Refusal::invalid("Tail and Bytes exclude each other")),
     };
-    Ok(Wanted {
+    Ok(LogRange {
         part,
         since: since(opts, now)?,
         follow: opts.follow,
@@ -94,24 +98,19 @@ fn since(opts: &LogOpts, now: Timestamp) -> Result<Option<SystemTime>, Refusal> 
     Ok(Some(time.into()))
 }
 
-/// Answers with a log; `is_over` says whether nothing more will be written to it. A follower
-/// whose pod is deleted gets all that was written.
+/// Answers with a log. A follower whose pod is deleted gets all that was written.
 ///
 /// # Errors
 /// The client is gone, or the log cannot be read to its end; then neither does the answer end.
-pub(super) fn answer(
-    mut log: File,
-    wanted: Wanted,
-    is_over: impl Fn() -> bool,
-    responder: Responder,
-) -> io::Result<()> {
-    let begin = begin(&mut log, wanted)?;
-    log.seek(SeekFrom::Start(begin))?;
+pub(super) fn answer(log: ContainerLog, range: LogRange, responder: Responder) -> io::Result<()> {
+    let mut file = log.file;
+    let begin = begin(&mut file, range)?;
+    file.seek(SeekFrom::Start(begin))?;
     let mut body = responder.stream(200, "text/plain; charset=utf-8")?;
     loop {
         // In this order: what is written before the end is read after it.
-        let is_last = !wanted.follow || is_over();
-        send_rest(&mut log, &mut body)?;
+        let is_last = !range.follow || (log.is_complete)();
+        send_rest(&mut file, &mut body)?;
         if is_last {
             return body.finish();
         }
@@ -122,11 +121,14 @@ pub(super) fn answer(
 }
 
 /// Sends what is there now, and does not run after a container that writes faster.
-fn send_rest(log: &mut File, body: &mut BodyWriter) -> io::Result<()> {
-    let mut left = log.metadata()?.len().saturating_sub(log.stream_position()?);
+fn send_rest(file: &mut File, body: &mut BodyWriter) -> io::Result<()> {
+    let mut left = file
+        .metadata()?
+        .len()
+        .saturating_sub(file.stream_position()?);
     let mut block = vec![0_u8; usize::try_from(left).map_or(BLOCK, |left| left.min(BLOCK))];
     while left > 0 {
-        let length = match log.read(&mut block)? {
+        let length = match file.read(&mut block)? {
             // Truncated by somebody.
             0 => return Ok(()),
             length => length,
@@ -138,19 +140,19 @@ fn send_rest(log: &mut File, body: &mut BodyWriter) -> io::Result<()> {
 }
 
 /// The first byte that is wanted.
-fn begin(file: &mut File, wanted: Wanted) -> io::Result<u64> {
+fn begin(file: &mut File, range: LogRange) -> io::Result<u64> {
     let meta = file.metadata()?;
     let length = meta.len();
-    if wanted
+    if range
         .since
         .is_some_and(|since| meta.modified().is_ok_and(|time| time < since))
     {
         return Ok(length);
     }
-    match wanted.part {
-        Part::All => Ok(0),
-        Part::Bytes(bytes) => Ok(length.saturating_sub(bytes)),
-        Part::Lines(lines) => begin_of_lines(file, length, lines),
+    match range.part {
+        LogPart::All => Ok(0),
+        LogPart::Bytes(bytes) => Ok(length.saturating_sub(bytes)),
+        LogPart::Lines(lines) => begin_of_lines(file, length, lines),
     }
 }
 
@@ -236,7 +238,7 @@ mod tests {
             ),
             (opts(|o| o.previous = true), "no previous log"),
         ] {
-            let text = check(&request, Timestamp::now()).unwrap_err().text;
+            let text = check(&request, Timestamp::now()).unwrap_err().to_string();
             assert!(text.contains(want), "{text} / {want}");
         }
         for since_time in ["2026-01-01T00:00:00Z", "2026-01-01T01:02:03.004+02:00", ""] {
@@ -253,15 +255,15 @@ mod tests {
         assert!(check(&far, Timestamp::now()).is_ok());
     }
 
-    fn part_of(text: &[u8], part: Part, since: Option<SystemTime>) -> Vec<u8> {
+    fn part_of(text: &[u8], part: LogPart, since: Option<SystemTime>) -> Vec<u8> {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(text).unwrap();
-        let wanted = Wanted {
+        let range = LogRange {
             part,
             since,
             follow: false,
         };
-        let begin = begin(&mut file, wanted).unwrap();
+        let begin = begin(&mut file, range).unwrap();
         text[usize::try_from(begin).unwrap()..].to_vec()
     }
 
@@ -269,34 +271,34 @@ mod tests {
     fn parts_of_a_log() {
         let text = b"one\ntwo\n\nfour\n";
         for (part, want) in [
-            (Part::All, &text[..]),
-            (Part::Bytes(3), b"ur\n"),
-            (Part::Bytes(100), text),
-            (Part::Lines(1), b"four\n"),
-            (Part::Lines(2), b"\nfour\n"),
-            (Part::Lines(3), b"two\n\nfour\n"),
-            (Part::Lines(4), text),
-            (Part::Lines(u64::MAX), text),
+            (LogPart::All, &text[..]),
+            (LogPart::Bytes(3), b"ur\n"),
+            (LogPart::Bytes(100), text),
+            (LogPart::Lines(1), b"four\n"),
+            (LogPart::Lines(2), b"\nfour\n"),
+            (LogPart::Lines(3), b"two\n\nfour\n"),
+            (LogPart::Lines(4), text),
+            (LogPart::Lines(u64::MAX), text),
         ] {
             assert_eq!(part_of(text, part, None), want, "{part:?}");
         }
-        assert_eq!(part_of(b"one\ntwo", Part::Lines(1), None), b"two");
-        assert_eq!(part_of(b"", Part::Lines(1), None), b"");
-        assert_eq!(part_of(b"\n", Part::Lines(1), None), b"\n");
+        assert_eq!(part_of(b"one\ntwo", LogPart::Lines(1), None), b"two");
+        assert_eq!(part_of(b"", LogPart::Lines(1), None), b"");
+        assert_eq!(part_of(b"\n", LogPart::Lines(1), None), b"\n");
         let long: Vec<u8> = (0..50_000)
             .flat_map(|n| format!("{n}\n").into_bytes())
             .collect();
         let last: Vec<u8> = (20_000..50_000)
             .flat_map(|n| format!("{n}\n").into_bytes())
             .collect();
-        assert_eq!(part_of(&long, Part::Lines(30_000), None), last);
+        assert_eq!(part_of(&long, LogPart::Lines(30_000), None), last);
     }
 
     #[test]
     fn a_log_that_is_too_old_is_empty() {
         let hour = Duration::from_secs(3600);
         let now = SystemTime::now();
-        assert_eq!(part_of(b"one\n", Part::All, Some(now - hour)), b"one\n");
-        assert_eq!(part_of(b"one\n", Part::All, Some(now + hour)), b"");
+        assert_eq!(part_of(b"one\n", LogPart::All, Some(now - hour)), b"one\n");
+        assert_eq!(part_of(b"one\n", LogPart::All, Some(now + hour)), b"");
     }
 }

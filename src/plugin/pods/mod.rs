@@ -1,0 +1,22 @@
+//! What a pod is to this plugin, whatever runs it: the request that brings it, the record that is
+//! kept of it, its volumes, and its place below the plugin's root directory.
+//!
+//! Nothing here knows of HTTP or of processes.
+
+mod container_request;
+mod identifiers;
+mod record;
+mod request;
+mod root_dir;
+mod volume_files;
+mod volumes;
+
+pub(crate) use self::{
+    container_request::{ContainerRequest, MountRequest},
+    identifiers::{is_dns_label, is_pod_uid, relative_path},
+    record::{read_record, write_record, ContainerExit, DeletionRecord, PodRecord},
+    request::{grace_period, PodRequest},
+    root_dir::{make_private_dir, remove_tree, take_over, PodDir, RootDir, StoredPod},
+    volume_files::write_volume,
+    volumes::VolumeSource,
+};

@@ -1,0 +1,143 @@
+//! The records of a pod, whatever runs it. They are JSON files in its directory (`root_dir`).
+//!
+//! A record is replaced by rename, so that a reader sees a whole one or none. Records are not
+//! synced: the processes do not outlive a crash of the machine, so neither need the records.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::{self, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::Path,
+};
+
+use jiff::Timestamp;
+use serde::{de::DeserializeOwned, Deserialize, Serialize};
+
+use crate::plugin::refusal::Refusal;
+
+/// What is kept of a pod after /create, as `pod.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct PodRecord {
+    /// The format of this record and of all beside it.
+    pub(crate) version: u32,
+    pub(crate) uid: String,
+    pub(crate) name: String,
+    pub(crate) namespace: String,
+    /// The job's id, as /create answered it.
+    pub(crate) jid: String,
+    /// Tells a repeated /create from that of another pod with the same UID.
+    pub(crate) fingerprint: String,
+    pub(crate) grace_seconds: u64,
+    pub(crate) created_at: Timestamp,
+    /// In the order in which they run.
+    pub(crate) init_containers: Vec<ContainerRecord>,
+    pub(crate) containers: Vec<ContainerRecord>,
+}
+
+impl PodRecord {
+    pub(crate) const VERSION: u32 = 1;
+
+    /// Init containers, then main containers.
+    pub(crate) fn all_containers(&self) -> impl Iterator<Item = &ContainerRecord> {
+        self.init_containers.iter().chain(&self.containers)
+    }
+
+    /// Whether a /create with this fingerprint is for this pod, which exists: then nothing has to be
+    /// done. interLink's clients repeat a /create whose answer they did not hear.
+    ///
+    /// # Errors
+    /// The request is for another pod, or comes while this one is being deleted.
+    pub(crate) fn check_repeated(
+        &self,
+        fingerprint: &str,
+        is_being_deleted: bool,
+    ) -> Result<(), Refusal> {
+        let uid = &self.uid;
+        if is_being_deleted {
+            return Err(Refusal::conflict(format!(
+                "pod {uid} is being deleted; create it again when it is gone"
+            )));
+        }
+        if self.fingerprint != fingerprint {
+            return Err(Refusal::conflict(format!(
+                "there is another pod with the UID {uid}"
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// What is kept of each container.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ContainerRecord {
+    pub(crate) name: String,
+    pub(crate) image: String,
+}
+
+/// A deletion that was asked for and is not complete, as `deletion.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct DeletionRecord {
+    /// When the grace period is over.
+    pub(crate) kill_at: Timestamp,
+}
+
+/// How a container ended. The local backend's shim keeps it as `exit.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ContainerExit {
+    pub(crate) code: i32,
+    pub(crate) signal: Option<i32>,
+    /// One word: `Completed`, `Error`, `StartError` or `Lost`.
+    pub(crate) reason: String,
+    pub(crate) message: String,
+    pub(crate) started_at: Timestamp,
+    pub(crate) finished_at: Timestamp,
+}
+
+/// Replaces a record.
+pub(crate) fn write_record<T: Serialize>(path: &Path, record: &T) -> io::Result<()> {
+    let next = path.with_extension("next");
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&next)?;
+    file.write_all(&serde_json::to_vec(record)?)?;
+    fs::rename(&next, path)
+}
+
+/// Reads a record; one that does not exist is nothing.
+pub(crate) fn read_record<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_are_whole_private_or_absent() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("deletion.json");
+        assert_eq!(read_record::<DeletionRecord>(&path).unwrap(), None);
+        for kill_at in [Timestamp::UNIX_EPOCH, Timestamp::now()] {
+            write_record(&path, &DeletionRecord { kill_at }).unwrap();
+            assert_eq!(
+                read_record(&path).unwrap(),
+                Some(DeletionRecord { kill_at })
+            );
+        }
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "no leftovers");
+        fs::write(&path, "{").unwrap();
+        assert!(read_record::<DeletionRecord>(&path).is_err());
+    }
+}
