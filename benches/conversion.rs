@@ -13,8 +13,8 @@ use std::{
 use criterion::{criterion_group, criterion_main, Criterion};
 use interlink_cri::{
     config::Config,
-    convert::{self, prepared::PreparedMounts, Settings},
-    host::Look,
+    convert::{self, JobContainer, Settings},
+    host::MountReader,
     model::{
         Container, ContainerId, Job, JobUid, Knowledge, Nanos, Pod, Sandbox, SandboxId, Submission,
     },
@@ -145,15 +145,18 @@ fn pod(volumes: &[PathBuf]) -> (Pod, Job) {
     (pod, job)
 }
 
-/// Reads what the kubelet prepared.
-fn look(pod: &Pod, job: &Job, settings: &Settings) -> PreparedMounts {
-    let mut look = Look::for_job(UID, settings);
-    let entries = convert::to_run(pod, job).map(|entry| {
+/// Decodes what the kubelet sent, and reads what it prepared.
+fn read(pod: &Pod, job: &Job, settings: &Settings) -> Vec<JobContainer> {
+    let mut reader = MountReader::for_job(&settings.kubelet_root, UID, settings.max_volume_bytes);
+    let containers = convert::to_run(pod, job).map(|entry| {
         let config = convert::decode_container_config(&entry.container).expect("decoded");
-        let found = look.at(&config.mounts).expect("it is all there");
-        (entry.id().clone(), found)
+        JobContainer {
+            container: entry.container.clone(),
+            found: reader.read(&config.mounts).expect("it is all there"),
+            config,
+        }
     });
-    entries.collect()
+    containers.collect()
 }
 
 fn conversion(bench: &mut Criterion) {
@@ -163,8 +166,8 @@ fn conversion(bench: &mut Criterion) {
     config.pods.kubelet_root = root.path().to_owned();
     let settings = Settings::new(&config).expect("the settings are good");
     let (pod, job) = pod(&volumes);
-    let prepared = look(&pod, &job, &settings);
-    let convert = || convert::job_pod(&pod, &job, &prepared, None, &settings).expect("converted");
+    let containers = read(&pod, &job, &settings);
+    let convert = || convert::job_pod(&pod, &job, &containers, None, &settings).expect("converted");
     let made = convert();
     println!(
         "{CONTAINERS} containers, {} volumes, each mounted by all",
@@ -177,13 +180,13 @@ fn conversion(bench: &mut Criterion) {
             counted.count_total, counted.bytes_total, counted.bytes_max
         );
     };
-    count("read the volumes", &|| drop(look(&pod, &job, &settings)));
+    count("read the volumes", &|| drop(read(&pod, &job, &settings)));
     count("convert", &|| drop(convert()));
     count("write as JSON", &|| drop(serde_json::to_vec(&made.pod)));
 
     let mut group = bench.benchmark_group("conversion");
     group.bench_function("read the volumes", |b| {
-        b.iter(|| look(&pod, &job, &settings))
+        b.iter(|| read(&pod, &job, &settings))
     });
     group.bench_function("convert", |b| b.iter(|| black_box(convert())));
     group.bench_function("write as JSON", |b| {

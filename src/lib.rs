@@ -12,16 +12,18 @@
 //!
 //! ```text
 //! top  cli        commands and flags          daemon  builds the rooms, owns the threads
-//!  4   cri        the gRPC face               worker  submits, cancels, polls, follows logs
+//!  5   cri        the gRPC face               worker  submits, cancels, polls, follows logs
 //!      plugin     the local plugin, a house of its own (sees interlink::wire only)
-//!  3   store      the only owner of state     interlink  the HTTP client
+//!  4   store      the only owner of state     interlink  the HTTP client
 //!      logs       CRI log files               host       what the kubelet put on this node
 //!      kube       pods as the API server has them
-//!  2   convert    CRI -> Kubernetes pods      plan    state machines and schedules      (pure)
+//!  3   convert    CRI -> Kubernetes pods                                                (pure)
+//!  2   kubelet    what we know of a kubelet   plan    state machines and schedules      (pure)
 //!  1   config     keys, defaults, checks      tls        certificates and tokens in files
 //!  0   model      records, ids, time          proto   the generated CRI   telemetry   metrics
 //!      backoff    pauses between tries
 //!      threads    the one way to start a thread
+//!      quantity   Kubernetes amounts
 //! ```
 //!
 //! Two edges are forbidden besides: `cri` sees neither `interlink` nor `kube`. That is the first
@@ -42,11 +44,13 @@ pub mod daemon;
 pub mod host;
 pub mod interlink;
 pub mod kube;
+pub mod kubelet;
 pub mod logs;
 pub mod model;
 pub mod plan;
 pub mod plugin;
 pub mod proto;
+pub mod quantity;
 pub mod store;
 pub mod telemetry;
 pub mod threads;

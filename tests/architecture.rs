@@ -9,9 +9,10 @@ use std::{
 
 /// The floors, from the ground up. `cli` and `daemon` are the top: they may see everything.
 const FLOORS: &[&[&str]] = &[
-    &["model", "proto", "telemetry", "threads", "backoff"],
+    &["model", "proto", "telemetry", "threads", "backoff", "quantity"],
     &["config", "tls"],
-    &["convert", "plan"],
+    &["kubelet", "plan"],
+    &["convert"],
     &["store", "interlink", "logs", "host", "kube"],
     &["cri", "worker", "plugin"],
     &["cli", "daemon"],

@@ -7,12 +7,9 @@ use protobuf::{EnumOrUnknown, MessageField};
 use serde_json::Value;
 use uuid::Uuid;
 
-pub use crate::convert::kubelet::Error;
+pub use crate::kubelet::Error;
 use crate::{
-    convert::{
-        kubelet::{int64, Kubelet, PreparedVolume},
-        objects::Objects,
-    },
+    kubelet::{self, int64, ApiObjects, FilledVolume, KubeletPod},
     proto::{
         ContainerConfig, LinuxPodSandboxConfig, LinuxSandboxSecurityContext, NamespaceMode,
         NamespaceOption, PodSandboxConfig, PodSandboxMetadata,
@@ -33,7 +30,7 @@ pub struct Plan {
     /// Containers, to be run together.
     pub main: Vec<ContainerConfig>,
     /// Volumes for which a kubelet makes directories.
-    pub volumes: Vec<PreparedVolume>,
+    pub volumes: Vec<FilledVolume>,
 }
 
 /// A Pod, and what stands beside it.
@@ -42,7 +39,7 @@ pub struct Manifest {
     /// The one Pod.
     pub pod: Pod,
     /// The ConfigMaps and Secrets.
-    pub objects: Objects,
+    pub objects: ApiObjects,
 }
 
 /// Reads a manifest: a Pod, and perhaps ConfigMaps and Secrets, in YAML or JSON.
@@ -57,7 +54,7 @@ pub fn read(text: &str) -> Result<Manifest, Error> {
     let documents: Vec<Value> =
         serde_saphyr::from_multiple_with_options(text, options).map_err(|error| wrong(&error))?;
     let mut pods = Vec::new();
-    let mut objects = Objects::default();
+    let mut objects = ApiObjects::default();
     for document in documents.into_iter().filter(|document| !document.is_null()) {
         match document["kind"].as_str().unwrap_or("Pod") {
             "Pod" => pods.push(serde_json::from_value(document).map_err(|error| wrong(&error))?),
@@ -159,18 +156,19 @@ pub fn plan(manifest: &Manifest, layout: &Layout) -> Result<Plan, Error> {
         }),
         ..Default::default()
     };
-    let kubelet = Kubelet {
+    let kubelet_pod = KubeletPod {
         pod,
         uid: &uid,
-        root: &layout.kubelet_root,
+        kubelet_root: &layout.kubelet_root,
         pod_ip: None,
         objects: &manifest.objects,
         image_user: None,
         service_variables: Vec::new(),
     };
-    let volumes = kubelet.volumes()?;
+    let volumes = kubelet::volumes(&kubelet_pod)?;
     let all = |containers: &[Container]| -> Result<Vec<_>, Error> {
-        containers.iter().map(|c| kubelet.container(c)).collect()
+        let config = |container| kubelet::container_config(&kubelet_pod, container);
+        containers.iter().map(config).collect()
     };
     Ok(Plan {
         init: all(spec.init_containers.as_deref().unwrap_or_default())?,

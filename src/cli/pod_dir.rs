@@ -1,5 +1,5 @@
-//! A pod's directory below the kubelet's root, laid out as a kubelet does it: what the daemon
-//! finds behind a mount's host path.
+//! A pod's directory below the kubelet's root, written as a kubelet would ([`directory`]): what the
+//! daemon finds behind a mount's host path.
 
 use std::{
     fs::{self, DirBuilder, OpenOptions},
@@ -8,7 +8,7 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-use crate::convert::{kubelet::PreparedVolume, prepared::Files};
+use crate::kubelet::{directory, Files, FilledVolume};
 
 /// The directory; removed when this goes, unless it is kept.
 #[derive(Debug)]
@@ -27,20 +27,20 @@ impl PodDir {
     pub fn create(
         kubelet_root: &Path,
         uid: &str,
-        volumes: &[PreparedVolume],
+        volumes: &[FilledVolume],
     ) -> io::Result<Option<Self>> {
         if volumes.iter().all(|volume| volume.files.is_none()) {
             return Ok(None);
         }
-        let path = kubelet_root.join("pods").join(uid);
+        let path = directory::pod(kubelet_root, uid);
         let made = Self { path, keep: false };
-        for PreparedVolume {
+        for FilledVolume {
             plugin,
             name,
             files,
         } in volumes
         {
-            let volume = made.path.join("volumes").join(plugin).join(name);
+            let volume = directory::volume(kubelet_root, uid, plugin, name);
             private_dir(&volume)?;
             if let Some(files) = files {
                 write(&volume, files)?;
@@ -65,7 +65,7 @@ fn private_dir(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
-/// As the kubelet's atomic writer (`pkg/volume/util/atomic_writer.go`): the files in a directory
+/// As the kubelet's atomic writer does (`Write` in `pkg/volume/util/atomic_writer.go`): the files in a directory
 /// of their own, `..data` pointing there, and a link to it for each first part of a path.
 fn write(volume: &Path, files: &Files) -> io::Result<()> {
     const WRITTEN: &str = "..run-pod";

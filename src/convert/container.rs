@@ -5,18 +5,14 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::{Container as PodContainer, EnvVar};
 
 use super::{
-    extended, forbidden, names::remote_container_name, network, prepared::Prepared, resources,
-    security, slurm, travel, volumes::JobVolumes, Error, Settings, Warning,
+    extended, job_container::JobContainer, mount_check, mount_policy,
+    remote_names::remote_container_name, resources, security, security_policy, slurm,
+    volumes::JobVolumes, Error, Settings, Warning,
 };
 use crate::{
-    model::Container,
+    kubelet::{notes, FoundMount},
     proto::{ContainerConfig, KeyValue, LinuxSandboxSecurityContext},
 };
-
-/// Where the kubelet notes `terminationMessagePath`.
-const MESSAGE_PATH: &str = "io.kubernetes.container.terminationMessagePath";
-/// Where the kubelet notes `terminationMessagePolicy`.
-const MESSAGE_POLICY: &str = "io.kubernetes.container.terminationMessagePolicy";
 
 /// Checks that a new container can become part of a job, and tells what it will run without.
 /// What passes here, and [`check_volumes`], fails no conversion later.
@@ -31,26 +27,26 @@ pub fn check_container(
     env(&config.envs)?;
     let linux = config.linux.get_or_default();
     resources::requirements(&linux.resources, BTreeMap::new(), settings.default_memory)?;
-    travel::check_mounts(config)?;
+    config.mounts.iter().try_for_each(mount_check::check)?;
     let mut warnings = security::check_container(&linux.security_context)?;
-    warnings.extend(forbidden::check_container(
+    warnings.extend(security_policy::check_container(
         &linux.security_context,
         settings,
     )?);
     Ok(warnings)
 }
 
-/// Checks that what a new container mounts can travel, and tells what it will run without.
-/// `found` is what stands behind its mounts, in their order.
+/// Checks that what a new container mounts can be part of a remote job, and tells what it will run
+/// without. `found` is what stands behind its mounts, in their order.
 ///
 /// # Errors
-/// A volume that cannot travel, if such ones are to be refused.
+/// A volume that cannot be part of a remote job, if such ones are to be refused.
 pub fn check_volumes(
     config: &ContainerConfig,
-    found: &[Prepared],
+    found: &[FoundMount],
     settings: &Settings,
 ) -> Result<Vec<Warning>, Error> {
-    travel::check(config, found, settings)
+    mount_policy::check(config, found, settings)
 }
 
 fn check_texts(config: &ContainerConfig) -> Result<(), Error> {
@@ -111,15 +107,18 @@ pub(super) struct Surroundings<'a> {
 
 /// A container as its job's pod has it.
 pub(super) fn pod_container(
-    container: &Container,
-    config: &ContainerConfig,
-    found: &[Prepared],
+    job_container: &JobContainer,
     volumes: &mut JobVolumes<'_>,
     around: &Surroundings<'_>,
 ) -> Result<PodContainer, Error> {
+    let JobContainer {
+        container,
+        config,
+        found,
+    } = job_container;
     let (settings, annotations) = (around.settings, around.annotations);
     let linux = config.linux.get_or_default();
-    let permitted = forbidden::permitted_container(&linux.security_context, settings);
+    let permitted = security_policy::permitted_container(&linux.security_context, settings);
     let list = |list: &[String]| (!list.is_empty()).then(|| list.to_vec());
     let known = &settings.extended;
     let mut variables = env(&config.envs)?;
@@ -150,9 +149,9 @@ pub(super) fn pod_container(
         stdin: config.stdin.then_some(true),
         stdin_once: config.stdin_once.then_some(true),
         tty: config.tty.then_some(true),
-        ports: network::ports(container),
-        termination_message_path: noted(MESSAGE_PATH),
-        termination_message_policy: noted(MESSAGE_POLICY),
+        ports: notes::ports(&container.annotations),
+        termination_message_path: noted(notes::MESSAGE_PATH),
+        termination_message_policy: noted(notes::MESSAGE_POLICY),
         ..PodContainer::default()
     })
 }

@@ -1,5 +1,7 @@
 //! Why a CRI message cannot become a remote pod.
 
+use crate::quantity::NotAQuantity;
+
 /// What is wrong with a request, or what a remote job cannot give.
 ///
 /// A text names the field, volume or variable and tells what to do; the caller says which call,
@@ -15,11 +17,8 @@ pub enum Error {
         fault: &'static str,
     },
     /// A text that is no amount.
-    #[error("`{text}` is not a quantity; write for example `500m`, `512Mi` or `4G`")]
-    Quantity {
-        /// The text.
-        text: String,
-    },
+    #[error(transparent)]
+    Quantity(#[from] NotAQuantity),
     /// A pod annotation that means something to us, with a value that it cannot have.
     #[error("annotation `{key}`: {fault}")]
     Annotation {
@@ -68,7 +67,7 @@ pub enum Error {
     UnsupportedVolume {
         /// The volume as people know it: "volume `data`".
         volume: String,
-        /// What it is, and why it cannot travel.
+        /// What it is, and why it cannot be part of a remote job.
         reason: String,
     },
     /// A demand that the site does not allow.
@@ -123,7 +122,7 @@ impl Error {
             Self::ImageRef { .. }
             | Self::Annotation { .. }
             | Self::Pattern { .. }
-            | Self::Quantity { .. }
+            | Self::Quantity(_)
             | Self::Env { .. }
             | Self::Mount { .. }
             | Self::Field { .. } => false,

@@ -1,33 +1,30 @@
-//! Labels and annotations of jobs: the pod's own, as far as they may travel, what the site gives,
-//! and where the job comes from.
+//! Labels and annotations of jobs: the pod's own, as far as they are sent with the job, what the
+//! site gives, and where the job comes from.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::{
-    names::{label_value, remote_namespace, remote_pod_name},
     pattern::Patterns,
+    remote_names::{label_value, remote_namespace, remote_pod_name},
     slurm::{self, Flag},
     Error, Settings,
 };
 use crate::{
     config::policy::{self, Defaults},
+    kubelet::notes,
     model::{Job, Sandbox},
 };
 
 /// What the labels and annotations that we add begin with.
 const PREFIX: &str = "cri.interlink.eu/";
-/// The kubelet's labels and annotations, which mean something on this node only.
-const KUBELET_PREFIX: &str = "io.kubernetes.";
-/// Where a pod came from and when, as the kubelet notes it.
-const KUBELET_CONFIG_PREFIX: &str = "kubernetes.io/config.";
 /// kubectl's copy of the whole pod.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 /// The longest id that fits a label value with room to spare; as much as people read.
 const SHORT_ID: usize = 12;
 
-/// What travels, and what the site gives.
+/// What is sent with a job, and what the site gives.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rules {
     annotations: Choice,
@@ -135,7 +132,7 @@ fn origin(sandbox: &Sandbox, job: &Job) -> [(&'static str, String); 5] {
 pub fn labels(sandbox: &Sandbox, job: &Job, settings: &Settings) -> BTreeMap<String, String> {
     let choice = &settings.metadata.labels;
     let own = sandbox.labels.iter();
-    let own = own.filter(|(key, _)| !key.starts_with(KUBELET_PREFIX) && choice.takes(key));
+    let own = own.filter(|(key, _)| !key.starts_with(notes::PREFIX) && choice.takes(key));
     let mut labels: BTreeMap<_, _> = own
         .map(|(key, value)| (key.clone(), value.clone()))
         .collect();
@@ -153,8 +150,8 @@ pub fn labels(sandbox: &Sandbox, job: &Job, settings: &Settings) -> BTreeMap<Str
 /// gives; and the origin.
 fn annotations(sandbox: &Sandbox, job: &Job, rules: &Rules) -> BTreeMap<String, String> {
     let is_internal = |key: &str| {
-        key.starts_with(KUBELET_PREFIX)
-            || key.starts_with(KUBELET_CONFIG_PREFIX)
+        key.starts_with(notes::PREFIX)
+            || key.starts_with(notes::CONFIG_PREFIX)
             || key == LAST_APPLIED
     };
     let own = sandbox.annotations.iter();
@@ -228,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn annotations_travel_as_far_as_they_may() {
+    fn annotations_are_sent_as_the_site_allows() {
         let own = [
             ("a/x", "1"),
             ("a/y", "2"),
@@ -252,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn labels_travel_as_far_as_they_may() {
+    fn labels_are_sent_as_the_site_allows() {
         let (mut pod, job) = fixture(&["main"]);
         let own = [("app", "x"), ("team", "y"), ("io.kubernetes.pod.name", "z")];
         let own = own.map(|(key, value)| (key.to_owned(), value.to_owned()));

@@ -11,23 +11,21 @@ use k8s_openapi::{
 use protobuf::Message;
 
 use super::{
-    author::{self, Author},
+    api_spec,
     container::{pod_container, Surroundings},
-    forbidden, metadata,
-    names::{remote_container_name, remote_namespace},
-    network,
-    prepared::PreparedMounts,
-    security,
+    job_container::JobContainer,
+    metadata, network,
+    remote_names::{remote_container_name, remote_namespace},
+    security, security_policy,
     volumes::JobVolumes,
     Error, Settings,
 };
 use crate::{
+    kubelet::{host_aliases, notes, FoundMount},
     model::{Container, ContainerEntry, Job, Pod, Sandbox},
     proto::{ContainerConfig, PodSandboxConfig},
 };
 
-/// Where the kubelet notes `terminationGracePeriodSeconds`.
-const GRACE_PERIOD: &str = "io.kubernetes.pod.terminationGracePeriod";
 /// A job's pod with the contents that it mounts.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct JobPod {
@@ -41,73 +39,60 @@ pub struct JobPod {
     pub projected: Vec<ConfigMap>,
 }
 
-/// Makes the pod of a job: its containers in the order of their starts, as main containers all,
-/// and never restarted over there, because restarts are the kubelet's to decide. Containers that
-/// ended before the job was sent off are left out. `prepared` is what was found behind the mounts of
-/// those that [`to_run`] gives. With an `author` containers are completed by what that wrote, and those
-/// go along that the kubelet has not created yet.
+/// Makes the pod of a job: its `containers` in the order of their starts, as main containers unless
+/// they are known to be init containers, and never restarted over there, because restarts are the
+/// kubelet's to decide. Where it is known what is `written` in the API server, the pod is completed
+/// by that, and its containers come in that order.
 ///
 /// # Errors
-/// A job without containers to run, or a stored configuration that cannot be used.
+/// A job of which no container was started that has not ended, or a stored configuration that cannot
+/// be used.
 pub fn job_pod(
     pod: &Pod,
     job: &Job,
-    prepared: &PreparedMounts,
-    author: Option<&Author>,
+    containers: &[JobContainer],
+    written: Option<&PodSpec>,
     settings: &Settings,
 ) -> Result<JobPod, Error> {
+    if to_run(pod, job).next().is_none() {
+        return Err(Error::NoContainers);
+    }
     let sandbox = decode_sandbox_config(&pod.sandbox)?;
     let linux = sandbox.linux.get_or_default();
-    let context = &forbidden::permitted_sandbox(&linux.security_context, settings);
+    let context = &security_policy::permitted_sandbox(&linux.security_context, settings);
     let around = Surroundings {
         context,
         annotations: &pod.sandbox.annotations,
         settings,
     };
     let mut volumes = JobVolumes::new(remote_namespace(&pod.sandbox), settings);
-    let mut containers = Vec::new();
-    for entry in to_run(pod, job) {
-        let config = decode_container_config(&entry.container)?;
-        let found = prepared.get(entry.id()).map_or(&[][..], Vec::as_slice);
-        let entry = &entry.container;
-        containers.push(pod_container(entry, &config, found, &mut volumes, &around)?);
-    }
-    if containers.is_empty() {
-        return Err(Error::NoContainers);
-    }
-    let expected = author.map_or(&[][..], |author| &author.expected);
-    for one in expected {
-        let (entry, config, found) = (&one.container, &one.config, &one.found);
-        containers.push(pod_container(entry, config, found, &mut volumes, &around)?);
+    let mut made = Vec::with_capacity(containers.len());
+    for container in containers {
+        made.push(pod_container(container, &mut volumes, &around)?);
     }
     // Without a kubelet's note nobody knows whose they are; the first container has them then.
-    if let Some(first) = containers.first_mut().filter(|first| first.ports.is_none()) {
+    if let Some(first) = made.first_mut().filter(|first| first.ports.is_none()) {
         first.ports = network::ports_of_pod(&sandbox.port_mappings);
     }
-    check_names(&containers)?;
-    if let Some(author) = author {
-        for container in &mut containers {
-            if let Some(written) = author.container(&container.name) {
-                author::complete(container, written);
-            }
-        }
-        containers.sort_by_key(|container| author.position(&container.name));
+    check_names(&made)?;
+    if let Some(written) = written {
+        complete_containers(&mut made, written);
     }
     let is_init = |container: &PodContainer| {
         let mut inits = job.inits.iter();
         inits.any(|init| remote_container_name(init) == container.name)
     };
-    let (inits, containers): (Vec<_>, Vec<_>) = containers.into_iter().partition(is_init);
+    let (inits, mains): (Vec<_>, Vec<_>) = made.into_iter().partition(is_init);
     let mounted = volumes.take_volumes();
     let namespaces = security::namespaces(context);
     let mut spec = PodSpec {
         init_containers: (!inits.is_empty()).then_some(inits),
-        containers,
+        containers: mains,
         volumes: (!mounted.is_empty()).then_some(mounted),
         restart_policy: Some("Never".to_owned()),
-        termination_grace_period_seconds: grace_period(pod, job),
+        termination_grace_period_seconds: grace_period(containers),
         hostname: network::hostname(&sandbox.hostname),
-        host_aliases: network::host_aliases(prepared.values().flatten()),
+        host_aliases: etc_hosts(containers).and_then(host_aliases),
         dns_config: sandbox.dns_config.as_ref().and_then(network::dns_config),
         host_network: namespaces.host_network.then_some(true),
         host_pid: namespaces.host_pid.then_some(true),
@@ -116,10 +101,8 @@ pub fn job_pod(
         security_context: security::of_pod(context, &linux.sysctls),
         ..PodSpec::default()
     };
-    if let Some(author) = author {
-        author::complete_pod_security(&mut spec, author);
-        author::complete_scratch(&mut spec, author);
-        author::rename_volumes(&mut spec, author);
+    if let Some(written) = written {
+        api_spec::complete_pod(&mut spec, written);
     }
     Ok(JobPod {
         pod: JobsPod {
@@ -134,6 +117,15 @@ pub fn job_pod(
         secrets: volumes.secrets,
         projected: volumes.projected,
     })
+}
+
+fn complete_containers(containers: &mut [PodContainer], written: &PodSpec) {
+    for container in &mut *containers {
+        if let Some(written) = api_spec::container(written, &container.name) {
+            api_spec::complete_container(container, written);
+        }
+    }
+    containers.sort_by_key(|container| api_spec::position(written, &container.name));
 }
 
 fn check_names(containers: &[PodContainer]) -> Result<(), Error> {
@@ -165,11 +157,18 @@ pub(super) fn phase(phase: &str) -> PodStatus {
 }
 
 /// The kubelet notes it on each container; it is the pod's, so the first one will do.
-fn grace_period(pod: &Pod, job: &Job) -> Option<i64> {
-    to_run(pod, job)
-        .find_map(|entry| entry.container.annotations.get(GRACE_PERIOD))
-        .and_then(|seconds| seconds.parse().ok())
-        .filter(|seconds| *seconds >= 0)
+fn grace_period(containers: &[JobContainer]) -> Option<i64> {
+    let mut containers = containers.iter();
+    containers.find_map(|one| notes::grace_period(&one.container.annotations))
+}
+
+/// The pod's /etc/hosts file, which the kubelet mounts into each container.
+fn etc_hosts(containers: &[JobContainer]) -> Option<&str> {
+    let mut found = containers.iter().flat_map(|container| &container.found);
+    found.find_map(|found| match found {
+        FoundMount::EtcHosts(text) => Some(text.as_str()),
+        _ => None,
+    })
 }
 
 /// Reads a sandbox's configuration back.
@@ -200,7 +199,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        convert::testing::{self, fixture, found},
+        convert::testing::{self, fixture, job_containers},
         model::{ContainerId, Exit, Nanos},
     };
 
@@ -211,7 +210,7 @@ mod tests {
     #[test]
     fn a_kubelet_s_pod_becomes_a_job() {
         let (pod, job) = fixture(&["main", "side"]);
-        let got = job_pod(&pod, &job, &found(&pod), None, &settings()).unwrap();
+        let got = job_pod(&pod, &job, &job_containers(&pod, &job), None, &settings()).unwrap();
         assert!(got.configmaps.is_empty() && got.secrets.is_empty() && got.projected.is_empty());
         let origin = json!({
             "cri.interlink.eu/pod-name": "train-7",
@@ -283,7 +282,7 @@ mod tests {
         let container = std::sync::Arc::make_mut(&mut pod.containers[0].container);
         container.config = [].into();
         container.annotations.clear();
-        let got = job_pod(&pod, &job, &found(&pod), None, &settings())
+        let got = job_pod(&pod, &job, &job_containers(&pod, &job), None, &settings())
             .unwrap()
             .pod;
         let want = json!({
@@ -320,7 +319,7 @@ mod tests {
         let (mut pod, job) = fixture(&["main"]);
         let long = "n".repeat(200);
         testing::sandbox_mut(&mut pod).name.clone_from(&long);
-        let got = job_pod(&pod, &job, &found(&pod), None, &settings())
+        let got = job_pod(&pod, &job, &job_containers(&pod, &job), None, &settings())
             .unwrap()
             .pod
             .metadata;
@@ -341,7 +340,7 @@ mod tests {
         });
         // A record that was removed meanwhile.
         job.containers.push(ContainerId::from("gone"));
-        let spec = job_pod(&pod, &job, &found(&pod), None, &settings())
+        let spec = job_pod(&pod, &job, &job_containers(&pod, &job), None, &settings())
             .unwrap()
             .pod
             .spec
@@ -349,33 +348,21 @@ mod tests {
         let names: Vec<_> = spec.containers.iter().map(|c| c.name.as_str()).collect();
         assert_eq!(names, ["side"]);
         pod.containers[1].status = pod.containers[0].status.clone();
-        let nothing = job_pod(&pod, &job, &found(&pod), None, &settings());
+        let nothing = job_pod(&pod, &job, &job_containers(&pod, &job), None, &settings());
         assert!(matches!(nothing, Err(Error::NoContainers)), "{nothing:?}");
     }
 
     #[test]
     fn two_containers_of_one_name_and_damaged_records_are_errors() {
         let (pod, job) = fixture(&["main", "main"]);
-        let got = job_pod(&pod, &job, &found(&pod), None, &settings());
+        let got = job_pod(&pod, &job, &job_containers(&pod, &job), None, &settings());
         assert!(
             matches!(got, Err(Error::DuplicateContainer { .. })),
             "{got:?}"
         );
         let (mut pod, job) = fixture(&["main"]);
         testing::sandbox_mut(&mut pod).config = [0xff, 0xff].into();
-        let got = job_pod(&pod, &job, &found(&pod), None, &settings());
+        let got = job_pod(&pod, &job, &job_containers(&pod, &job), None, &settings());
         assert!(matches!(got, Err(Error::Decode { .. })), "{got:?}");
-    }
-
-    #[test]
-    fn grace_periods_that_are_none_are_left_out() {
-        let (mut pod, job) = fixture(&["main"]);
-        for (given, want) in [("0", Some(0)), ("-1", None), ("soon", None), ("", None)] {
-            let container = std::sync::Arc::make_mut(&mut pod.containers[0].container);
-            container
-                .annotations
-                .insert(GRACE_PERIOD.to_owned(), given.to_owned());
-            assert_eq!(grace_period(&pod, &job), want, "{given}");
-        }
     }
 }

@@ -7,13 +7,14 @@ use protobuf::Message;
 
 use super::{
     check_container, check_sandbox, check_volumes, decode_container_config, decode_sandbox_config,
-    image_id, job_pod, names::is_dns_label, quantity, resources, testing, user_image, Error,
-    ImageRef, JobPod, Settings,
+    image_id, job_pod, remote_names::is_dns_label, resources, testing, user_image, Error, ImageRef,
+    JobPod, Settings,
 };
 use crate::{
     config::{policy::Unsupported, Config},
     model::{Container, Job, Pod},
     proto::{ImageSpec, LinuxContainerResources},
+    quantity,
 };
 
 /// The longest message that an error has here.
@@ -110,7 +111,7 @@ pub fn resources(data: &[u8]) {
 
 /// A pod's sandbox, and up to four containers: protobuf messages with `||` between them, each
 /// merged into one that a kubelet sends; what comes before a fault in it counts. After a `%` in
-/// front of them, volumes that cannot travel are left out. What is let pass becomes a job.
+/// front of them, volumes that cannot be part of a remote job are left out. What is let pass becomes a job.
 pub fn any_job(data: &[u8]) {
     let (unsupported_volumes, data) = match data.strip_prefix(b"%") {
         Some(rest) => (Unsupported::Skip, rest),
@@ -139,13 +140,19 @@ pub fn any_job(data: &[u8]) {
         }
         job.names[index].clone_from(&pod.containers[index].container.name);
     }
-    match job_pod(&pod, &job, &testing::found(&pod), None, &settings) {
+    match job_pod(
+        &pod,
+        &job,
+        &testing::job_containers(&pod, &job),
+        None,
+        &settings,
+    ) {
         Ok(made) => hangs_together(&pod, &job, &made),
         Err(Error::NoContainers) => {
             let mut containers = pod.containers.iter();
             assert!(containers.all(|entry| entry.status.exit.is_some()));
         }
-        // Two names that do not travel may be the same over there.
+        // Two names that are no DNS labels may become the same one over there.
         Err(Error::DuplicateContainer { .. }) => {}
         Err(error) => panic!("what was let pass does not convert: {error}"),
     }

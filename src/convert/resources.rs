@@ -1,8 +1,7 @@
 //! CRI resources, turned back into what the pod's author wrote.
 //!
 //! The kubelet makes cgroup figures from a pod's requests and limits, rounding down
-//! (`kuberuntime_container_linux.go`, `cm/helpers_linux.go`); rounding up brings the millicores
-//! back exactly. What it does not send cannot come back: memory requests (but for nodes with
+//! ([`crate::kubelet::resources`]); rounding up brings the millicores back exactly. What it does not send cannot come back: memory requests (but for nodes with
 //! memory QoS) and ephemeral storage; `extended` recovers GPUs and the like.
 
 use std::collections::BTreeMap;
@@ -11,19 +10,12 @@ use k8s_openapi::{
     api::core::v1::ResourceRequirements, apimachinery::pkg::api::resource::Quantity,
 };
 
-use super::{quantity, Error};
-use crate::proto::{HugepageLimit, LinuxContainerResources};
-
-/// Microseconds; what the kubelet uses unless it was told otherwise, and Linux's own default.
-const DEFAULT_PERIOD: i64 = 100_000;
-/// Shares of a whole CPU.
-const SHARES_PER_CPU: u64 = 1024;
-/// What the kubelet sends when no CPU was requested; 2 millicores look the same.
-const NO_SHARES: i64 = 2;
-/// What cgroups allow at most: 256 CPUs. A larger request comes back as this.
-const MAX_SHARES: i64 = 262_144;
-/// With memory QoS on, the kubelet sets this cgroup key to the memory request.
-const MEMORY_REQUEST_KEY: &str = "memory.min";
+use super::Error;
+use crate::{
+    kubelet::resources::{CPU_PERIOD, MAX_SHARES, MEMORY_REQUEST_KEY, MIN_SHARES, SHARES_PER_CPU},
+    proto::{HugepageLimit, LinuxContainerResources},
+    quantity,
+};
 
 /// A container's requests and limits; none where it has neither. `extended` are both: Kubernetes
 /// wants them equal. `default_memory` (bytes) is the limit of a container that brings none: plugins
@@ -78,18 +70,20 @@ fn insert(to: &mut BTreeMap<String, Quantity>, name: &str, amount: Option<Quanti
 /// that at the usual period a limit below 10m comes back as 10m.
 fn cpu_limit(resources: &LinuxContainerResources) -> Option<u64> {
     let quota = positive(resources.cpu_quota)?;
-    let period = positive(resources.cpu_period).unwrap_or(DEFAULT_PERIOD.unsigned_abs());
+    let period = positive(resources.cpu_period).unwrap_or(CPU_PERIOD.unsigned_abs());
     let millicores = (u128::from(quota) * 1000).div_ceil(u128::from(period));
     Some(u64::try_from(millicores).unwrap_or(u64::MAX))
 }
 
 /// Millicores. The kubelet's shares are millicores x 1024 / 1000.
 fn cpu_request(resources: &LinuxContainerResources) -> Option<u64> {
-    if resources.cpu_shares <= NO_SHARES {
+    // What the kubelet sends when no CPU was requested; 2 millicores look the same. A request of more
+    // than 256 CPUs comes back as those.
+    if resources.cpu_shares <= MIN_SHARES {
         return None;
     }
     let shares = positive(resources.cpu_shares.min(MAX_SHARES))?;
-    Some((shares * 1000).div_ceil(SHARES_PER_CPU))
+    Some((shares * 1000).div_ceil(SHARES_PER_CPU.unsigned_abs()))
 }
 
 fn memory_limit(resources: &LinuxContainerResources) -> Option<u64> {

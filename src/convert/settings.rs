@@ -2,10 +2,13 @@
 
 use std::{fmt, path::PathBuf};
 
-use super::{extended::Extended, metadata, quantity, Error};
-use crate::config::{
-    policy::{HostPaths, Security, Unsupported},
-    Config,
+use super::{extended::Extended, metadata, Error};
+use crate::{
+    config::{
+        policy::{HostPaths, Security, Unsupported},
+        Config,
+    },
+    quantity,
 };
 
 /// What conversion depends on beside the messages themselves.
@@ -13,15 +16,15 @@ use crate::config::{
 pub struct Settings {
     /// The kubelet's root directory.
     pub kubelet_root: PathBuf,
-    /// What becomes of volumes that cannot travel.
+    /// What becomes of volumes that cannot be part of a remote job.
     pub unsupported_volumes: Unsupported,
     /// Directories that are the same on the compute nodes.
     pub shared_paths: Vec<PathBuf>,
-    /// Which hostPath volumes travel.
+    /// Which hostPath volumes can be part of a remote job.
     pub host_paths: HostPaths,
-    /// Whether service account tokens are shipped.
+    /// Whether service account tokens are sent with a job.
     pub service_account_tokens: bool,
-    /// The most bytes of volumes that are shipped with a job.
+    /// The most bytes of volumes that are sent with a job.
     pub max_volume_bytes: u64,
     /// What sites forbid.
     pub security: Security,
@@ -62,11 +65,11 @@ impl Settings {
 /// What a job goes without although it was asked for. Said once, when the container is created.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Warning {
-    /// A volume that cannot travel, and that the settings say to leave out.
+    /// A volume that cannot be part of a remote job, and that the settings say to leave out.
     Volume {
         /// The volume as people know it: "volume `data`".
         volume: String,
-        /// What it is, and why it cannot travel.
+        /// What it is, and why it cannot be part of one.
         reason: String,
     },
     /// A device of this node, by its path or its CDI name.

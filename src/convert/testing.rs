@@ -4,14 +4,15 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use protobuf::{Message, MessageField};
 
-use super::{
-    decode_container_config,
-    mounts::{self, Source, VolumeKind},
-    prepared::{ContentFile, ContentKind, PathKind, Prepared, PreparedMounts},
-};
+use super::{decode_container_config, to_run, JobContainer};
 use crate::{
+    kubelet::{
+        directory::VolumeKind, mount_source, ContentFile, ContentKind, FoundMount, MountSource,
+        PathKind,
+    },
     model::{
-        Container, ContainerId, Exit, Job, JobUid, Nanos, Pod, Sandbox, SandboxId, Submission,
+        Container, ContainerEntry, ContainerId, Exit, Job, JobUid, Nanos, Pod, Sandbox, SandboxId,
+        Submission,
     },
     proto::{
         ContainerConfig, DNSConfig, KeyValue, LinuxContainerConfig, LinuxContainerResources,
@@ -55,48 +56,48 @@ pub fn mount(path: &str) -> Mount {
     }
 }
 
-/// What a look at the node would find behind the mounts of a pod's containers.
-pub fn found(pod: &Pod) -> PreparedMounts {
-    let containers = pod.containers.iter();
-    containers
-        .map(|entry| {
-            let mounts = decode_container_config(&entry.container).map(|config| config.mounts);
-            let mounts = mounts.unwrap_or_default();
-            let found = mounts.iter().map(behind).collect();
-            (entry.id().clone(), found)
-        })
-        .collect()
+/// The containers of a job that are to run, with what would be found behind their mounts.
+pub fn job_containers(pod: &Pod, job: &Job) -> Vec<JobContainer> {
+    let job_container = |entry: &ContainerEntry| {
+        let config = decode_container_config(&entry.container).expect("the config is good");
+        JobContainer {
+            container: entry.container.clone(),
+            found: config.mounts.iter().map(behind).collect(),
+            config,
+        }
+    };
+    to_run(pod, job).map(job_container).collect()
 }
 
-/// What a look at the node would find behind a mount: what its path says, with files that say
+/// What would be found on the node behind a mount: what its path says, with files that say
 /// where they are from.
-pub fn behind(mount: &Mount) -> Prepared {
+pub fn behind(mount: &Mount) -> FoundMount {
     let file = |text: &str, mode| ContentFile {
         mode,
         bytes: text.as_bytes().to_vec(),
     };
-    match mounts::source(mount, UID, Path::new("/var/lib/kubelet")) {
-        Source::KubeletOwn => Prepared::KubeletOwn,
-        Source::EtcHosts => Prepared::EtcHosts("127.0.0.1\tlocalhost\n".to_owned()),
-        Source::Image(image) => Prepared::Image(image.to_owned()),
-        Source::HostPath(path) => Prepared::HostPath {
+    match mount_source::source(mount, UID, Path::new("/var/lib/kubelet")) {
+        MountSource::KubeletOwn => FoundMount::KubeletOwn,
+        MountSource::EtcHosts => FoundMount::EtcHosts("127.0.0.1\tlocalhost\n".to_owned()),
+        MountSource::Image(image) => FoundMount::Image(image.to_owned()),
+        MountSource::HostPath(path) => FoundMount::HostPath {
             path: path.to_owned(),
             kind: PathKind::Unknown,
         },
-        Source::SubPath { volume, index } => Prepared::Content {
+        MountSource::SubPath { volume, index } => FoundMount::Content {
             kind: ContentKind::ConfigMap,
             volume: volume.to_owned(),
             inside: index.to_owned(),
             is_file: true,
             files: Arc::new([(index.to_owned(), file(index, 0o644))].into()),
         },
-        Source::Volume { kind, name, inside } => match kind {
-            VolumeKind::EmptyDir => Prepared::EmptyDir {
+        MountSource::Volume { kind, name, inside } => match kind {
+            VolumeKind::EmptyDir => FoundMount::EmptyDir {
                 volume: name.to_owned(),
                 inside: inside.to_owned(),
                 medium: String::new(),
             },
-            VolumeKind::Content(kind) => Prepared::Content {
+            VolumeKind::Content(kind) => FoundMount::Content {
                 kind,
                 volume: name.to_owned(),
                 inside: inside.to_owned(),
@@ -109,7 +110,7 @@ pub fn behind(mount: &Mount) -> Prepared {
                     .into(),
                 ),
             },
-            VolumeKind::Plugin(plugin) => Prepared::Other {
+            VolumeKind::Plugin(plugin) => FoundMount::Other {
                 plugin: plugin.to_owned(),
                 volume: name.to_owned(),
                 elsewhere: vec![format!("/shared/{name}")],

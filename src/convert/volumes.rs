@@ -22,13 +22,15 @@ use k8s_openapi::{
 };
 
 use super::{
-    mounts,
-    names::{dns_label, short_hash, slug},
-    prepared::{ContentKind, Files, PathKind, Prepared},
-    travel::{fate, Content, Fate},
+    mount_check,
+    mount_policy::{mount_policy, Content, MountPolicy},
+    remote_names::{dns_label, short_hash, slug},
     Settings,
 };
-use crate::proto::{Mount, MountPropagation};
+use crate::{
+    kubelet::{ContentFile, ContentKind, Files, FoundMount, PathKind},
+    proto::{Mount, MountPropagation},
+};
 
 /// Kubernetes' own default.
 const DEFAULT_MODE: i32 = 0o644;
@@ -63,16 +65,16 @@ impl<'a> JobVolumes<'a> {
     }
 
     /// A container's mounts, with the volumes that they need; `found` is what stands behind them.
-    /// What cannot travel is left out: the container was accepted, so its job is not refused for a
+    /// What cannot be part of a remote job is left out: the container was accepted, so its job is not refused for a
     /// setting that changed since.
-    pub fn mounts(&mut self, mounts: &[Mount], found: &[Prepared]) -> Vec<VolumeMount> {
+    pub fn mounts(&mut self, mounts: &[Mount], found: &[FoundMount]) -> Vec<VolumeMount> {
         let both = mounts.iter().zip(found);
         both.filter_map(|(mount, found)| self.mount(mount, found))
             .collect()
     }
 
-    fn mount(&mut self, mount: &Mount, found: &Prepared) -> Option<VolumeMount> {
-        let Fate::Travels(content) = fate(mount, found, self.settings) else {
+    fn mount(&mut self, mount: &Mount, found: &FoundMount) -> Option<VolumeMount> {
+        let MountPolicy::Send(content) = mount_policy(mount, found, self.settings) else {
             return None;
         };
         let follows = MountPropagation::PROPAGATION_HOST_TO_CONTAINER;
@@ -80,7 +82,7 @@ impl<'a> JobVolumes<'a> {
             name: self.volume(content),
             mount_path: mount.container_path.clone(),
             read_only: mount.readonly.then_some(true),
-            mount_propagation: (mounts::propagation(mount) == follows)
+            mount_propagation: (mount_check::propagation(mount) == follows)
                 .then(|| "HostToContainer".to_owned()),
             sub_path: sub_path(content),
             ..VolumeMount::default()
@@ -270,9 +272,8 @@ fn config_map(metadata: ObjectMeta, files: &Files) -> ConfigMap {
 }
 
 fn secret_data(files: &Files) -> Option<BTreeMap<String, ByteString>> {
-    let entry = |(path, file): (&String, &super::prepared::ContentFile)| {
-        (path.clone(), ByteString(file.bytes.clone()))
-    };
+    let entry =
+        |(path, file): (&String, &ContentFile)| (path.clone(), ByteString(file.bytes.clone()));
     (!files.is_empty()).then(|| files.iter().map(entry).collect())
 }
 
@@ -312,10 +313,7 @@ mod tests {
     use super::*;
     use crate::{
         config::Config,
-        convert::{
-            prepared::ContentFile,
-            testing::{behind, mount},
-        },
+        convert::testing::{behind, mount},
     };
 
     fn settings() -> Settings {
@@ -330,12 +328,12 @@ mod tests {
         job.mounts(mounts, &found)
     }
 
-    fn content(kind: ContentKind, inside: &str, files: &[(&str, u32, &[u8])]) -> Prepared {
+    fn content(kind: ContentKind, inside: &str, files: &[(&str, u32, &[u8])]) -> FoundMount {
         let file = |(path, mode, bytes): &(&str, u32, &[u8])| {
             let bytes = bytes.to_vec();
             ((*path).to_owned(), ContentFile { mode: *mode, bytes })
         };
-        Prepared::Content {
+        FoundMount::Content {
             kind,
             volume: "conf".to_owned(),
             inside: inside.to_owned(),
@@ -345,7 +343,7 @@ mod tests {
     }
 
     /// The one mount, the one volume, and the object of a job with this content.
-    fn shown(found: Prepared) -> [serde_json::Value; 3] {
+    fn shown(found: FoundMount) -> [serde_json::Value; 3] {
         let settings = settings();
         let mut job = JobVolumes::new("lab".to_owned(), &settings);
         let mounts = job.mounts(&[mount("/x")], &[found]);
@@ -432,16 +430,16 @@ mod tests {
         let settings = settings();
         let mut job = JobVolumes::new("lab".to_owned(), &settings);
         let found = [
-            Prepared::EmptyDir {
+            FoundMount::EmptyDir {
                 volume: "shm".to_owned(),
                 inside: String::new(),
                 medium: "Memory".to_owned(),
             },
-            Prepared::HostPath {
+            FoundMount::HostPath {
                 path: "/home".to_owned(),
                 kind: PathKind::Directory,
             },
-            Prepared::HostPath {
+            FoundMount::HostPath {
                 path: "/etc/x".to_owned(),
                 kind: PathKind::File,
             },

@@ -8,7 +8,7 @@ use protobuf::Message as _;
 use super::{validate, Error, Face};
 use crate::{
     convert,
-    host::Look,
+    host::MountReader,
     logs,
     model::{Container, ContainerId, ContainerPhase, Image, Pod, SandboxPhase},
     plan::lifecycle,
@@ -37,8 +37,9 @@ impl Face {
         }
         let mut warnings = convert::check_container(config, &self.settings)
             .map_err(|error| Error::convert(&about, &error))?;
-        let found = Look::for_check(&pod.sandbox.uid, &self.settings)
-            .at(&config.mounts)
+        let (root, limit) = (&self.settings.kubelet_root, self.settings.max_volume_bytes);
+        let found = MountReader::for_check(root, &pod.sandbox.uid, limit)
+            .read(&config.mounts)
             .map_err(|error| Error::Precondition(format!("{about}: {}", chain(&error))))?;
         let volumes = convert::check_volumes(config, &found, &self.settings);
         warnings.extend(volumes.map_err(|error| Error::convert(&about, &error))?);

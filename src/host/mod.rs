@@ -27,10 +27,9 @@ use mount_table::MountTable;
 use tree::{Budget, Fault, MAX_FILES};
 
 use crate::{
-    convert::{
-        mounts::{self, Source, VolumeKind},
-        prepared::{ContentKind, Files, PathKind, Prepared},
-        Settings,
+    kubelet::{
+        directory::{self, VolumeKind},
+        mount_source, ContentKind, Files, FoundMount, MountSource, PathKind,
     },
     proto::Mount,
 };
@@ -38,9 +37,8 @@ use crate::{
 /// The largest /etc/hosts file of a pod that is read.
 const MAX_ETC_HOSTS: u64 = 64 << 10;
 
-/// One look at what a pod's containers mount: each volume is read once, and all of them count
-/// against one bound.
-pub struct Look<'a> {
+/// Reads what a pod's containers mount: each volume once, and all of them count against one bound.
+pub struct MountReader<'a> {
     root: &'a Path,
     pod_uid: &'a str,
     limit: u64,
@@ -49,32 +47,32 @@ pub struct Look<'a> {
     /// does not answer, and the media of emptyDirs.
     thorough: bool,
     table: OnceCell<MountTable>,
-    read: HashMap<PathBuf, Arc<Files>>,
+    known: HashMap<PathBuf, Arc<Files>>,
 }
 
-impl<'a> Look<'a> {
-    /// For a job that is about to be submitted, on a worker.
-    pub fn for_job(pod_uid: &'a str, settings: &'a Settings) -> Self {
+impl<'a> MountReader<'a> {
+    /// For a job that is about to be submitted, on a worker. Volumes may hold `max_volume_bytes`.
+    pub fn for_job(kubelet_root: &'a Path, pod_uid: &'a str, max_volume_bytes: u64) -> Self {
         Self {
-            root: &settings.kubelet_root,
+            root: kubelet_root,
             pod_uid,
-            limit: settings.max_volume_bytes,
+            limit: max_volume_bytes,
             left: Budget {
-                bytes: settings.max_volume_bytes,
+                bytes: max_volume_bytes,
                 files: MAX_FILES,
             },
             thorough: true,
             table: OnceCell::new(),
-            read: HashMap::new(),
+            known: HashMap::new(),
         }
     }
 
     /// For a container that is being created: touches only what lies on the node's own disks, for
     /// a CRI call may not wait.
-    pub fn for_check(pod_uid: &'a str, settings: &'a Settings) -> Self {
+    pub fn for_check(kubelet_root: &'a Path, pod_uid: &'a str, max_volume_bytes: u64) -> Self {
         Self {
             thorough: false,
-            ..Self::for_job(pod_uid, settings)
+            ..Self::for_job(kubelet_root, pod_uid, max_volume_bytes)
         }
     }
 
@@ -82,19 +80,19 @@ impl<'a> Look<'a> {
     ///
     /// # Errors
     /// The first one of which it cannot be told.
-    pub fn at(&mut self, mounts: &[Mount]) -> Result<Vec<Prepared>, Error> {
-        mounts.iter().map(|mount| self.prepared(mount)).collect()
+    pub fn read(&mut self, mounts: &[Mount]) -> Result<Vec<FoundMount>, Error> {
+        mounts.iter().map(|mount| self.found(mount)).collect()
     }
 
-    fn prepared(&mut self, mount: &Mount) -> Result<Prepared, Error> {
+    fn found(&mut self, mount: &Mount) -> Result<FoundMount, Error> {
         let host_path = Path::new(&mount.host_path);
-        Ok(match mounts::source(mount, self.pod_uid, self.root) {
-            Source::KubeletOwn => Prepared::KubeletOwn,
-            Source::EtcHosts => self.etc_hosts(host_path),
-            Source::Image(image) => Prepared::Image(image.to_owned()),
-            Source::HostPath(path) => self.host_path(path),
-            Source::SubPath { volume, .. } => return self.sub_path(host_path, volume),
-            Source::Volume { kind, name, inside } => match kind {
+        Ok(match mount_source::source(mount, self.pod_uid, self.root) {
+            MountSource::KubeletOwn => FoundMount::KubeletOwn,
+            MountSource::EtcHosts => self.etc_hosts(host_path),
+            MountSource::Image(image) => FoundMount::Image(image.to_owned()),
+            MountSource::HostPath(path) => self.host_path(path),
+            MountSource::SubPath { volume, .. } => return self.sub_path(host_path, volume),
+            MountSource::Volume { kind, name, inside } => match kind {
                 VolumeKind::EmptyDir => self.empty_dir(name, inside)?,
                 VolumeKind::Content(kind) => self.content(kind, host_path, name, inside)?,
                 VolumeKind::Plugin(plugin) => self.other(plugin, name, host_path)?,
@@ -103,7 +101,7 @@ impl<'a> Look<'a> {
     }
 
     /// The pod does not fail for its host aliases.
-    fn etc_hosts(&self, path: &Path) -> Prepared {
+    fn etc_hosts(&self, path: &Path) -> FoundMount {
         let mut budget = Budget {
             bytes: MAX_ETC_HOSTS,
             files: 1,
@@ -116,30 +114,30 @@ impl<'a> Look<'a> {
         let read = self.thorough.then(read).and_then(Result::ok);
         let text = read.and_then(|(mut files, _)| files.remove("hosts"));
         match text.and_then(|file| String::from_utf8(file.bytes).ok()) {
-            Some(text) => Prepared::EtcHosts(text),
-            None => Prepared::KubeletOwn,
+            Some(text) => FoundMount::EtcHosts(text),
+            None => FoundMount::KubeletOwn,
         }
     }
 
-    fn host_path(&self, path: &str) -> Prepared {
+    fn host_path(&self, path: &str) -> FoundMount {
         let kind = match self.thorough.then(|| fs::metadata(path)) {
             Some(Ok(found)) if found.is_dir() => PathKind::Directory,
             Some(Ok(found)) if found.is_file() => PathKind::File,
             _ => PathKind::Unknown,
         };
-        Prepared::HostPath {
+        FoundMount::HostPath {
             path: path.to_owned(),
             kind,
         }
     }
 
-    fn empty_dir(&self, volume: &str, inside: &str) -> Result<Prepared, Error> {
-        let directory = self.volumes().join("kubernetes.io~empty-dir").join(volume);
+    fn empty_dir(&self, volume: &str, inside: &str) -> Result<FoundMount, Error> {
+        let directory = self.volumes().join(directory::EMPTY_DIR).join(volume);
         let file_system = match self.thorough {
             true => self.table(volume)?.file_system(&directory),
             false => None,
         };
-        Ok(Prepared::EmptyDir {
+        Ok(FoundMount::EmptyDir {
             volume: volume.to_owned(),
             inside: inside.to_owned(),
             medium: match file_system {
@@ -156,11 +154,11 @@ impl<'a> Look<'a> {
         host_path: &Path,
         volume: &str,
         inside: &str,
-    ) -> Result<Prepared, Error> {
+    ) -> Result<FoundMount, Error> {
         // `volumes/PLUGIN/NAME`, and what follows is inside.
         let below = host_path.strip_prefix(self.pod()).unwrap_or(host_path);
         let directory = self.pod().join(below.iter().take(3).collect::<PathBuf>());
-        let files = match self.read.get(&directory) {
+        let files = match self.known.get(&directory) {
             Some(files) => files.clone(),
             None => {
                 let mut left = self.left;
@@ -169,7 +167,7 @@ impl<'a> Look<'a> {
                     .and_then(|open| tree::volume(open, &mut left));
                 let files = Arc::new(read.map_err(|fault| self.error(volume, &directory, fault))?);
                 self.left = left;
-                self.read.insert(directory.clone(), files.clone());
+                self.known.insert(directory.clone(), files.clone());
                 files
             }
         };
@@ -183,7 +181,7 @@ impl<'a> Look<'a> {
                 }
             },
         };
-        Ok(Prepared::Content {
+        Ok(FoundMount::Content {
             kind,
             volume: volume.to_owned(),
             inside: inside.to_owned(),
@@ -192,10 +190,12 @@ impl<'a> Look<'a> {
         })
     }
 
-    fn other(&self, plugin: &str, volume: &str, host_path: &Path) -> Result<Prepared, Error> {
+    fn other(&self, plugin: &str, volume: &str, host_path: &Path) -> Result<FoundMount, Error> {
         let table = self.table(volume)?;
-        let names = table.place(host_path).map(|place| table.names(&place));
-        Ok(Prepared::Other {
+        let names = table
+            .location(host_path)
+            .map(|location| table.names(&location));
+        Ok(FoundMount::Other {
             plugin: plugin.to_owned(),
             volume: volume.to_owned(),
             elsewhere: self.outside(names.unwrap_or_default()),
@@ -204,7 +204,7 @@ impl<'a> Look<'a> {
 
     /// A part of a volume, which the kubelet mounted at `bind`. Of which kind the volume is shows
     /// in the pod's directory; which part it is, in the mount table.
-    fn sub_path(&mut self, bind: &Path, volume: &str) -> Result<Prepared, Error> {
+    fn sub_path(&mut self, bind: &Path, volume: &str) -> Result<FoundMount, Error> {
         let table = self.table(volume)?;
         let missing = || Error::NotMounted {
             volume: volume.to_owned(),
@@ -213,23 +213,23 @@ impl<'a> Look<'a> {
         if !table.is_mount_point(bind) {
             return Err(missing());
         }
-        let place = table.place(bind).ok_or_else(missing)?;
-        let names = table.names(&place);
+        let location = table.location(bind).ok_or_else(missing)?;
+        let names = table.names(&location);
         let Some((plugin, directory)) = self.find_volume(volume) else {
             // A host path has no directory of its own below the pod's.
             let path = self.outside(names).into_iter().next().ok_or_else(missing)?;
             return Ok(self.host_path(&path));
         };
         let inside = table
-            .place(&directory)
-            .and_then(|volume| Some(place.below(&volume)?.to_str()?.to_owned()));
-        match mounts::volume_kind(&plugin) {
+            .location(&directory)
+            .and_then(|volume| Some(location.below(&volume)?.to_str()?.to_owned()));
+        match directory::volume_kind(&plugin) {
             VolumeKind::EmptyDir => self.empty_dir(volume, &inside.ok_or_else(missing)?),
             VolumeKind::Content(kind) => {
                 let inside = inside.ok_or_else(missing)?;
                 self.content_at(kind, bind, volume, without_time(&inside))
             }
-            VolumeKind::Plugin(plugin) => Ok(Prepared::Other {
+            VolumeKind::Plugin(plugin) => Ok(FoundMount::Other {
                 plugin: plugin.to_owned(),
                 volume: volume.to_owned(),
                 elsewhere: self.outside(names),
@@ -245,7 +245,7 @@ impl<'a> Look<'a> {
         bind: &Path,
         volume: &str,
         inside: &str,
-    ) -> Result<Prepared, Error> {
+    ) -> Result<FoundMount, Error> {
         if inside.is_empty() {
             let directory = self.find_volume(volume).map(|(_, directory)| directory);
             let directory = directory.unwrap_or_else(|| bind.to_owned());
@@ -259,7 +259,7 @@ impl<'a> Look<'a> {
             .and_then(|parent| tree::mounted(parent, name, file_name(inside), &mut left));
         let (files, is_file) = read.map_err(|fault| self.error(volume, bind, fault))?;
         self.left = left;
-        Ok(Prepared::Content {
+        Ok(FoundMount::Content {
             kind,
             volume: volume.to_owned(),
             inside: inside.to_owned(),
@@ -289,11 +289,11 @@ impl<'a> Look<'a> {
     }
 
     fn pod(&self) -> PathBuf {
-        self.root.join("pods").join(self.pod_uid)
+        directory::pod(self.root, self.pod_uid)
     }
 
     fn volumes(&self) -> PathBuf {
-        self.pod().join("volumes")
+        directory::volumes(self.root, self.pod_uid)
     }
 
     /// Opens a directory below the kubelet's root.

@@ -17,7 +17,7 @@ struct Entry {
     device: String,
     /// The directory of the file system that is mounted...
     root: PathBuf,
-    /// ...and where.
+    /// ...and where that is mounted.
     point: PathBuf,
     /// `ext4`, `tmpfs`, `nfs4`...
     kind: String,
@@ -25,9 +25,9 @@ struct Entry {
     options: String,
 }
 
-/// A file's place within its file system.
+/// Where a file lies within its file system.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct Location {
     device: String,
     path: PathBuf,
 }
@@ -56,10 +56,10 @@ impl MountTable {
     }
 
     /// Where a path lies within its file system.
-    pub fn place(&self, path: &Path) -> Option<Place> {
+    pub fn location(&self, path: &Path) -> Option<Location> {
         let entry = self.covering(path)?;
         let below = path.strip_prefix(&entry.point).ok()?;
-        Some(Place {
+        Some(Location {
             device: entry.device.clone(),
             path: without_deleted(joined(&entry.root, below)),
         })
@@ -72,16 +72,16 @@ impl MountTable {
         Some((&entry.kind, &entry.options))
     }
 
-    /// What a place is called on this node: one path for each mount that shows it.
-    pub fn names(&self, place: &Place) -> Vec<PathBuf> {
-        let shows = |entry: &&Entry| entry.device == place.device;
+    /// What a file is called on this node: one path for each mount that shows it.
+    pub fn names(&self, location: &Location) -> Vec<PathBuf> {
+        let shows = |entry: &&Entry| entry.device == location.device;
         let mounts = self.0.iter().filter(shows);
         let mut names: Vec<_> = mounts
             .filter_map(|entry| {
-                let below = place.path.strip_prefix(&entry.root).ok()?;
+                let below = location.path.strip_prefix(&entry.root).ok()?;
                 let name = joined(&entry.point, below);
                 // Unless another mount hides it.
-                (self.place(&name)? == *place).then_some(name)
+                (self.location(&name)? == *location).then_some(name)
             })
             .collect();
         names.sort();
@@ -96,8 +96,8 @@ impl MountTable {
     }
 }
 
-impl Place {
-    /// The path from one place down to this one, within a file system.
+impl Location {
+    /// The path from another location down to this one, within a file system.
     pub fn below(&self, other: &Self) -> Option<&Path> {
         if self.device != other.device {
             return None;
@@ -191,8 +191,8 @@ nonsense
 
     fn inside(volume: &str, bind: &str) -> Option<String> {
         let (table, root) = (table(), Path::new("/kub/pods/U"));
-        let volume = table.place(&root.join("volumes").join(volume))?;
-        let bind = table.place(&root.join("volume-subpaths").join(bind))?;
+        let volume = table.location(&root.join("volumes").join(volume))?;
+        let bind = table.location(&root.join("volume-subpaths").join(bind))?;
         let below = bind.below(&volume)?.to_str()?;
         Some(below.to_owned())
     }
@@ -216,11 +216,11 @@ nonsense
     }
 
     #[test]
-    fn a_place_has_several_names() {
+    fn a_file_has_several_names() {
         let table = table();
         let names = |path: &str| {
-            let place = table.place(Path::new(path)).unwrap();
-            let names = table.names(&place);
+            let location = table.location(Path::new(path)).unwrap();
+            let names = table.names(&location);
             names
                 .iter()
                 .map(|name| name.display().to_string())
@@ -242,7 +242,7 @@ nonsense
         }
         // What another mount hides has no such name.
         assert_eq!(names("/srv"), ["/lustre/hidden", "/srv"]);
-        let hidden = Place {
+        let hidden = Location {
             device: "0:40".to_owned(),
             path: "/hidden/x".into(),
         };
@@ -257,13 +257,13 @@ nonsense
         assert_eq!(table.file_system(secret), Some(("tmpfs", "rw,size=1024k")));
         assert!(!table.is_mount_point(Path::new("/kub")));
         assert_eq!(table.file_system(Path::new("/kub")), None);
-        assert_eq!(MountTable::default().place(Path::new("/")), None);
+        assert_eq!(MountTable::default().location(Path::new("/")), None);
     }
 
     #[test]
     fn this_machine_s_table_is_read() {
         let table = MountTable::read().unwrap();
-        assert!(table.place(Path::new("/proc/self")).is_some());
+        assert!(table.location(Path::new("/proc/self")).is_some());
         assert!(table.is_mount_point(Path::new("/proc")));
     }
 

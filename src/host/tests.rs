@@ -16,15 +16,20 @@ const UID: &str = "0f6e1c1a-9a3b-4a53-8c36-2f6f7b1d6a10";
 /// A kubelet's root with one pod.
 struct Node {
     root: tempfile::TempDir,
-    settings: Settings,
+    max_volume_bytes: u64,
 }
 
 impl Node {
     fn new() -> Self {
         let root = tempfile::tempdir().unwrap();
-        let mut settings = Settings::new(&Config::default()).unwrap();
-        settings.kubelet_root = root.path().to_owned();
-        Self { root, settings }
+        Self {
+            root,
+            max_volume_bytes: Config::default().pods.max_volume_bytes,
+        }
+    }
+
+    fn reader(&self) -> MountReader<'_> {
+        MountReader::for_job(self.root.path(), UID, self.max_volume_bytes)
     }
 
     fn pod(&self) -> PathBuf {
@@ -46,9 +51,9 @@ impl Node {
         }
     }
 
-    fn look(&self, host_path: &Path) -> Result<Prepared, Error> {
-        let mut look = Look::for_job(UID, &self.settings);
-        Ok(look.at(&[self.mount(host_path)])?.remove(0))
+    fn look(&self, host_path: &Path) -> Result<FoundMount, Error> {
+        let mut reader = self.reader();
+        Ok(reader.read(&[self.mount(host_path)])?.remove(0))
     }
 
     /// With a mount table in which these are mounted: what, on which file system, where.
@@ -56,15 +61,18 @@ impl Node {
         &self,
         host_path: &Path,
         mounts: &[(&Path, &str, &Path)],
-    ) -> Result<Prepared, Error> {
+    ) -> Result<FoundMount, Error> {
         let mut table = "1 0 8:1 / / rw - ext4 /dev/sda rw\n".to_owned();
         for (root, device, point) in mounts {
             let (root, point) = (root.display(), point.display());
             table += &format!("2 1 {device} {root} {point} rw - tmpfs tmpfs rw\n");
         }
-        let mut look = Look::for_job(UID, &self.settings);
-        look.table.set(MountTable::parse(table.as_bytes())).unwrap();
-        Ok(look.at(&[self.mount(host_path)])?.remove(0))
+        let mut reader = self.reader();
+        reader
+            .table
+            .set(MountTable::parse(table.as_bytes()))
+            .unwrap();
+        Ok(reader.read(&[self.mount(host_path)])?.remove(0))
     }
 }
 
@@ -86,8 +94,8 @@ fn write(volume: &Path, time: &str, files: &[(&str, u32, &str)]) -> PathBuf {
     data
 }
 
-fn files(found: Prepared) -> BTreeMap<String, (u32, String)> {
-    let Prepared::Content { files, .. } = found else {
+fn files(found: FoundMount) -> BTreeMap<String, (u32, String)> {
+    let FoundMount::Content { files, .. } = found else {
         panic!("{found:?}");
     };
     let shown = files.iter().map(|(path, file)| {
@@ -115,7 +123,7 @@ fn each_kind_of_content_is_read_as_it_was_written() {
         );
         let found = node.look(&volume).unwrap();
         assert!(
-            matches!(&found, Prepared::Content { kind: k, volume, inside, is_file, .. }
+            matches!(&found, FoundMount::Content { kind: k, volume, inside, is_file, .. }
             if *k == kind && volume == "v" && inside.is_empty() && !is_file)
         );
         let want = [("a/b", 0o755, "deep"), ("key", 0o640, "new")];
@@ -155,7 +163,7 @@ fn a_path_below_a_volume_is_a_part_of_it() {
         ("a", false, vec!["c/d", "key"]),
     ] {
         let found = node.look(&volume.join(inside)).unwrap();
-        let Prepared::Content { is_file, .. } = &found else {
+        let FoundMount::Content { is_file, .. } = &found else {
             panic!("{found:?}");
         };
         assert_eq!(*is_file, want_file, "{inside}");
@@ -184,7 +192,7 @@ fn a_sub_path_mount_is_found_in_the_mount_table() {
     ];
     let found = node.look_mounted(&bind, &mounts).unwrap();
     assert!(
-        matches!(&found, Prepared::Content { kind: ContentKind::Secret, inside, is_file: true, .. }
+        matches!(&found, FoundMount::Content { kind: ContentKind::Secret, inside, is_file: true, .. }
         if inside == "tls.key")
     );
     assert_eq!(files(found)["tls.key"].1, "old");
@@ -199,7 +207,7 @@ fn a_sub_path_mount_is_found_in_the_mount_table() {
     fs::create_dir_all(&bind).unwrap();
     let inner = scratch.join("a/b");
     let found = node.look_mounted(&bind, &[(&inner, "8:1", &bind)]).unwrap();
-    let want = Prepared::EmptyDir {
+    let want = FoundMount::EmptyDir {
         volume: "scratch".to_owned(),
         inside: "a/b".to_owned(),
         medium: String::new(),
@@ -216,12 +224,14 @@ fn a_sub_path_mount_is_found_in_the_mount_table() {
             (Path::new("/set"), "0:7", &*bind),
         ];
         match node.look_mounted(&bind, &mounts).unwrap() {
-            Prepared::Other {
+            FoundMount::Other {
                 elsewhere, plugin, ..
             } => {
                 assert_eq!((plugin.as_str(), elsewhere), ("csi", vec![want.to_owned()]));
             }
-            Prepared::HostPath { path, .. } => assert_eq!((volume, path.as_str()), ("mine", want)),
+            FoundMount::HostPath { path, .. } => {
+                assert_eq!((volume, path.as_str()), ("mine", want))
+            }
             other => panic!("{other:?}"),
         }
     }
@@ -242,7 +252,7 @@ fn volumes_of_other_plugins_are_looked_up_by_their_other_names() {
         (Path::new("/vol"), "0:5", Path::new("/home")),
         (Path::new("/vol/ann"), "0:5", &*volume),
     ];
-    let want = Prepared::Other {
+    let want = FoundMount::Other {
         plugin: "nfs".to_owned(),
         volume: "home".to_owned(),
         elsewhere: vec!["/home/ann".to_owned()],
@@ -257,7 +267,7 @@ fn media_and_host_paths_are_looked_at_for_a_job_only() {
     let file = node.root.path().join("file");
     File::create(&file).unwrap();
     let medium = |found| match found {
-        Prepared::EmptyDir { medium, .. } => medium,
+        FoundMount::EmptyDir { medium, .. } => medium,
         other => panic!("{other:?}"),
     };
     let mounted = node.look_mounted(&scratch, &[(Path::new("/"), "0:5", &scratch)]);
@@ -265,18 +275,18 @@ fn media_and_host_paths_are_looked_at_for_a_job_only() {
     assert_eq!(medium(node.look_mounted(&scratch, &[]).unwrap()), "");
     assert_eq!(huge_pages("rw,pagesize=2M"), "HugePages-2Mi");
     assert_eq!(huge_pages("rw"), "HugePages");
-    let kind = |look: &mut Look<'_>, path: &Path| match look.at(&[node.mount(path)]) {
+    let kind = |reader: &mut MountReader<'_>, path: &Path| match reader.read(&[node.mount(path)]) {
         Ok(found) => match &found[0] {
-            Prepared::HostPath { kind, .. } => *kind,
+            FoundMount::HostPath { kind, .. } => *kind,
             other => panic!("{other:?}"),
         },
         Err(error) => panic!("{error}"),
     };
-    let mut job = Look::for_job(UID, &node.settings);
+    let mut job = node.reader();
     assert_eq!(kind(&mut job, node.root.path()), PathKind::Directory);
     assert_eq!(kind(&mut job, &file), PathKind::File);
     assert_eq!(kind(&mut job, Path::new("/no/such")), PathKind::Unknown);
-    let mut check = Look::for_check(UID, &node.settings);
+    let mut check = MountReader::for_check(node.root.path(), UID, node.max_volume_bytes);
     assert_eq!(kind(&mut check, &file), PathKind::Unknown);
 }
 
@@ -382,7 +392,7 @@ fn nothing_leads_out_of_a_volume() {
 #[test]
 fn what_is_too_large_is_refused_before_it_is_read() {
     let mut node = Node::new();
-    node.settings.max_volume_bytes = 10;
+    node.max_volume_bytes = 10;
     let volume = node.volume("configmap", "v");
     let data = write(
         &volume,
@@ -408,10 +418,10 @@ fn what_is_too_large_is_refused_before_it_is_read() {
         write(volume, "1", &[("a", 0o644, "1234567")]);
     }
     let [two, three] = two.each_ref().map(|volume| node.mount(volume));
-    let mut look = Look::for_job(UID, &node.settings);
-    assert!(look.at(&[two.clone(), two.clone()]).is_ok());
-    assert!(look.at(&[two]).is_ok());
-    assert!(matches!(look.at(&[three]), Err(Error::TooLarge { .. })));
+    let mut reader = node.reader();
+    assert!(reader.read(&[two.clone(), two.clone()]).is_ok());
+    assert!(reader.read(&[two]).is_ok());
+    assert!(matches!(reader.read(&[three]), Err(Error::TooLarge { .. })));
 
     // Empty files in any number.
     let many = node.volume("configmap", "many");

@@ -17,7 +17,7 @@ use rustix::{
     io::Errno,
 };
 
-use crate::convert::prepared::{ContentFile, Files};
+use crate::kubelet::{ContentFile, Files};
 
 /// The link to the present contents.
 const DATA: &str = "..data";

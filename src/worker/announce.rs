@@ -12,7 +12,7 @@ use std::{
 use crossbeam_channel::{select, Receiver};
 use k8s_openapi::api::core::v1::{Pod as ApiPod, PodCondition};
 
-use super::{learn, Context};
+use super::{api_pod, Context};
 use crate::{
     backoff::Backoff,
     kube::{self, Api, EventType, PodRef},
@@ -158,11 +158,11 @@ impl Announcer<'_> {
         if self.gates.get(id).is_some_and(waits) {
             return;
         }
-        let found = match learn::ask(self.context, pod) {
+        let found = match api_pod::ask(self.context, pod) {
             Ok(Some(found)) => found,
             Ok(None) => return,
             // It may have the gate.
-            Err(learn::NoAnswer) => return self.delay(id),
+            Err(api_pod::NoAnswer) => return self.delay(id),
         };
         let spec = found.spec.as_ref();
         let mut gates = spec

@@ -14,7 +14,7 @@ use std::{
 
 use crossbeam_channel::{bounded, select, unbounded, Receiver, Sender};
 
-use super::{convert_job, logs, Context};
+use super::{job_request, logs, Context};
 use crate::{
     backoff::Backoff,
     config::Config,
@@ -223,7 +223,7 @@ fn follow_once(
     let Some(sink) = context.logs.get(entry.id()) else {
         return Ok(());
     };
-    let Some(request) = convert_job::log_request(pod, job, entry.id()) else {
+    let Some(request) = job_request::log_request(pod, job, entry.id()) else {
         return Ok(());
     };
     let mut reader = context

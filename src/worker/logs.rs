@@ -4,11 +4,12 @@ use std::{ops::ControlFlow, time::Duration};
 
 use super::{
     context::{Context, Hold},
-    convert_job,
+    job_request,
 };
 use crate::{
     convert,
     interlink::{Client, LogEnd, LogLimits},
+    kubelet::termination_log,
     logs::{self, LogSink},
     model::{ContainerEntry, ContainerId, Pod, SandboxId},
     plan::lifecycle,
@@ -92,7 +93,8 @@ fn write_termination_message(context: &Context, pod: &Pod, entry: &ContainerEntr
     else {
         return;
     };
-    let Some(path) = convert::termination_log(&entry.container) else {
+    let config = convert::decode_container_config(&entry.container);
+    let Some(path) = config.ok().as_ref().and_then(termination_log) else {
         return;
     };
     let root = &context.config.pods.kubelet_root;
@@ -119,7 +121,7 @@ pub fn fetch(
     let Some(sink) = context.logs.get(entry.id()) else {
         return Ok(());
     };
-    let Some(request) = convert_job::log_request(pod, job, entry.id()) else {
+    let Some(request) = job_request::log_request(pod, job, entry.id()) else {
         return Ok(());
     };
     let stream = sink.begin();

@@ -11,15 +11,16 @@
 //! Nothing here is ever waited for by an answer to the kubelet.
 
 mod announce;
-mod author;
+mod api_objects;
+mod api_pod;
 mod cancel;
 mod context;
-mod convert_job;
+mod expected;
 mod follow;
+mod job_members;
+mod job_request;
 mod lanes;
-mod learn;
 mod logs;
-mod objects;
 mod poll;
 /// What must hold whatever comes in; `fuzz/` and the tests share it.
 #[cfg(any(test, fuzzing))]
@@ -167,7 +168,7 @@ impl Workers {
 fn carry_out(context: &Context, client: Option<&Client>, task: &Task) -> Hold {
     let id = &task.sandbox;
     match (&task.duty, client) {
-        (Duty::Learn(number), _) => learn::learn(context, id, *number),
+        (Duty::Learn(number), _) => job_members::read_api_pod(context, id, *number),
         (Duty::CloseJob(number), _) => submit::close(context, id, *number),
         (Duty::AbandonLog(container), _) => logs::abandon(context, id, container),
         (_, None) => Hold::NoInterLink,

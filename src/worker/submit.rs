@@ -1,8 +1,14 @@
 //! Submitting jobs, and asking about those of which it is not known whether they were submitted.
 
-use super::{author::author, context::Hold, convert_job, poll::Told, witness, Context};
+use super::{
+    context::Hold,
+    expected::{self, FromApi},
+    job_request,
+    poll::Told,
+    witness, Context,
+};
 use crate::{
-    convert::{self, author::Author},
+    convert,
     interlink::{self, Client},
     model::{Job, JobUid, Pod, SandboxId, Submission},
     plan::{
@@ -26,8 +32,8 @@ pub fn close(context: &Context, id: &SandboxId, number: u32) -> Hold {
 /// Posts a job. That it is about to leave is on disk before it leaves, so a crash from here on
 /// leads to a question, not to a second run.
 pub fn submit(context: &Context, client: &Client, id: &SandboxId, number: u32) -> Hold {
-    let author = match ask_author(context, id, number) {
-        Ok(author) => author,
+    let from_api = match ask_api(context, id, number) {
+        Ok(from_api) => from_api,
         Err(hold) => return hold,
     };
     let begun = context.try_change(id, |pod, now| {
@@ -47,7 +53,7 @@ pub fn submit(context: &Context, client: &Client, id: &SandboxId, number: u32) -
     if !matches!(job.submission, Submission::Submitting { .. }) {
         return Hold::No;
     }
-    let posted = post(context, client, &pod, job, author);
+    let posted = post(context, client, &pod, job, from_api);
     let refused = context.settle(id, |pod, now| {
         answers::posted(pod, number, &posted, now, &context.rules)
     });
@@ -59,9 +65,9 @@ pub fn submit(context: &Context, client: &Client, id: &SandboxId, number: u32) -
     Hold::No
 }
 
-/// What the pod's author wrote. Where the containers that the kubelet has not come to yet cannot go
-/// along, the job goes without them, and they go in jobs of their own.
-fn ask_author(context: &Context, id: &SandboxId, number: u32) -> Result<Option<Author>, Hold> {
+/// What the API server adds to the job. Where containers that the kubelet has not created yet cannot
+/// be part of it, it is submitted without them, and they get jobs of their own.
+fn ask_api(context: &Context, id: &SandboxId, number: u32) -> Result<Option<FromApi>, Hold> {
     let pod = context.store.pod(id);
     let job = pod
         .as_ref()
@@ -69,8 +75,8 @@ fn ask_author(context: &Context, id: &SandboxId, number: u32) -> Result<Option<A
     let (Some(pod), Some(job)) = (&pod, job) else {
         return Ok(None);
     };
-    let error = match author(context, pod, job) {
-        Ok(author) => return Ok(author),
+    let error = match expected::read(context, pod, job) {
+        Ok(from_api) => return Ok(from_api),
         Err(error) => error,
     };
     log::warn!(
@@ -91,10 +97,10 @@ fn post(
     client: &Client,
     pod: &Pod,
     job: &Job,
-    author: Option<Author>,
+    from_api: Option<FromApi>,
 ) -> Posted {
     let (name, uid) = (pod.full_name(), job.uid);
-    let request = match convert_job::create_request(context, pod, job, author) {
+    let request = match job_request::create_request(context, pod, job, from_api) {
         Ok(request) => request,
         Err(error) if error.is_temporary() => {
             let reason = chain(&error);

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use super::{
     context::{Context, Hold},
-    convert_job,
+    job_request,
 };
 use crate::{
     interlink::{Client, LogLimits},
@@ -20,7 +20,7 @@ const BEGINNING: u64 = 4096;
 /// has written stands in the log of each.
 pub fn beginning(context: &Context, client: &Client, pod: &Pod, job: &Job) -> Vec<u8> {
     let first = job.containers.first();
-    let request = first.and_then(|first| convert_job::log_request(pod, job, first));
+    let request = first.and_then(|first| job_request::log_request(pod, job, first));
     let Some(request) = request else {
         return Vec::new();
     };

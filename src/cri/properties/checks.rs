@@ -10,7 +10,7 @@ use grpcio::{RpcStatus, RpcStatusCode};
 
 use super::Node;
 use crate::{
-    convert,
+    convert::{self, JobContainer},
     cri::{address, Error, Face},
     model::{Pod, SandboxId, SandboxPhase},
     plan::properties::{follows, holds},
@@ -97,7 +97,13 @@ pub fn state(node: &Node, before: &HashMap<SandboxId, Arc<Pod>>) {
 /// What was created can be sent off: it converts, and so does all that refers to it.
 fn travels(face: &Face, pod: &Pod) {
     for job in &pod.jobs {
-        match convert::job_pod(pod, job, &Default::default(), None, &face.settings) {
+        let containers = convert::to_run(pod, job).map(|entry| JobContainer {
+            container: entry.container.clone(),
+            config: convert::decode_container_config(&entry.container).expect("it was written"),
+            found: Vec::new(),
+        });
+        let containers: Vec<_> = containers.collect();
+        match convert::job_pod(pod, job, &containers, None, &face.settings) {
             Ok(made) => assert!(serde_json::to_vec(&made.pod).is_ok()),
             Err(convert::Error::NoContainers) => {}
             Err(error) => panic!("what was created does not convert: {error}"),

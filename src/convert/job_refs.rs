@@ -1,5 +1,5 @@
-//! A job as it is referred to once it was handed over: by a short pod for its state and its end,
-//! by names for its logs.
+//! How calls refer to a job that was submitted: by a short pod to ask for its status and to delete
+//! it, by names to get its logs.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -10,8 +10,8 @@ use k8s_openapi::{
 
 use super::{
     metadata,
-    names::{remote_container_name, remote_namespace, remote_pod_name},
     pod::{phase, to_run},
+    remote_names::{remote_container_name, remote_namespace, remote_pod_name},
     Settings,
 };
 use crate::model::{ContainerId, Job, JobUid, Pod, Remote};

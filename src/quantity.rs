@@ -2,7 +2,21 @@
 
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
-use super::Error;
+/// A text that is no amount.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is not a quantity; write for example `500m`, `512Mi` or `4G`")]
+pub struct NotAQuantity {
+    /// The text, cut when it is very long.
+    text: String,
+}
+
+impl NotAQuantity {
+    fn new(text: &str) -> Self {
+        Self {
+            text: text.chars().take(64).collect(),
+        }
+    }
+}
 
 /// 1000 millicores are `1`, 500 are `500m`.
 pub fn cpu(millicores: u64) -> Quantity {
@@ -41,21 +55,17 @@ fn reduced(mut number: u64, base: u64, suffixes: [&str; 7]) -> (u64, &str) {
 /// a fraction of a byte counts as one.
 ///
 /// # Errors
-/// [`Error::Quantity`] for any other text, a negative amount, or one beyond 2^64.
-pub fn parse_memory(text: &str) -> Result<u64, Error> {
-    parts(text, 1).ok_or_else(|| Error::Quantity {
-        text: text.chars().take(64).collect(),
-    })
+/// Any other text, a negative amount, or one beyond 2^64.
+pub fn parse_memory(text: &str) -> Result<u64, NotAQuantity> {
+    parts(text, 1).ok_or_else(|| NotAQuantity::new(text))
 }
 
 /// Reads an amount of CPU (`2`, `500m`, `0.5`), in millicores; a fraction of one counts as one.
 ///
 /// # Errors
 /// As [`parse_memory`].
-pub fn parse_cpu(text: &str) -> Result<u64, Error> {
-    parts(text, 1000).ok_or_else(|| Error::Quantity {
-        text: text.chars().take(64).collect(),
-    })
+pub fn parse_cpu(text: &str) -> Result<u64, NotAQuantity> {
+    parts(text, 1000).ok_or_else(|| NotAQuantity::new(text))
 }
 
 /// The amount in parts of one, of which `one` has so many.

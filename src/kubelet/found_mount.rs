@@ -1,16 +1,13 @@
-//! What the kubelet prepared on this node for a container, mount by mount, once somebody has
-//! looked. `host` looks; here it is only told, so that what follows from it stays a pure function.
+//! What was found on this node behind a container's mounts. `host` reads the disk; what follows from
+//! it is worked out elsewhere, in pure functions of these values.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use std::sync::Arc;
 
-use crate::model::ContainerId;
+use super::contents::{ContentKind, Files};
 
 /// What stands behind one mount of a container.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Prepared {
+pub enum FoundMount {
     /// The container's termination log, or the pod's /etc/hosts file where it was not read.
     KubeletOwn,
     /// The pod's /etc/hosts file, which the kubelet writes.
@@ -57,19 +54,6 @@ pub enum Prepared {
     },
 }
 
-/// Kinds of volumes whose files come from the API server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ContentKind {
-    /// A ConfigMap.
-    ConfigMap,
-    /// A Secret.
-    Secret,
-    /// Contents of several sources, service account tokens among them.
-    Projected,
-    /// Fields of the pod itself.
-    DownwardApi,
-}
-
 /// What is found at a host path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PathKind {
@@ -80,26 +64,3 @@ pub enum PathKind {
     /// A file.
     File,
 }
-
-/// Files by their relative paths, with `/` between the parts.
-pub type Files = BTreeMap<String, ContentFile>;
-
-/// A file of a volume.
-#[derive(Clone, PartialEq, Eq)]
-pub struct ContentFile {
-    /// Permission bits.
-    pub mode: u32,
-    /// All of it.
-    pub bytes: Vec<u8>,
-}
-
-/// Without the bytes: they may be a secret.
-impl std::fmt::Debug for ContentFile {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} bytes, {:#o}", self.bytes.len(), self.mode)
-    }
-}
-
-/// What was found for the containers of a job: for each, one for each of its mounts, in their
-/// order.
-pub type PreparedMounts = HashMap<ContainerId, Vec<Prepared>>;

@@ -1,5 +1,6 @@
 //! The security context that a kubelet works out for a container: its own wishes, and where it has
-//! none the pod's (`DetermineEffectiveSecurityContext`, `convertToRuntimeSecurityContext`).
+//! none the pod's (`DetermineEffectiveSecurityContext` in `pkg/securitycontext/util.go`,
+//! `determineEffectiveSecurityContext` in `pkg/kubelet/kuberuntime/security_context.go`).
 
 use std::path::Path;
 
@@ -8,10 +9,10 @@ use k8s_openapi::api::core::v1::{
 };
 use protobuf::MessageField;
 
-use super::kubelet::int64;
+use super::directory;
 use crate::proto::{
-    security_profile::ProfileType, Capability, LinuxContainerSecurityContext, SELinuxOption,
-    SecurityProfile,
+    security_profile::ProfileType, Capability, Int64Value, LinuxContainerSecurityContext,
+    SELinuxOption, SecurityProfile,
 };
 
 /// What a kubelet sends. `image_user` is the user that the image is said to have: it stands in where
@@ -45,6 +46,8 @@ pub fn security_context(
         readonly_rootfs: own.read_only_root_filesystem.unwrap_or(false),
         no_new_privs: own.allow_privilege_escalation == Some(false),
         capabilities: MessageField::from_option(capabilities),
+        // Without a wish it is `Unconfined`, not unset (`getSeccompProfile` in
+        // `pkg/kubelet/kuberuntime/helpers.go`).
         seccomp: MessageField::some(seccomp.map_or_else(unconfined, |it| of_seccomp(it, root))),
         apparmor: MessageField::from_option(app_armor.map(of_app_armor)),
         selinux_options: MessageField::from_option(selinux.map(of_selinux)),
@@ -71,7 +74,12 @@ fn unconfined() -> SecurityProfile {
 
 fn of_seccomp(given: &SeccompProfile, root: &Path) -> SecurityProfile {
     let file = given.localhost_profile.as_ref();
-    let file = file.map(|file| root.join("seccomp").join(file).display().to_string());
+    let file = file.map(|file| {
+        directory::seccomp_profiles(root)
+            .join(file)
+            .display()
+            .to_string()
+    });
     profile(&given.type_, file.unwrap_or_default())
 }
 
@@ -91,66 +99,10 @@ fn of_selinux(given: &SELinuxOptions) -> SELinuxOption {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use serde_json::{json, Value};
-
-    use super::*;
-    use crate::{
-        config::Config,
-        convert::{security, Settings},
-        proto::LinuxSandboxSecurityContext,
-    };
-
-    /// What is asked for in a pod, and what its container has in the job.
-    #[test]
-    fn what_is_asked_for_arrives() {
-        let own = json!({
-            "runAsUser": 8,
-            "runAsGroup": 9,
-            "allowPrivilegeEscalation": false,
-            "readOnlyRootFilesystem": true,
-            "capabilities": {"drop": ["ALL"]},
-            "seLinuxOptions": {"type": "b_t"},
-            "appArmorProfile": {"type": "Localhost", "localhostProfile": "mine"},
-            "seccompProfile": {"type": "Localhost", "localhostProfile": "p/a.json"},
-        });
-        let rows = [
-            (json!({}), json!({}), Value::Null),
-            (
-                json!({"runAsUser": 7, "seccompProfile": {"type": "RuntimeDefault"}}),
-                json!({}),
-                json!({"runAsUser": 7, "seccompProfile": {"type": "RuntimeDefault"}}),
-            ),
-            (
-                json!({
-                    "runAsUser": 7,
-                    "seLinuxOptions": {"type": "a_t", "level": "s0"},
-                    "appArmorProfile": {"type": "RuntimeDefault"},
-                }),
-                own.clone(),
-                own,
-            ),
-            (
-                json!({}),
-                json!({"runAsGroup": 9}),
-                json!({"runAsGroup": 9}),
-            ),
-        ];
-        let settings = Settings::new(&Config::default()).unwrap();
-        for (pod, own, want) in rows {
-            let pod: PodSecurityContext = serde_json::from_value(pod).unwrap();
-            let container = json!({"name": "a", "securityContext": own});
-            let container: Container = serde_json::from_value(container).unwrap();
-            let (root, user) = (&settings.kubelet_root, Some(settings.image_uid));
-            let made = security_context(&container, Some(&pod), root, user);
-            security::check_container(&made).unwrap();
-            let sandbox = LinuxSandboxSecurityContext {
-                run_as_user: MessageField::from_option(pod.run_as_user.map(int64)),
-                ..Default::default()
-            };
-            let arrives = security::of_container(&made, &sandbox, &settings);
-            assert_eq!(json!(arrives), want);
-        }
+/// A message for a number that may be unset.
+pub fn int64(value: i64) -> Int64Value {
+    Int64Value {
+        value,
+        ..Default::default()
     }
 }

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::{Container, ResourceFieldSelector, ResourceRequirements};
 
 use super::{
-    author::all_containers,
-    kubelet::{Error, Kubelet},
-    quantity,
+    error::Error,
+    pod::{all_containers, KubeletPod},
 };
+use crate::quantity;
 
 /// An amount that a container asks for, in units of a divisor, rounded up
-/// (`ExtractContainerResourceValue`). It is the `asking` container's, but where another is named.
+/// (`ExtractContainerResourceValue` in `pkg/api/v1/resource/helpers.go`). It is the `asking` container's, but where another is named.
 /// Without a limit the kubelet would say what the node has, which is not known here.
 ///
 /// # Errors
@@ -19,9 +19,9 @@ use super::{
 pub fn resource(
     wanted: &ResourceFieldSelector,
     asking: Option<&Container>,
-    kubelet: &Kubelet<'_>,
+    pod: &KubeletPod<'_>,
 ) -> Result<String, Error> {
-    let container = named(wanted.container_name.as_deref(), asking, kubelet)?;
+    let container = named(wanted.container_name.as_deref(), asking, pod)?;
     let field = wanted.resource.as_str();
     let (amounts, name, absent) = match field.split_once('.') {
         Some(("limits", name)) => (
@@ -65,14 +65,14 @@ pub fn resource(
 fn named<'a>(
     name: Option<&str>,
     asking: Option<&'a Container>,
-    kubelet: &'a Kubelet<'_>,
+    pod: &'a KubeletPod<'_>,
 ) -> Result<Option<&'a ResourceRequirements>, Error> {
     let name = name.filter(|name| !name.is_empty());
     let container = match (name, asking) {
         (None, Some(asking)) => asking,
         (None, None) => return Err(Error::new("a resource is named without its container")),
         (Some(name), _) => {
-            let mut all = kubelet.pod.spec.iter().flat_map(all_containers);
+            let mut all = pod.pod.spec.iter().flat_map(all_containers);
             let found = all.find(|one| one.name == name);
             found.ok_or_else(|| Error::new(format!("there is no container `{name}`")))?
         }
@@ -84,10 +84,10 @@ fn named<'a>(
 ///
 /// # Errors
 /// A field that is not known here.
-pub fn field(path: &str, kubelet: &Kubelet<'_>) -> Result<String, Error> {
-    let metadata = &kubelet.pod.metadata;
-    let spec = kubelet.pod.spec.as_ref();
-    let status = kubelet.pod.status.as_ref();
+pub fn field(path: &str, pod: &KubeletPod<'_>) -> Result<String, Error> {
+    let metadata = &pod.pod.metadata;
+    let spec = pod.pod.spec.as_ref();
+    let status = pod.pod.status.as_ref();
     let (labels, annotations) = (metadata.labels.as_ref(), metadata.annotations.as_ref());
     let one = |map: Option<&BTreeMap<String, String>>, key: &str| {
         map.and_then(|map| map.get(key))
@@ -96,12 +96,9 @@ pub fn field(path: &str, kubelet: &Kubelet<'_>) -> Result<String, Error> {
     };
     let keyed = |prefix: &str| path.strip_prefix(prefix)?.strip_suffix("']");
     Ok(match path {
-        "metadata.name" => metadata.name.clone().unwrap_or_default(),
-        "metadata.namespace" => metadata
-            .namespace
-            .clone()
-            .unwrap_or_else(|| "default".to_owned()),
-        "metadata.uid" => kubelet.uid.to_owned(),
+        "metadata.name" => pod.name().to_owned(),
+        "metadata.namespace" => pod.namespace().to_owned(),
+        "metadata.uid" => pod.uid.to_owned(),
         "metadata.labels" => lines(labels),
         "metadata.annotations" => lines(annotations),
         "spec.nodeName" => spec
@@ -116,7 +113,7 @@ pub fn field(path: &str, kubelet: &Kubelet<'_>) -> Result<String, Error> {
             host.ok_or_else(|| Error::new("the node's address is not known"))?
         }
         "status.podIP" | "status.podIPs" => {
-            let ip = kubelet.pod_ip.map(|ip| ip.to_string());
+            let ip = pod.pod_ip.map(|ip| ip.to_string());
             ip.ok_or_else(|| Error::new("the pod has no address"))?
         }
         _ => match (keyed("metadata.labels['"), keyed("metadata.annotations['")) {
@@ -141,31 +138,20 @@ fn lines(map: Option<&BTreeMap<String, String>>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use k8s_openapi::api::core::v1::Pod;
     use serde_json::{json, Value};
 
     use super::*;
-    use crate::convert::objects::Objects;
+    use crate::kubelet::{api_objects::ApiObjects, testing::kubelet_pod};
 
     /// In a pod whose container `a` has what is `given`.
     fn amount(given: Value, wanted: Value) -> Result<String, String> {
         let containers = json!([{"name": "a", "resources": given}, {"name": "b"}]);
         let pod: Pod = serde_json::from_value(json!({"spec": {"containers": containers}})).unwrap();
-        let objects = Objects::default();
-        let kubelet = Kubelet {
-            pod: &pod,
-            uid: "u-1",
-            root: Path::new("/k"),
-            pod_ip: None,
-            image_user: None,
-            objects: &objects,
-            service_variables: Vec::new(),
-        };
+        let objects = ApiObjects::default();
         let wanted = serde_json::from_value(wanted).unwrap();
         let asking = pod.spec.as_ref().map(|spec| &spec.containers[0]);
-        resource(&wanted, asking, &kubelet).map_err(|error| error.to_string())
+        resource(&wanted, asking, &kubelet_pod(&pod, &objects)).map_err(|error| error.to_string())
     }
 
     #[test]

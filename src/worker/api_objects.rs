@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::{Container, PersistentVolume, Pod};
 
 use crate::{
-    convert::{objects::Objects, places},
     kube::{Api, Client, Error},
+    kubelet::{volume_paths, ApiObjects},
 };
 
 /// The ConfigMaps and Secrets that containers take variables from, and the persistent volumes behind
@@ -19,9 +19,9 @@ pub fn read(
     pod: &Pod,
     namespace: &str,
     containers: &[&Container],
-) -> Result<Objects, Error> {
+) -> Result<ApiObjects, Error> {
     let client = &*api.client;
-    let mut objects = Objects::default();
+    let mut objects = ApiObjects::default();
     for container in containers {
         let (maps, secrets) = sources(container);
         for name in maps {
@@ -77,7 +77,7 @@ fn claims<'a>(pod: &'a Pod, container: &'a Container) -> impl Iterator<Item = St
     };
     let mounts = container.volume_mounts.iter().flatten();
     let mounted = mounts.filter_map(move |mount| volumes().find(|one| one.name == mount.name));
-    mounted.filter_map(move |volume| places::claim_name(name, volume))
+    mounted.filter_map(move |volume| volume_paths::claim_name(name, volume))
 }
 
 /// The persistent volume that a claim is bound to; none if it is bound to none.

@@ -2,39 +2,26 @@
 
 use std::path::PathBuf;
 
-use super::decode_container_config;
-use crate::model::Container;
-
-/// The annotation in which the kubelet names the path inside the container.
-const ANNOTATION: &str = "io.kubernetes.container.terminationMessagePath";
-const DEFAULT_PATH: &str = "/dev/termination-log";
+use super::notes;
+use crate::proto::ContainerConfig;
 
 /// The host path of a container's termination-log file: what is mounted at the path that its
 /// annotation names. None where nothing is.
-pub fn termination_log(container: &Container) -> Option<PathBuf> {
-    let config = decode_container_config(container).ok()?;
-    let path = config
-        .annotations
-        .get(ANNOTATION)
-        .map_or(DEFAULT_PATH, String::as_str);
-    let mount = config
-        .mounts
-        .into_iter()
-        .find(|mount| mount.container_path == path)?;
-    Some(mount.host_path.into())
+pub fn termination_log(config: &ContainerConfig) -> Option<PathBuf> {
+    // The kubelet mounts a file of its own at `terminationMessagePath`, and reads that when the
+    // container has ended (`makeMounts` and `getTerminationMessage` in
+    // `pkg/kubelet/kuberuntime/kuberuntime_container.go`).
+    let path = config.annotations.get(notes::MESSAGE_PATH);
+    let path = path.map_or(notes::DEFAULT_MESSAGE_PATH, String::as_str);
+    let mut mounts = config.mounts.iter();
+    let mount = mounts.find(|mount| mount.container_path == path)?;
+    Some(PathBuf::from(&mount.host_path))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use protobuf::Message as _;
-
     use super::*;
-    use crate::{
-        plan::testing::{container, pod},
-        proto::{ContainerConfig, Mount},
-    };
+    use crate::proto::Mount;
 
     #[test]
     fn found_through_annotation_and_mounts() {
@@ -64,15 +51,10 @@ mod tests {
                 ..Default::default()
             };
             if let Some(path) = annotation {
-                config.annotations.insert(ANNOTATION.into(), path.into());
+                let key = notes::MESSAGE_PATH.to_owned();
+                config.annotations.insert(key, path.into());
             }
-            let mut container = container(&pod(&[]), "a", 0);
-            container.config = Arc::from(config.write_to_bytes().expect("encodes"));
-            assert_eq!(
-                termination_log(&container),
-                want.map(PathBuf::from),
-                "{name}"
-            );
+            assert_eq!(termination_log(&config), want.map(PathBuf::from), "{name}");
         }
     }
 }

@@ -1,19 +1,16 @@
-//! Whether and how a mount travels with a job.
+//! What becomes of a mount in a remote job.
 //!
-//! Contents that came from the API server travel as such, an emptyDir becomes an emptyDir of the
-//! job, a host path the same path over there. The kubelet's own mounts stay, for the other side
-//! makes its own. What cannot travel is refused when its container is created, or left out, by
-//! `pods.unsupported_volumes`.
+//! Contents that came from the API server are sent with the job, an emptyDir becomes an emptyDir of
+//! the job, a host path the same path over there. The kubelet's own mounts are not sent, for the
+//! other side makes its own. What cannot be part of a remote job is refused when its container is
+//! created, or left out, by `pods.unsupported_volumes`.
 
 use std::{path::Path, sync::Arc};
 
-use super::{
-    extended, mounts,
-    prepared::{ContentKind, Files, PathKind, Prepared},
-    Error, Settings, Warning,
-};
+use super::{extended, mount_check, Error, Settings, Warning};
 use crate::{
     config::policy::{HostPaths, Unsupported},
+    kubelet::{directory, ContentKind, Files, FoundMount, PathKind},
     proto::{ContainerConfig, Mount, MountPropagation},
 };
 
@@ -21,15 +18,15 @@ use crate::{
 const TOKEN_VOLUME: &str = "kube-api-access-";
 
 /// What becomes of a mount.
-pub enum Fate<'a> {
+pub enum MountPolicy<'a> {
     /// It is part of the job, as a mount of a volume with this content.
-    Travels(Content<'a>),
-    /// The other side has its own.
-    Stays,
+    Send(Content<'a>),
+    /// The other side makes its own.
+    NotNeeded,
     /// The container runs without it, whatever `pods.unsupported_volumes` says.
-    LeftOut(&'static str),
-    /// `pods.unsupported_volumes` decides.
-    CannotTravel(String),
+    LeaveOut(&'static str),
+    /// It cannot be part of a remote job, for this reason; `pods.unsupported_volumes` decides.
+    Unsupported(String),
 }
 
 /// What a volume of the job holds.
@@ -62,26 +59,32 @@ pub enum Content<'a> {
 }
 
 /// What becomes of a mount that was found to be this.
-pub fn fate<'a>(mount: &Mount, found: &'a Prepared, settings: &Settings) -> Fate<'a> {
+pub fn mount_policy<'a>(
+    mount: &Mount,
+    found: &'a FoundMount,
+    settings: &Settings,
+) -> MountPolicy<'a> {
     match found {
-        Prepared::KubeletOwn | Prepared::EtcHosts(_) => Fate::Stays,
-        Prepared::Content {
+        FoundMount::KubeletOwn | FoundMount::EtcHosts(_) => MountPolicy::NotNeeded,
+        FoundMount::Content {
             kind: ContentKind::Projected,
             volume,
             ..
-        } if volume.starts_with(TOKEN_VOLUME) && !settings.service_account_tokens => Fate::LeftOut(
-            "holds a service account token, which `pods.service_account_tokens` keeps here",
-        ),
+        } if volume.starts_with(TOKEN_VOLUME) && !settings.service_account_tokens => {
+            MountPolicy::LeaveOut(
+                "holds a service account token, which `pods.service_account_tokens` keeps here",
+            )
+        }
         _ => match demand_fault(mount) {
-            Some(fault) => Fate::CannotTravel(fault.to_owned()),
-            None => fate_by_kind(found, settings),
+            Some(fault) => MountPolicy::Unsupported(fault.to_owned()),
+            None => policy_by_kind(found, settings),
         },
     }
 }
 
 /// What a mount asks for that holds on one node only.
 fn demand_fault(mount: &Mount) -> Option<&'static str> {
-    if mounts::propagation(mount) == MountPropagation::PROPAGATION_BIDIRECTIONAL {
+    if mount_check::propagation(mount) == MountPropagation::PROPAGATION_BIDIRECTIONAL {
         Some("has bidirectional mount propagation, which ends at the edge of a node")
     } else if mount.recursive_read_only {
         Some("is recursively read-only, which nobody promises for a remote job")
@@ -92,32 +95,32 @@ fn demand_fault(mount: &Mount) -> Option<&'static str> {
     }
 }
 
-fn fate_by_kind<'a>(found: &'a Prepared, settings: &Settings) -> Fate<'a> {
+fn policy_by_kind<'a>(found: &'a FoundMount, settings: &Settings) -> MountPolicy<'a> {
     let is_shared = |path: &str| {
         let mut shared = settings.shared_paths.iter();
         shared.any(|shared| Path::new(path).starts_with(shared))
     };
     let reason = match found {
-        Prepared::KubeletOwn | Prepared::EtcHosts(_) => return Fate::Stays,
-        Prepared::EmptyDir {
+        FoundMount::KubeletOwn | FoundMount::EtcHosts(_) => return MountPolicy::NotNeeded,
+        FoundMount::EmptyDir {
             volume,
             inside,
             medium,
         } => {
-            return Fate::Travels(Content::EmptyDir {
+            return MountPolicy::Send(Content::EmptyDir {
                 volume,
                 medium,
                 inside,
             })
         }
-        Prepared::Content {
+        FoundMount::Content {
             kind,
             volume,
             inside,
             is_file,
             files,
         } => {
-            return Fate::Travels(Content::Files {
+            return MountPolicy::Send(Content::Files {
                 kind: *kind,
                 volume,
                 inside,
@@ -125,71 +128,65 @@ fn fate_by_kind<'a>(found: &'a Prepared, settings: &Settings) -> Fate<'a> {
                 files,
             })
         }
-        Prepared::HostPath { path, kind } => {
+        FoundMount::HostPath { path, kind } => {
             if settings.host_paths == HostPaths::Any || is_shared(path) {
-                return Fate::Travels(Content::HostPath(path, *kind));
+                return MountPolicy::Send(Content::HostPath(path, *kind));
             }
             "is not on a shared file system; those are listed in `pods.shared_paths`".to_owned()
         }
-        Prepared::Other {
+        FoundMount::Other {
             plugin, elsewhere, ..
         } => {
             if let Some(path) = elsewhere.iter().find(|path| is_shared(path)) {
-                return Fate::Travels(Content::HostPath(path, PathKind::Directory));
+                return MountPolicy::Send(Content::HostPath(path, PathKind::Directory));
             }
             let what = match plugin.as_str() {
                 "csi" => "is a CSI volume".to_owned(),
                 plugin => format!("is a volume of the plugin `{plugin}`"),
             };
             format!(
-                "{what} and on no shared file system, so it cannot travel to a remote job; those \
-                 are listed in `pods.shared_paths`"
+                "{what} and on no shared file system, so it cannot be part of a remote job; \
+                 those are listed in `pods.shared_paths`"
             )
         }
-        Prepared::Image(_) => "is an image volume, which cannot travel to a remote job".to_owned(),
+        FoundMount::Image(_) => {
+            "is an image volume, which cannot be part of a remote job".to_owned()
+        }
     };
-    Fate::CannotTravel(reason)
+    MountPolicy::Unsupported(reason)
 }
 
 /// A volume as people know it.
-fn title(found: &Prepared) -> String {
+fn title(found: &FoundMount) -> String {
     match found {
-        Prepared::EmptyDir { volume, .. }
-        | Prepared::Content { volume, .. }
-        | Prepared::Other { volume, .. } => format!("volume `{volume}`"),
-        Prepared::HostPath { path, .. } => format!("host path `{path}`"),
-        Prepared::Image(image) => format!("the volume with image `{image}`"),
-        Prepared::KubeletOwn | Prepared::EtcHosts(_) => "the kubelet's own mount".to_owned(),
+        FoundMount::EmptyDir { volume, .. }
+        | FoundMount::Content { volume, .. }
+        | FoundMount::Other { volume, .. } => format!("volume `{volume}`"),
+        FoundMount::HostPath { path, .. } => format!("host path `{path}`"),
+        FoundMount::Image(image) => format!("the volume with image `{image}`"),
+        FoundMount::KubeletOwn | FoundMount::EtcHosts(_) => "the kubelet's own mount".to_owned(),
     }
-}
-
-/// Checks what of a new container's mounts needs no look at the node.
-///
-/// # Errors
-/// A mount that makes no sense.
-pub fn check_mounts(config: &ContainerConfig) -> Result<(), Error> {
-    config.mounts.iter().try_for_each(mounts::check)
 }
 
 /// Checks a new container's mounts and block devices, and tells what it will run without. `found`
 /// is what stands behind the mounts, in their order.
 ///
 /// # Errors
-/// A mount that cannot travel, if such ones are to be refused.
+/// A mount that cannot be part of a remote job, if such ones are to be refused.
 pub fn check(
     config: &ContainerConfig,
-    found: &[Prepared],
+    found: &[FoundMount],
     settings: &Settings,
 ) -> Result<Vec<Warning>, Error> {
     let mut warnings = Vec::new();
     for (mount, found) in config.mounts.iter().zip(found) {
-        match fate(mount, found, settings) {
-            Fate::Travels(_) | Fate::Stays => {}
-            Fate::LeftOut(reason) => warnings.push(Warning::Volume {
+        match mount_policy(mount, found, settings) {
+            MountPolicy::Send(_) | MountPolicy::NotNeeded => {}
+            MountPolicy::LeaveOut(reason) => warnings.push(Warning::Volume {
                 volume: title(found),
                 reason: reason.to_owned(),
             }),
-            Fate::CannotTravel(reason) => {
+            MountPolicy::Unsupported(reason) => {
                 warnings.push(left_out(title(found), reason, settings)?);
             }
         }
@@ -200,10 +197,10 @@ pub fn check(
         .iter()
         .filter(|device| !counts(&device.host_path))
     {
-        warnings.push(match block_volume(&device.host_path) {
+        warnings.push(match directory::block_volume(&device.host_path) {
             Some(name) => left_out(
                 format!("volume `{name}`"),
-                "is a block device, which cannot travel to a remote job".to_owned(),
+                "is a block device, which cannot be part of a remote job".to_owned(),
                 settings,
             )?,
             None => Warning::Device(device.host_path.clone()),
@@ -222,13 +219,6 @@ fn left_out(volume: String, reason: String, settings: &Settings) -> Result<Warni
         Unsupported::Refuse => Err(Error::UnsupportedVolume { volume, reason }),
         Unsupported::Skip => Ok(Warning::Volume { volume, reason }),
     }
-}
-
-/// The name of the block volume that a device is: the kubelet gives such a device as a link
-/// `volumeDevices/PLUGIN/NAME` in the pod's directory.
-fn block_volume(host_path: &str) -> Option<&str> {
-    let (_, below) = host_path.split_once("/volumeDevices/")?;
-    below.split_once('/').map(|(_, name)| name)
 }
 
 #[cfg(test)]

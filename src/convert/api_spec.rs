@@ -1,5 +1,5 @@
-//! What the pod's author wrote and the CRI does not carry: probes, hooks, exact resources, names of
-//! volumes. And containers that the kubelet has not come to yet, which go along with its first.
+//! What the pod has in the API server and the CRI does not carry: probes, hooks, exact resources,
+//! names of volumes. A job's pod is completed by it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,68 +11,43 @@ use k8s_openapi::{
     apimachinery::pkg::api::resource::Quantity,
 };
 
-use super::{names::is_dns_label, prepared::Prepared};
-use crate::{model::Container, proto::ContainerConfig};
+use super::remote_names::is_dns_label;
+use crate::kubelet::all_containers;
 
-/// The pod as its author wrote it, and what is made of it.
-#[derive(Clone, Debug, Default)]
-pub struct Author {
-    /// The pod's own specification.
-    pub spec: PodSpec,
-    /// Containers of the job that the kubelet has not created yet.
-    pub expected: Vec<ExpectedContainer>,
+/// What is written of a container.
+pub fn container<'a>(written: &'a PodSpec, name: &str) -> Option<&'a PodContainer> {
+    all_containers(written).find(|container| container.name == name)
 }
 
-/// A container that the kubelet has not created yet, as it would create it.
-#[derive(Clone, Debug)]
-pub struct ExpectedContainer {
-    /// The record that it would have.
-    pub container: Container,
-    /// What the kubelet would send.
-    pub config: ContainerConfig,
-    /// What stands behind its mounts, in their order.
-    pub found: Vec<Prepared>,
+/// Where a container stands in the pod; those that are not in it come last.
+pub fn position(written: &PodSpec, name: &str) -> usize {
+    let found = all_containers(written).position(|container| container.name == name);
+    found.unwrap_or(usize::MAX)
 }
 
-impl Author {
-    /// What the author wrote of a container.
-    pub fn container(&self, name: &str) -> Option<&PodContainer> {
-        let mut all = all_containers(&self.spec);
-        all.find(|container| container.name == name)
-    }
-
-    /// Where a container stands in the pod.
-    pub fn position(&self, name: &str) -> usize {
-        let mut all = all_containers(&self.spec);
-        let found = all.position(|container| container.name == name);
-        found.unwrap_or(usize::MAX)
-    }
-}
-
-/// The containers of a pod in its order: init containers, then the others.
-pub(super) fn all_containers(spec: &PodSpec) -> impl Iterator<Item = &PodContainer> {
-    spec.init_containers
-        .iter()
-        .flatten()
-        .chain(&spec.containers)
+/// Adds to a job's pod what the CRI did not say of the pod itself.
+pub fn complete_pod(spec: &mut PodSpec, written: &PodSpec) {
+    complete_pod_security(spec, written);
+    complete_empty_dirs(spec, written);
+    rename_volumes(spec, written);
 }
 
 /// Adds to a container what the CRI did not say.
-pub fn complete(container: &mut PodContainer, author: &PodContainer) {
-    container.liveness_probe.clone_from(&author.liveness_probe);
+pub fn complete_container(container: &mut PodContainer, written: &PodContainer) {
+    container.liveness_probe.clone_from(&written.liveness_probe);
     container
         .readiness_probe
-        .clone_from(&author.readiness_probe);
-    container.startup_probe.clone_from(&author.startup_probe);
-    container.lifecycle.clone_from(&author.lifecycle);
-    if author.ports.is_some() {
-        container.ports.clone_from(&author.ports);
+        .clone_from(&written.readiness_probe);
+    container.startup_probe.clone_from(&written.startup_probe);
+    container.lifecycle.clone_from(&written.lifecycle);
+    if written.ports.is_some() {
+        container.ports.clone_from(&written.ports);
     }
-    if let Some(given) = &author.resources {
+    if let Some(given) = &written.resources {
         let own = container.resources.get_or_insert_default();
         add_missing(own, given);
     }
-    if let Some(given) = &author.security_context {
+    if let Some(given) = &written.security_context {
         complete_security(&mut container.security_context, given);
     }
 }
@@ -92,8 +67,8 @@ fn complete_security(own: &mut Option<SecurityContext>, given: &SecurityContext)
 
 /// Adds to a pod's security context what the CRI did not say. It puts `fsGroup` among the
 /// supplemental groups.
-pub fn complete_pod_security(spec: &mut PodSpec, author: &Author) {
-    let Some(given) = &author.spec.security_context else {
+fn complete_pod_security(spec: &mut PodSpec, written: &PodSpec) {
+    let Some(given) = &written.security_context else {
         return;
     };
     let own = spec.security_context.get_or_insert_default();
@@ -131,10 +106,10 @@ fn add_missing(own: &mut ResourceRequirements, given: &ResourceRequirements) {
 }
 
 /// Gives emptyDirs what the author said of them: the CRI knows no limit of their size.
-pub fn complete_scratch(spec: &mut PodSpec, author: &Author) {
+fn complete_empty_dirs(spec: &mut PodSpec, written: &PodSpec) {
     for volume in spec.volumes.iter_mut().flatten() {
-        let mut written = author.spec.volumes.iter().flatten();
-        let written = written.find(|written| written.name == volume.name);
+        let mut all = written.volumes.iter().flatten();
+        let written = all.find(|written| written.name == volume.name);
         if let (Some(own), Some(written)) = (&mut volume.empty_dir, written) {
             let written = written.empty_dir.clone().unwrap_or_default();
             own.size_limit = written.size_limit;
@@ -144,12 +119,12 @@ pub fn complete_scratch(spec: &mut PodSpec, author: &Author) {
 
 /// Gives volumes the names that the author gave them, where the CRI lost those: host paths, and
 /// what was mounted by subPath. A name that something else has already stays free for that.
-pub fn rename_volumes(spec: &mut PodSpec, author: &Author) {
+fn rename_volumes(spec: &mut PodSpec, written: &PodSpec) {
     let mut names = BTreeMap::new();
-    for container in all_containers(spec) {
-        let written = author.container(&container.name);
+    for own in all_containers(spec) {
+        let written = container(written, &own.name);
         let written = written.and_then(|container| container.volume_mounts.as_ref());
-        for mount in container.volume_mounts.iter().flatten() {
+        for mount in own.volume_mounts.iter().flatten() {
             let mut same = written.iter().flat_map(|list| list.iter());
             let same = same.find(|written| written.mount_path == mount.mount_path);
             if let Some(written) = same.filter(|written| is_dns_label(&written.name)) {
@@ -195,7 +170,7 @@ mod tests {
 
     #[test]
     fn what_the_cri_lost_comes_back() {
-        let author: PodContainer = serde_json::from_value(json!({
+        let written: PodContainer = serde_json::from_value(json!({
             "name": "a",
             "livenessProbe": {"exec": {"command": ["true"]}},
             "lifecycle": {"preStop": {"exec": {"command": ["sync"]}}},
@@ -211,7 +186,7 @@ mod tests {
             "resources": {"limits": {"cpu": "3", "nvidia.com/gpu": "1"}},
         }))
         .unwrap();
-        complete(&mut container, &author);
+        complete_container(&mut container, &written);
         let want = json!({
             "name": "a",
             "livenessProbe": {"exec": {"command": ["true"]}},
@@ -254,11 +229,8 @@ mod tests {
                     .unwrap()
             };
             let mut made = spec(own);
-            let author = Author {
-                spec: spec(given),
-                expected: Vec::new(),
-            };
-            complete_pod_security(&mut made, &author);
+            let written = spec(given);
+            complete_pod_security(&mut made, &written);
             json!(made.security_context)
         };
         for (own, given, want) in [
@@ -291,13 +263,9 @@ mod tests {
             serde_json::from_value(json!({"containers": [], "volumes": volumes})).unwrap()
         };
         let mut made = spec(json!({"medium": "Memory"}));
-        let written = json!({"medium": "Memory", "sizeLimit": "2Gi"});
-        let author = Author {
-            spec: spec(written.clone()),
-            expected: Vec::new(),
-        };
-        complete_scratch(&mut made, &author);
-        assert_eq!(made, spec(written));
+        let written = spec(json!({"medium": "Memory", "sizeLimit": "2Gi"}));
+        complete_empty_dirs(&mut made, &written);
+        assert_eq!(made, written);
     }
 
     #[test]
@@ -318,19 +286,16 @@ mod tests {
             ],
         }))
         .unwrap();
-        let author = Author {
-            spec: serde_json::from_value(json!({"containers": [
-                {"name": "a", "volumeMounts": [
-                    {"name": "data", "mountPath": "/data"},
-                    {"name": "settings", "mountPath": "/conf"},
-                    // Something else has that name.
-                    {"name": "conf", "mountPath": "/y"},
-                ]},
-            ]}))
-            .unwrap(),
-            expected: Vec::new(),
-        };
-        rename_volumes(&mut spec, &author);
+        let written = serde_json::from_value(json!({"containers": [
+            {"name": "a", "volumeMounts": [
+                {"name": "data", "mountPath": "/data"},
+                {"name": "settings", "mountPath": "/conf"},
+                // Something else has that name.
+                {"name": "conf", "mountPath": "/y"},
+            ]},
+        ]}))
+        .unwrap();
+        rename_volumes(&mut spec, &written);
         let names: Vec<_> = spec
             .volumes
             .iter()

@@ -1,9 +1,12 @@
-//! Requests to interLink from what conversion gives.
+//! The bodies of requests to interLink about a job.
 
-use super::Context;
+use super::{
+    expected::{mount_reader, FromApi},
+    Context,
+};
 use crate::{
-    convert::{self, author::Author, prepared::PreparedMounts, JobPod},
-    host::{self, Look},
+    convert::{self, JobContainer, JobPod},
+    host,
     interlink::wire::{LogStruct, PodCreateRequests},
     model::{ContainerId, Job, Pod},
 };
@@ -26,32 +29,39 @@ impl Error {
     }
 }
 
-/// The body of /create for a job, with the contents that its volumes have now. What the kubelet has
-/// started since the `author` was asked for comes as the kubelet said it.
+/// The body of /create for a job, with the contents that its volumes have now, completed by what the
+/// API server adds. A container that the kubelet has created since it was asked comes as the kubelet
+/// sent it.
 pub fn create_request(
     context: &Context,
     pod: &Pod,
     job: &Job,
-    mut author: Option<Author>,
+    from_api: Option<FromApi>,
 ) -> Result<PodCreateRequests, Error> {
-    if let Some(author) = &mut author {
-        let is_expected = |name: &str| job.expected.iter().any(|one| one.name == name);
-        author
-            .expected
-            .retain(|one| is_expected(&one.container.name));
-    }
-    let mut look = Look::for_job(&pod.sandbox.uid, &context.settings);
-    let mut prepared = PreparedMounts::new();
+    let mut reader = mount_reader(context, pod);
+    let mut containers = Vec::new();
     for entry in convert::to_run(pod, job) {
         let config = convert::decode_container_config(&entry.container)?;
-        prepared.insert(entry.id().clone(), look.at(&config.mounts)?);
+        containers.push(JobContainer {
+            container: entry.container.clone(),
+            found: reader.read(&config.mounts)?,
+            config,
+        });
     }
+    let (api_pod, expected) = match from_api {
+        Some(FromApi { pod, expected }) => (Some(pod), expected),
+        None => (None, Vec::new()),
+    };
+    let is_expected = |name: &str| job.expected.iter().any(|one| one.name == name);
+    let expected = expected.into_iter();
+    containers.extend(expected.filter(|one| is_expected(&one.container.name)));
+    let written = api_pod.as_ref().and_then(|pod| pod.spec.as_ref());
     let JobPod {
         pod,
         configmaps,
         secrets,
         projected,
-    } = convert::job_pod(pod, job, &prepared, author.as_ref(), &context.settings)?;
+    } = convert::job_pod(pod, job, &containers, written, &context.settings)?;
     Ok(PodCreateRequests {
         pod,
         configmaps,

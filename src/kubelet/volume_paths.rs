@@ -1,5 +1,6 @@
-//! Where a kubelet puts a pod's volumes, and what it mounts of them (`makeMounts`): the way back
-//! from [`super::mounts`], which tells from a path what stands behind it.
+//! Where a kubelet puts a pod's volumes, and what it mounts of them (`makeMounts` in
+//! `pkg/kubelet/kubelet_pods.go`). [`super::mount_source`] leads back: it tells from a path what
+//! stands behind it.
 
 use std::{
     cell::Cell,
@@ -9,19 +10,22 @@ use std::{
 use k8s_openapi::api::core::v1::{Container, PersistentVolume, Volume, VolumeMount};
 
 use super::{
+    directory,
+    error::Error,
     expansion::expand,
-    kubelet::{value_of, Error, Kubelet},
+    pod::{value_of, KubeletPod},
+    volume_contents::ONLY_A_KUBELET,
 };
 use crate::proto::{Mount, MountPropagation};
 
 /// A volume on the node.
-struct Place {
+struct VolumePath {
     path: PathBuf,
     /// Whether nobody may write to it, whatever a container's mount says.
     read_only: bool,
 }
 
-impl Place {
+impl VolumePath {
     fn new(path: impl Into<PathBuf>, read_only: Option<bool>) -> Self {
         Self {
             path: path.into(),
@@ -30,25 +34,8 @@ impl Place {
     }
 }
 
-/// The plugin that fills a volume for the kubelet itself; none for one that is mounted from
-/// elsewhere.
-pub fn own_plugin(volume: &Volume) -> Option<&'static str> {
-    if volume.empty_dir.is_some() {
-        Some("kubernetes.io~empty-dir")
-    } else if volume.config_map.is_some() {
-        Some("kubernetes.io~configmap")
-    } else if volume.secret.is_some() {
-        Some("kubernetes.io~secret")
-    } else if volume.projected.is_some() {
-        Some("kubernetes.io~projected")
-    } else if volume.downward_api.is_some() {
-        Some("kubernetes.io~downward-api")
-    } else {
-        None
-    }
-}
-
-/// The claim that a volume is (`ephemeral.VolumeClaimName`).
+/// The claim that a volume is (`VolumeClaimName` in
+/// `staging/src/k8s.io/component-helpers/storage/ephemeral/ephemeral.go`).
 pub fn claim_name(pod: &str, volume: &Volume) -> Option<String> {
     let claim = volume.persistent_volume_claim.as_ref();
     let ephemeral = volume.ephemeral.as_ref();
@@ -62,22 +49,21 @@ pub fn claim_name(pod: &str, volume: &Volume) -> Option<String> {
 /// # Errors
 /// A volume that only a kubelet can find, a path within it that is none.
 pub fn mounts(
-    kubelet: &Kubelet<'_>,
+    pod: &KubeletPod<'_>,
     container: &Container,
     variables: &[(String, Vec<u8>)],
 ) -> Result<Vec<Mount>, Error> {
     let mounts = container.volume_mounts.iter().flatten();
     let mounts = mounts.map(|mount| {
-        let place = kubelet.volume(&mount.name)?;
-        let place = place_of(kubelet, place)?;
+        let volume = volume_path(pod, pod.volume(&mount.name)?)?;
         let path = match sub_path(mount, variables)?.filter(|part| !part.is_empty()) {
-            Some(part) => place.path.join(part),
-            None => place.path,
+            Some(part) => volume.path.join(part),
+            None => volume.path,
         };
         Ok(Mount {
             container_path: mount.mount_path.clone(),
             host_path: path.display().to_string(),
-            readonly: place.read_only || mount.read_only.unwrap_or(false),
+            readonly: volume.read_only || mount.read_only.unwrap_or(false),
             propagation: propagation(mount).into(),
             ..Default::default()
         })
@@ -85,29 +71,32 @@ pub fn mounts(
     mounts.collect()
 }
 
-fn place_of(kubelet: &Kubelet<'_>, volume: &Volume) -> Result<Place, Error> {
+fn volume_path(pod: &KubeletPod<'_>, volume: &Volume) -> Result<VolumePath, Error> {
     let name = &volume.name;
-    let directory = |plugin: &str| directory(kubelet, plugin, name);
+    let directory = |plugin| directory::volume(pod.kubelet_root, pod.uid, plugin, name);
     if let Some(host) = &volume.host_path {
-        Ok(Place::new(&host.path, None))
-    } else if let Some(plugin) = own_plugin(volume) {
+        Ok(VolumePath::new(&host.path, None))
+    } else if let Some(plugin) = directory::own_plugin(volume) {
         let is_scratch = volume.empty_dir.is_some();
-        Ok(Place::new(directory(plugin), Some(!is_scratch)))
+        Ok(VolumePath::new(directory(plugin), Some(!is_scratch)))
     } else if let Some(nfs) = &volume.nfs {
-        Ok(Place::new(directory("kubernetes.io~nfs"), nfs.read_only))
+        Ok(VolumePath::new(directory(directory::NFS), nfs.read_only))
     } else if let Some(csi) = &volume.csi {
-        let path = directory("kubernetes.io~csi").join("mount");
-        Ok(Place::new(path, csi.read_only))
-    } else if let Some(claim) = claim_name(kubelet.pod_name(), volume) {
-        let Some(persistent) = kubelet.objects.claims.get(&claim) else {
+        let path = directory(directory::CSI).join(directory::CSI_MOUNT);
+        Ok(VolumePath::new(path, csi.read_only))
+    } else if let Some(claim) = claim_name(pod.name(), volume) {
+        let Some(persistent) = pod.objects.claims.get(&claim) else {
             return Err(Error::new(format!(
                 "volume `{name}`: claim `{claim}` has no persistent volume that is known here"
             )));
         };
-        let path = place_of_persistent(kubelet, persistent)
+        let path = persistent_path(pod, persistent)
             .ok_or_else(|| Error::new(format!("volume `{name}`: {ONLY_A_KUBELET}")))?;
         let claim = volume.persistent_volume_claim.as_ref();
-        Ok(Place::new(path, claim.and_then(|claim| claim.read_only)))
+        Ok(VolumePath::new(
+            path,
+            claim.and_then(|claim| claim.read_only),
+        ))
     } else {
         Err(Error::new(format!("volume `{name}`: {ONLY_A_KUBELET}")))
     }
@@ -115,31 +104,25 @@ fn place_of(kubelet: &Kubelet<'_>, volume: &Volume) -> Result<Place, Error> {
 
 /// Of the kinds of persistent volumes those that clusters still have; a kubelet names their
 /// directories after them, not after the pod's volume.
-fn place_of_persistent(kubelet: &Kubelet<'_>, volume: &PersistentVolume) -> Option<PathBuf> {
+fn persistent_path(pod: &KubeletPod<'_>, volume: &PersistentVolume) -> Option<PathBuf> {
     let name = volume.metadata.name.as_deref()?;
     let spec = volume.spec.as_ref()?;
+    let directory = |plugin| directory::volume(pod.kubelet_root, pod.uid, plugin, name);
     if let Some(host) = &spec.host_path {
         Some(PathBuf::from(&host.path))
     } else if spec.local.is_some() {
-        Some(directory(kubelet, "kubernetes.io~local-volume", name))
+        Some(directory(directory::LOCAL_VOLUME))
     } else if spec.nfs.is_some() {
-        Some(directory(kubelet, "kubernetes.io~nfs", name))
+        Some(directory(directory::NFS))
     } else if spec.csi.is_some() {
-        Some(directory(kubelet, "kubernetes.io~csi", name).join("mount"))
+        Some(directory(directory::CSI).join(directory::CSI_MOUNT))
     } else {
         None
     }
 }
 
-fn directory(kubelet: &Kubelet<'_>, plugin: &str, name: &str) -> PathBuf {
-    let pod = kubelet.root.join("pods").join(kubelet.uid);
-    pod.join("volumes").join(plugin).join(name)
-}
-
-/// What to say of a volume of another kind.
-pub const ONLY_A_KUBELET: &str = "only a kubelet can mount one of its kind";
-
-/// The part of a volume that is mounted (`ExpandContainerVolumeMounts`).
+/// The part of a volume that is mounted (`ExpandContainerVolumeMounts` in
+/// `pkg/kubelet/container/helpers.go`).
 fn sub_path(mount: &VolumeMount, variables: &[(String, Vec<u8>)]) -> Result<Option<String>, Error> {
     let Some(text) = mount.sub_path_expr.as_deref().filter(|it| !it.is_empty()) else {
         return Ok(mount.sub_path.clone());
@@ -177,7 +160,7 @@ mod tests {
     use serde_json::{json, Value};
 
     use super::*;
-    use crate::convert::objects::Objects;
+    use crate::kubelet::{api_objects::ApiObjects, testing::kubelet_pod};
 
     /// The path of what pod `web` mounts, with `(ro)` behind it where it is read-only.
     fn mounted(volume: &Value, mount: &Value) -> Result<String, String> {
@@ -210,22 +193,13 @@ mod tests {
             ),
         ];
         let claims = claims.map(|(name, source)| (name.to_owned(), persistent(source)));
-        let objects = Objects {
+        let objects = ApiObjects {
             claims: claims.into(),
-            ..Objects::default()
-        };
-        let kubelet = Kubelet {
-            pod: &pod,
-            uid: "u-1",
-            root: Path::new("/k"),
-            pod_ip: None,
-            objects: &objects,
-            image_user: None,
-            service_variables: Vec::new(),
+            ..ApiObjects::default()
         };
         let container = &pod.spec.as_ref().unwrap().containers[0];
         let variables = [("USER".to_owned(), b"ann".to_vec())];
-        let mounts = mounts(&kubelet, container, &variables);
+        let mounts = mounts(&kubelet_pod(&pod, &objects), container, &variables);
         let mount = mounts.map_err(|error| error.to_string())?.remove(0);
         let mark = if mount.readonly { " (ro)" } else { "" };
         let path = mount.host_path;

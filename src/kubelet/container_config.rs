@@ -1,0 +1,118 @@
+//! What a kubelet would send for a container (`generateContainerConfig` in
+//! `pkg/kubelet/kuberuntime/kuberuntime_container.go`), made from the pod as its author wrote it: for
+//! containers that are part of a job before the kubelet has come to them, and for people who have no
+//! kubelet.
+
+use std::collections::HashMap;
+
+use k8s_openapi::api::core::v1::Container;
+use protobuf::MessageField;
+
+use super::{
+    environment, error::Error, expansion::expand, notes, pod::value_of, pod::KubeletPod,
+    resources::linux_resources, security_context::security_context, volume_paths,
+};
+use crate::proto::{ContainerConfig, ContainerMetadata, ImageSpec, KeyValue, LinuxContainerConfig};
+
+/// What a kubelet would send for a container.
+///
+/// # Errors
+/// What only a kubelet could resolve.
+pub fn container_config(
+    pod: &KubeletPod<'_>,
+    container: &Container,
+) -> Result<ContainerConfig, Error> {
+    let config = config(pod, container);
+    config.map_err(|error| error.about(format_args!("container `{}`", container.name)))
+}
+
+fn config(pod: &KubeletPod<'_>, container: &Container) -> Result<ContainerConfig, Error> {
+    let name = container.name.clone();
+    let Some(image) = container.image.clone().filter(|image| !image.is_empty()) else {
+        return Err(Error::new("it has no image"));
+    };
+    let variables = environment::variables(pod, container)?;
+    let texts = |texts: &Option<Vec<String>>| -> Vec<String> {
+        let texts = texts.iter().flatten();
+        texts
+            .map(|text| expand(text, |name| value_of(&variables, name)))
+            .collect()
+    };
+    if container.volume_devices.iter().flatten().next().is_some() {
+        return Err(Error::new(
+            "it has volumeDevices, which only a kubelet can map",
+        ));
+    }
+    Ok(ContainerConfig {
+        image: MessageField::some(ImageSpec {
+            user_specified_image: image.clone(),
+            image,
+            ..Default::default()
+        }),
+        command: texts(&container.command),
+        args: texts(&container.args),
+        working_dir: container.working_dir.clone().unwrap_or_default(),
+        mounts: volume_paths::mounts(pod, container, &variables)?,
+        labels: labels(pod, &name),
+        annotations: annotations(pod, container)?,
+        log_path: format!("{name}/0.log"),
+        stdin: container.stdin.unwrap_or(false),
+        stdin_once: container.stdin_once.unwrap_or(false),
+        tty: container.tty.unwrap_or(false),
+        linux: MessageField::some(linux(pod, container)?),
+        metadata: MessageField::some(ContainerMetadata {
+            name,
+            ..Default::default()
+        }),
+        envs: variables
+            .into_iter()
+            .map(|(key, value)| KeyValue {
+                key,
+                value,
+                ..Default::default()
+            })
+            .collect(),
+        ..Default::default()
+    })
+}
+
+/// `newContainerLabels` in `pkg/kubelet/kuberuntime/labels.go`.
+fn labels(pod: &KubeletPod<'_>, container: &str) -> HashMap<String, String> {
+    let text = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    HashMap::from([
+        text(notes::CONTAINER_NAME, container),
+        text(notes::POD_NAME, pod.name()),
+        text(notes::POD_NAMESPACE, pod.namespace()),
+        text(notes::POD_UID, pod.uid),
+    ])
+}
+
+/// `newContainerAnnotations`, there. The API server fills in the defaults.
+fn annotations(
+    pod: &KubeletPod<'_>,
+    container: &Container,
+) -> Result<HashMap<String, String>, Error> {
+    let grace = pod.spec()?.termination_grace_period_seconds.unwrap_or(30);
+    let path = container.termination_message_path.as_deref();
+    let policy = container.termination_message_policy.as_deref();
+    let text = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    Ok(HashMap::from([
+        text(notes::RESTART_COUNT, "0"),
+        text(
+            notes::MESSAGE_PATH,
+            path.unwrap_or(notes::DEFAULT_MESSAGE_PATH),
+        ),
+        text(notes::MESSAGE_POLICY, policy.unwrap_or("File")),
+        text(notes::GRACE_PERIOD, &grace.to_string()),
+    ]))
+}
+
+fn linux(pod: &KubeletPod<'_>, container: &Container) -> Result<LinuxContainerConfig, Error> {
+    let of_pod = pod.spec()?.security_context.as_ref();
+    let security = security_context(container, of_pod, pod.kubelet_root, pod.image_user);
+    Ok(LinuxContainerConfig {
+        resources: MessageField::some(linux_resources(container.resources.as_ref())?),
+        security_context: MessageField::some(security),
+        ..Default::default()
+    })
+}

@@ -1,0 +1,105 @@
+//! Labels and annotations in which a kubelet notes what the CRI has no field for
+//! (`pkg/kubelet/kuberuntime/labels.go`, `pkg/kubelet/types/labels.go`).
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::ContainerPort;
+use serde_json::Value;
+
+/// What the kubelet's own labels and annotations begin with: they mean something on their node only.
+pub const PREFIX: &str = "io.kubernetes.";
+/// Where a pod came from and when (`pkg/kubelet/types/pod_update.go`).
+pub const CONFIG_PREFIX: &str = "kubernetes.io/config.";
+/// A label: the container's name.
+pub const CONTAINER_NAME: &str = "io.kubernetes.container.name";
+/// A label: the pod's name.
+pub const POD_NAME: &str = "io.kubernetes.pod.name";
+/// A label: the pod's namespace.
+pub const POD_NAMESPACE: &str = "io.kubernetes.pod.namespace";
+/// A label: the pod's UID.
+pub const POD_UID: &str = "io.kubernetes.pod.uid";
+/// How often the container was started again.
+pub const RESTART_COUNT: &str = "io.kubernetes.container.restartCount";
+/// The container's `terminationMessagePath`.
+pub const MESSAGE_PATH: &str = "io.kubernetes.container.terminationMessagePath";
+/// What that is unless the pod says otherwise (`TerminationMessagePathDefault`).
+pub const DEFAULT_MESSAGE_PATH: &str = "/dev/termination-log";
+/// The container's `terminationMessagePolicy`.
+pub const MESSAGE_POLICY: &str = "io.kubernetes.container.terminationMessagePolicy";
+/// The container's ports, in JSON.
+pub const PORTS: &str = "io.kubernetes.container.ports";
+/// The pod's `terminationGracePeriodSeconds`, noted on each container.
+pub const GRACE_PERIOD: &str = "io.kubernetes.pod.terminationGracePeriod";
+
+/// The seconds that the annotations of a container say its pod has to end; none where they do not.
+pub fn grace_period(annotations: &BTreeMap<String, String>) -> Option<i64> {
+    let seconds = annotations.get(GRACE_PERIOD)?.parse().ok();
+    seconds.filter(|seconds| *seconds >= 0)
+}
+
+/// The ports that the annotations of a container tell; none where they do not.
+pub fn ports(annotations: &BTreeMap<String, String>) -> Option<Vec<ContainerPort>> {
+    let ports: Vec<Value> = serde_json::from_str(annotations.get(PORTS)?).ok()?;
+    let number = |value: &Value| value.as_i64().and_then(port_number);
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let port = |port: &Value| {
+        Some(ContainerPort {
+            name: text(&port["name"]),
+            container_port: number(&port["containerPort"])?,
+            host_port: number(&port["hostPort"]),
+            protocol: text(&port["protocol"]),
+            host_ip: text(&port["hostIP"]),
+        })
+    };
+    let ports: Vec<_> = ports.iter().filter_map(port).collect();
+    (!ports.is_empty()).then_some(ports)
+}
+
+/// A number that a port can have.
+pub fn port_number(number: i64) -> Option<i32> {
+    let number = i32::try_from(number).ok();
+    number.filter(|number| (1..=65535).contains(number))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn noted(key: &str, text: &str) -> BTreeMap<String, String> {
+        [(key.to_owned(), text.to_owned())].into()
+    }
+
+    #[test]
+    fn ports_come_as_the_kubelet_notes_them() {
+        let ports = |text: &str| json!(ports(&noted(PORTS, text)));
+        assert_eq!(
+            ports(
+                r#"[{"name":"http","hostPort":8080,"containerPort":80,"protocol":"TCP"},{"containerPort":53,"protocol":"UDP"}]"#
+            ),
+            json!([
+                {"name": "http", "hostPort": 8080, "containerPort": 80, "protocol": "TCP"},
+                {"containerPort": 53, "protocol": "UDP"},
+            ])
+        );
+        for none in [
+            "",
+            "[]",
+            "{}",
+            "null",
+            "[1]",
+            r#"[{"containerPort":0}]"#,
+            r#"[{"containerPort":"x"}]"#,
+        ] {
+            assert_eq!(ports(none), Value::Null, "{none}");
+        }
+    }
+
+    #[test]
+    fn grace_periods_that_are_none_are_left_out() {
+        for (given, want) in [("0", Some(0)), ("-1", None), ("soon", None), ("", None)] {
+            assert_eq!(grace_period(&noted(GRACE_PERIOD, given)), want, "{given}");
+        }
+    }
+}

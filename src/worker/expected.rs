@@ -1,0 +1,156 @@
+//! What the API server adds to a job: the pod as its author wrote it, and the containers that the
+//! kubelet is still expected to create, made as it would make them.
+
+use std::{collections::HashMap, sync::Arc};
+
+use k8s_openapi::api::core::v1::{Container as PodContainer, Pod as ApiPod};
+use protobuf::Message as _;
+
+use super::{api_objects, api_pod::api_pod, Context};
+use crate::{
+    convert::{self, JobContainer},
+    host::{self, MountReader},
+    kube::{self, Api},
+    kubelet::{self, all_containers, KubeletPod},
+    model::{Container, ContainerId, Job, Pod},
+    proto::ContainerConfig,
+};
+
+/// Why the containers that are expected cannot be part of a job.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The API server does not say.
+    #[error("the API server has no answer")]
+    NoAnswer,
+    /// It has not what a container's variables come from.
+    #[error(transparent)]
+    Kube(#[from] kube::Error),
+    /// Only a kubelet could make it.
+    #[error(transparent)]
+    Kubelet(#[from] kubelet::Error),
+    /// It cannot be part of a remote job.
+    #[error(transparent)]
+    Convert(#[from] convert::Error),
+    /// The node does not have what it mounts.
+    #[error(transparent)]
+    Host(#[from] host::Error),
+    /// It cannot be written.
+    #[error(transparent)]
+    Encode(#[from] protobuf::Error),
+}
+
+/// What the API server adds to a job.
+pub struct FromApi {
+    /// The pod as the API server has it.
+    pub pod: Arc<ApiPod>,
+    /// The containers that the job expects.
+    pub expected: Vec<JobContainer>,
+}
+
+/// Reads what the API server adds to a job; none where there is no API server, or no answer.
+///
+/// # Errors
+/// A container that is expected and cannot be part of the job.
+pub fn read(context: &Context, pod: &Pod, job: &Job) -> Result<Option<FromApi>, Error> {
+    let found = api_pod(context, pod);
+    let (Some(api), Some(found)) = (&context.api, found) else {
+        return match job.expected.is_empty() {
+            true => Ok(None),
+            false => Err(Error::NoAnswer),
+        };
+    };
+    let expected = match job.expected.is_empty() {
+        true => Vec::new(),
+        false => expected(context, api, pod, job, &found)?,
+    };
+    Ok(Some(FromApi {
+        pod: found,
+        expected,
+    }))
+}
+
+fn expected(
+    context: &Context,
+    api: &Api,
+    pod: &Pod,
+    job: &Job,
+    found: &ApiPod,
+) -> Result<Vec<JobContainer>, Error> {
+    let names = job.expected.iter().map(|expected| &expected.name);
+    let written: Vec<_> = names.filter_map(|name| written(found, name)).collect();
+    if written.len() < job.expected.len() {
+        return Err(Error::NoAnswer);
+    }
+    let settings = &context.settings;
+    let objects = api_objects::read(api, found, &pod.sandbox.namespace, &written)?;
+    let kubelet_pod = KubeletPod {
+        pod: found,
+        uid: &pod.sandbox.uid,
+        kubelet_root: &settings.kubelet_root,
+        pod_ip: pod.sandbox.ip,
+        objects: &objects,
+        image_user: Some(settings.image_uid),
+        service_variables: service_variables(pod, job, found)?,
+    };
+    let mut reader = mount_reader(context, pod);
+    let made = written.iter().map(|container| {
+        let config = kubelet::container_config(&kubelet_pod, container)?;
+        convert::check_container(&config, settings)?;
+        let found = reader.read(&config.mounts)?;
+        convert::check_volumes(&config, &found, settings)?;
+        Ok(JobContainer {
+            container: Arc::new(record(pod, container, &config)?),
+            config,
+            found,
+        })
+    });
+    made.collect()
+}
+
+/// What is written of a container.
+fn written<'a>(api_pod: &'a ApiPod, name: &str) -> Option<&'a PodContainer> {
+    let mut all = api_pod.spec.iter().flat_map(all_containers);
+    all.find(|container| container.name == name)
+}
+
+/// What reads the volumes of a pod for its job.
+pub fn mount_reader<'a>(context: &'a Context, pod: &'a Pod) -> MountReader<'a> {
+    let settings = &context.settings;
+    let (root, limit) = (&settings.kubelet_root, settings.max_volume_bytes);
+    MountReader::for_job(root, &pod.sandbox.uid, limit)
+}
+
+/// The variables about services that the kubelet gave to a container of the job, but those that are
+/// its own: it gives the same to all of the pod.
+fn service_variables(pod: &Pod, job: &Job, api_pod: &ApiPod) -> Result<kubelet::Variables, Error> {
+    let Some(first) = convert::to_run(pod, job).next() else {
+        return Ok(Vec::new());
+    };
+    let config = convert::decode_container_config(&first.container)?;
+    let own = written(api_pod, &first.container.name);
+    let own: Vec<_> = own
+        .iter()
+        .flat_map(|one| one.env.iter().flatten())
+        .collect();
+    let mut variables = kubelet::service_variables(config.envs);
+    variables.retain(|(name, _)| own.iter().all(|own| own.name != *name));
+    Ok(variables)
+}
+
+/// The record that the container would have. It is never kept.
+fn record(pod: &Pod, written: &PodContainer, config: &ContainerConfig) -> Result<Container, Error> {
+    let texts = |map: &HashMap<String, String>| map.clone().into_iter().collect();
+    Ok(Container {
+        id: ContainerId::from(written.name.as_str()),
+        sandbox_id: pod.sandbox.id.clone(),
+        name: written.name.clone(),
+        attempt: 0,
+        image: written.image.clone().unwrap_or_default(),
+        image_id: String::new(),
+        labels: texts(&config.labels),
+        annotations: texts(&config.annotations),
+        log_path: config.log_path.clone(),
+        created_at: pod.sandbox.created_at,
+        config: Arc::from(config.write_to_bytes()?),
+    })
+}

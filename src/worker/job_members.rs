@@ -1,0 +1,50 @@
+//! The duty to read from the API server what a pod consists of, before its job closes.
+
+use super::{
+    api_pod::api_pod,
+    context::Hold,
+    expected::{self, Error},
+    Context,
+};
+use crate::{
+    config::schema::JobScope,
+    model::{Pod, SandboxId},
+    plan::{batch, shape::Shape},
+    telemetry::chain,
+};
+
+/// Asks, and notes the answer, or that there is none: the job then closes after the quiet period,
+/// as without an API server. Where a container that is still to come cannot be part of the job, the
+/// pod's jobs are those of the scope of containers.
+pub fn read_api_pod(context: &Context, id: &SandboxId, number: u32) -> Hold {
+    let Some(pod) = context.store.pod(id) else {
+        return Hold::No;
+    };
+    let api_pod = api_pod(context, &pod);
+    let spec = api_pod.as_ref().and_then(|pod| pod.spec.as_ref());
+    let shape = spec.map(Shape::from);
+    let mut rules = context.rules.clone();
+    if let Some(shape) = shape.as_ref().filter(|_| rules.scope == JobScope::Pod) {
+        if let Err(error) = try_whole(context, &pod, number, shape) {
+            log::warn!(
+                "pod {}: its init containers get jobs of their own: {}",
+                pod.full_name(),
+                chain(&error)
+            );
+            rules.scope = JobScope::Containers;
+        }
+    }
+    context.change(id, |pod, _| {
+        batch::learn(pod, number, shape.as_ref(), &rules);
+    })
+}
+
+/// Tries on a copy whether the whole pod can be made into a job.
+fn try_whole(context: &Context, pod: &Pod, number: u32, shape: &Shape) -> Result<(), Error> {
+    let mut trial = pod.clone();
+    batch::learn(&mut trial, number, Some(shape), &context.rules);
+    match trial.jobs.iter().find(|job| job.number == number) {
+        Some(job) => expected::read(context, &trial, job).map(drop),
+        None => Ok(()),
+    }
+}
