@@ -14,7 +14,7 @@ mod report;
 mod script;
 mod world;
 
-#[path = "../local_plugin/client.rs"]
+#[path = "../behaviour/local_plugin/client.rs"]
 #[allow(dead_code, reason = "the relay needs a part of it")]
 mod client;
 #[path = "../support/mod.rs"]

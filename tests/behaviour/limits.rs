@@ -1,0 +1,224 @@
+//! Many clients, large messages, many containers, many subscribers: everything is answered, and
+//! threads and descriptors come back to where they were.
+
+use std::{collections::HashSet, fs, thread, time::Duration};
+
+use crate::support::{code, container, options, sandbox, wait_for, Cri, Daemon};
+use futures_executor::block_on;
+use futures_util::StreamExt as _;
+use grpcio::{CallOption, RpcStatusCode};
+use interlink_cri::proto::{
+    GetEventsRequest, ListContainersRequest, ListPodSandboxRequest, PodSandboxConfig,
+    RemovePodSandboxRequest, RunPodSandboxRequest, StreamContainersRequest,
+};
+use protobuf::MessageField;
+
+/// Threads that the C core of gRPC starts when it likes, a handful in all.
+const CORE: [&str; 5] = [
+    "event_engine",
+    "default-exec",
+    "resolver-exec",
+    "timer_manager",
+    "grpc_global",
+];
+
+/// Threads and descriptors of the daemon.
+fn holds(daemon: &Daemon) -> (usize, usize) {
+    let entries = |what: &str| {
+        let path = format!("/proc/{}/{what}", daemon.pid());
+        let entries = fs::read_dir(path).expect("it runs");
+        entries.map(|entry| entry.expect("an entry").path())
+    };
+    let threads = entries("task").filter(|task| {
+        // A thread may have ended meanwhile.
+        let name = fs::read_to_string(task.join("comm")).unwrap_or_default();
+        !CORE.iter().any(|core| name.starts_with(core))
+    });
+    (threads.count(), entries("fd").count())
+}
+
+/// Waits until the daemon holds no more than it did.
+fn wait_until_it_holds(daemon: &Daemon, before: (usize, usize)) {
+    wait_for("threads and descriptors are given back", || {
+        let now = holds(daemon);
+        let given_back = now.0 <= before.0 && now.1 <= before.1;
+        given_back.then_some(())
+    });
+}
+
+fn own(name: &str) -> PodSandboxConfig {
+    let mut config = sandbox(name);
+    config.metadata.mut_or_insert_default().uid = format!("uid-{name}");
+    config
+}
+
+/// Tries until there is room for the call.
+fn insist<T>(call: impl Fn() -> grpcio::Result<T>) -> T {
+    loop {
+        match call() {
+            Ok(answer) => return answer,
+            Err(grpcio::Error::RpcFailure(status))
+                if status.code() == RpcStatusCode::RESOURCE_EXHAUSTED =>
+            {
+                thread::sleep(Duration::from_millis(20));
+            }
+            Err(other) => panic!("{other}"),
+        }
+    }
+}
+
+#[test]
+fn two_hundred_and_fifty_six_clients_are_all_served() {
+    let mut daemon = Daemon::prepare("");
+    daemon.run();
+    let cri = daemon.cri();
+    // Once, so that all threads are there.
+    cri.remove_sandbox(&cri.run(&own("first")));
+    let before = holds(&daemon);
+    // A connection each, a thread for a few.
+    let patient = || CallOption::default().timeout(Duration::from_secs(60));
+    thread::scope(|scope| {
+        for group in 0..16 {
+            let daemon = &daemon;
+            scope.spawn(move || {
+                let clients: Vec<Cri> = (0..16).map(|_| daemon.cri()).collect();
+                let mut ids = HashSet::new();
+                for (number, cri) in clients.iter().enumerate() {
+                    let config = own(&format!("pod-{group}-{number}"));
+                    let request = RunPodSandboxRequest {
+                        config: MessageField::some(config),
+                        ..Default::default()
+                    };
+                    let answer = insist(|| cri.runtime.run_pod_sandbox(&request, patient()));
+                    ids.insert(answer.pod_sandbox_id);
+                }
+                assert_eq!(ids.len(), 16);
+                let all = insist(|| {
+                    let all = ListPodSandboxRequest::default();
+                    clients[0].runtime.list_pod_sandbox(&all, patient())
+                });
+                let listed: HashSet<_> = all.items.into_iter().map(|item| item.id).collect();
+                assert!(ids.is_subset(&listed), "everybody's own is there");
+                for (id, cri) in ids.iter().zip(&clients) {
+                    let request = RemovePodSandboxRequest {
+                        pod_sandbox_id: id.clone(),
+                        ..Default::default()
+                    };
+                    insist(|| cri.runtime.remove_pod_sandbox(&request, patient()));
+                }
+            });
+        }
+    });
+    let left = cri.runtime.list_pod_sandbox(&Default::default(), options());
+    assert!(left.expect("a list").items.is_empty());
+    wait_until_it_holds(&daemon, before);
+}
+
+#[test]
+fn the_largest_request_is_taken_and_a_larger_one_refused() {
+    let mut daemon = Daemon::prepare("");
+    daemon.run();
+    let cri = daemon.cri();
+    let with_note = |name: &str, bytes: usize| {
+        let mut config = own(name);
+        config.annotations.insert("note".into(), "x".repeat(bytes));
+        RunPodSandboxRequest {
+            config: MessageField::some(config),
+            ..Default::default()
+        }
+    };
+    let limit = 16 << 20;
+    let large = with_note("large", limit - 4096);
+    cri.runtime
+        .run_pod_sandbox(&large, options())
+        .expect("it is taken");
+    let answer = cri
+        .runtime
+        .run_pod_sandbox(&with_note("larger", limit + 1), options());
+    assert_eq!(code(answer).0, RpcStatusCode::RESOURCE_EXHAUSTED);
+    let all = cri.runtime.list_pod_sandbox(&Default::default(), options());
+    let all = all.expect("a list").items;
+    assert_eq!(all.len(), 1, "and the daemon is well");
+    assert_eq!(all[0].annotations["note"].len(), limit - 4096);
+}
+
+#[test]
+fn a_thousand_containers_are_listed_whole_and_in_parts() {
+    let mut daemon = Daemon::prepare("");
+    daemon.run();
+    let cri = daemon.cri();
+    thread::scope(|scope| {
+        for group in 0..8 {
+            let daemon = &daemon;
+            scope.spawn(move || {
+                let cri = daemon.cri();
+                for number in 0..5 {
+                    let pod = cri.run(&own(&format!("pod-{group}-{number}")));
+                    for name in 0..25 {
+                        cri.create(&pod, &container(&format!("c-{name}"), &["true"]));
+                    }
+                }
+            });
+        }
+    });
+    let request = ListContainersRequest::default();
+    let listed = cri.runtime.list_containers(&request, options());
+    let listed: HashSet<_> = listed
+        .expect("a list")
+        .containers
+        .into_iter()
+        .map(|one| one.id)
+        .collect();
+    assert_eq!(listed.len(), 1000);
+    let request = StreamContainersRequest::default();
+    let stream = cri
+        .runtime
+        .stream_containers(&request, options())
+        .expect("a stream");
+    let parts: Vec<_> = block_on(stream.collect());
+    let streamed = parts
+        .into_iter()
+        .flat_map(|part| part.expect("a part").containers);
+    let streamed: HashSet<_> = streamed.map(|one| one.id).collect();
+    assert_eq!(streamed, listed);
+}
+
+#[test]
+fn a_thousand_subscribers_come_and_go_and_leave_nothing() {
+    let mut daemon = Daemon::prepare("[cri]\nevent_backlog = 16");
+    daemon.run();
+    let cri = daemon.cri();
+    let mut before = None;
+    for round in 0..6 {
+        let streams: Vec<_> = (0..200)
+            .map(|_| {
+                let request = GetEventsRequest::default();
+                let stream = cri
+                    .runtime
+                    .get_container_events(&request, CallOption::default());
+                stream.expect("a stream")
+            })
+            .collect();
+        wait_for("all are known", || (subscribers(&cri) == 200).then_some(()));
+        // Nobody reads, and no call waits for that.
+        for number in 0..10 {
+            cri.remove_sandbox(&cri.run(&own(&format!("pod-{round}-{number}"))));
+        }
+        drop(streams);
+        wait_for("they are gone", || (subscribers(&cri) == 0).then_some(()));
+        // After the first ones all threads are there.
+        before.get_or_insert_with(|| holds(&daemon));
+    }
+    wait_until_it_holds(&daemon, before.expect("there were rounds"));
+}
+
+/// How many subscribers the daemon counts.
+fn subscribers(cri: &Cri) -> u64 {
+    let request = interlink_cri::proto::StatusRequest {
+        verbose: true,
+        ..Default::default()
+    };
+    let status = cri.runtime.status(&request, options()).expect("a status");
+    let info: serde_json::Value = serde_json::from_str(&status.info["daemon"]).expect("JSON");
+    info["eventSubscribers"].as_u64().expect("a number")
+}

@@ -1,0 +1,38 @@
+//! What the daemon does, seen from outside: one module for each behaviour.
+//!
+//! They are one crate because each test binary links the gRPC C core. The tests run as threads of
+//! one process, so each has its own directory, sockets and servers, and none changes what belongs
+//! to the whole process: its environment, its working directory, its umask.
+//!
+//! Campaigns (`tests/chaos`), the model of the submission protocol (`tests/protocol`) and the map
+//! (`tests/architecture.rs`) are crates of their own: they are run by themselves, and the last two
+//! need no daemon.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod announce;
+mod cancellation;
+mod config_errors;
+mod confinement;
+mod events;
+mod exits;
+mod features;
+mod hostile_input;
+mod idempotence;
+mod jobs;
+mod lifecycle;
+mod limits;
+mod list_filters;
+mod local_plugin;
+mod logs_once;
+mod logs_rotation;
+mod overload;
+mod proto_matches_table;
+mod proto_services;
+mod restart;
+mod run_pod;
+mod secrets;
+mod state_on_disk;
+mod submission;
+mod whole_pod;
