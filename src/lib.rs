@@ -8,22 +8,30 @@
 //! # The map
 //!
 //! A file imports from its own room and from the floors below; rooms on one floor do not know
-//! each other, and nothing imports upwards. `tests/architecture.rs` holds the code to that.
+//! each other, and nothing imports upwards. `tests/architecture` holds the code to that.
 //!
 //! ```text
-//! top  cli        commands and flags          daemon  builds the rooms, owns the threads
-//!  5   cri        the gRPC face               worker  submits, cancels, polls, follows logs
-//!      plugin     the local plugin, a house of its own (sees interlink::wire only)
-//!  4   store      the only owner of state     interlink  the HTTP client
-//!      logs       CRI log files               host       what the kubelet put on this node
-//!      kube       pods as the API server has them
-//!  3   convert    CRI -> Kubernetes pods                                                (pure)
-//!  2   kubelet    what we know of a kubelet   plan    state machines and schedules      (pure)
-//!  1   config     keys, defaults, checks      tls        certificates and tokens in files
-//!  0   model      records, ids, time          proto   the generated CRI   telemetry   metrics
-//!      backoff    pauses between tries
-//!      threads    the one way to start a thread
-//!      quantity   Kubernetes amounts
+//! top  cli        commands and flags
+//!      daemon     builds the rooms, ends the threads in order
+//!   5  cri        the gRPC services: validate, change the store, answer; a file for each RPC
+//!      worker     carries out what pods are owed: submits, cancels, polls, follows logs
+//!      plugin     the local plugin and its HTTP server, behind a wall
+//!   4  store      the only owner of state, in memory and on disk
+//!      interlink  the HTTP client of the interLink API, and what follows from each error
+//!      logs       CRI log files: format, confinement, rotation, each remote line once
+//!      host       reads what the kubelet prepared on this node's disk
+//!      kube       the HTTP client of the Kubernetes API server: pods, events, a condition
+//!   3  convert    CRI messages to Kubernetes pods (pure)
+//!   2  kubelet    what is known of a kubelet: its directory, what it makes of a pod (pure)
+//!      plan       state machines, schedules, decisions (pure)
+//!   1  config     keys, defaults, checks, the sample
+//!      tls        certificates, keys and tokens in files
+//!   0  model      records, ids, time
+//!      proto      the generated CRI
+//!      threads    the one way to start a thread, and what a panic does
+//!      backoff    how long to wait before the next try (pure)
+//!      quantity   Kubernetes amounts, printed and read (pure)
+//!      telemetry  metrics, health, limited log lines
 //! ```
 //!
 //! Two edges are forbidden besides: `cri` sees neither `interlink` nor `kube`. That is the first

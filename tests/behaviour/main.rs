@@ -5,7 +5,7 @@
 //! to the whole process: its environment, its working directory, its umask.
 //!
 //! Campaigns (`tests/chaos`), the model of the submission protocol (`tests/protocol`) and the map
-//! (`tests/architecture.rs`) are crates of their own: they are run by themselves, and the last two
+//! (`tests/architecture`) are crates of their own: they are run by themselves, and the last two
 //! need no daemon.
 
 #[path = "../support/mod.rs"]
