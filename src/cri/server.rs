@@ -20,7 +20,7 @@ use super::{
 use crate::{
     config::Config,
     proto::{image_service, runtime_service},
-    threads::Threads,
+    threads::{self, Threads},
 };
 
 /// Completion queue threads: they only move messages; the handlers have threads of their own.
@@ -143,6 +143,7 @@ impl Server {
         // A thread, because the shutdown has no deadline of its own.
         let waiter = Threads::default();
         let waited = waiter.run("grpc-stop", move || {
+            threads::point("grpc-stop");
             if let Err(error) = futures_executor::block_on(shutdown) {
                 log::warn!("gRPC did not shut down: {error}; its calls end with the process");
             }

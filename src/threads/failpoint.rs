@@ -55,6 +55,7 @@ mod planted {
         })
     }
 
+    #[track_caller]
     pub fn pass(point: &str) {
         let Some(planted) = planted().filter(|planted| planted.point == point) else {
             return;
@@ -102,6 +103,7 @@ mod planted {
 
 /// Marks a place at which a test may plant a panic.
 #[inline]
+#[track_caller]
 pub fn point(name: &str) {
     #[cfg(debug_assertions)]
     planted::pass(name);

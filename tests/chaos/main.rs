@@ -1,5 +1,6 @@
 //! The campaigns: the real daemon, the local plugin in a process of its own, a relay between them
-//! that commits faults, clients with a kubelet's habits, and somebody who kills at random moments.
+//! that commits faults, clients with a kubelet's habits, and somebody who kills at random moments, or
+//! plants a panic in one of the daemon's threads.
 //! At the end the books are compared: what was asked for, what ran, what was told, what is left.
 //!
 //! `make chaos` runs them for long; in `make test` they are short. `CHAOS_SECONDS` sets how long
@@ -92,11 +93,17 @@ fn kill_until(end: Instant, world: &World, books: &Books, mut rng: Rng) {
     while Instant::now() < end {
         thread::sleep(Duration::from_millis(rng.u64(200..2200)));
         books.saw_memory(world.memory_kib());
-        let victim = match rng.u32(0..10) {
+        let victim = match rng.u32(0..12) {
             0..=5 => Victim::Daemon,
             6..=7 => Victim::Plugin,
-            _ => Victim::Both,
+            8..=9 => Victim::Both,
+            _ => Victim::Thread,
         };
+        // In a release build nothing can be planted.
+        if victim == Victim::Thread && cfg!(debug_assertions) {
+            books.killed(world.panic_and_restart(books, &mut rng));
+            continue;
+        }
         let pause = Duration::from_millis(rng.u64(0..300));
         world.kill_and_restart(victim, pause);
         books.killed(victim);

@@ -9,7 +9,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use interlink_cri::{model::SystemClock, proto::StatusRequest, store::Store};
+use fastrand::Rng;
+use interlink_cri::{model::SystemClock, proto::StatusRequest, store::Store, threads::EXIT_CODE};
 use parking_lot::Mutex;
 use serde_json::Value;
 
@@ -45,7 +46,23 @@ pub enum Victim {
     Daemon,
     Plugin,
     Both,
+    /// One thread of the daemon, which takes all of it along.
+    Thread,
 }
+
+/// Where a planted panic may strike.
+const POINTS: [&str; 8] = [
+    "lanes",
+    "interlink",
+    "poll",
+    "follow",
+    "follower",
+    "journal",
+    "cri",
+    "grpc",
+];
+/// How long is waited for one to strike.
+const STRIKES_WITHIN: Duration = Duration::from_millis(2500);
 
 pub struct World {
     daemon: Mutex<Daemon>,
@@ -145,6 +162,40 @@ impl World {
         }
     }
 
+    /// The daemon is started again with a panic planted at one of its threads, and once more when it
+    /// has died of that. Gives who was killed: all of it, where nothing came to that point in time.
+    pub fn panic_and_restart(&self, books: &Books, rng: &mut Rng) -> Victim {
+        let point = POINTS[rng.usize(0..POINTS.len())];
+        {
+            let mut daemon = self.daemon.lock();
+            daemon.kill();
+            daemon.plant(&format!("{point}=panic@{}", rng.u32(1..12)));
+            daemon.spawn();
+        }
+        let deadline = Instant::now() + STRIKES_WITHIN;
+        // Not under the lock: clients work with it meanwhile.
+        let ended = loop {
+            let ended = self.daemon.lock().has_ended();
+            if ended.is_some() || Instant::now() > deadline {
+                break ended;
+            }
+            thread::sleep(Duration::from_millis(10));
+        };
+        if let Some(status) = ended.filter(|status| status.code() != Some(EXIT_CODE)) {
+            books.violation(format!(
+                "the daemon died of a panic at {point} with {status}"
+            ));
+        }
+        let mut daemon = self.daemon.lock();
+        daemon.kill();
+        daemon.plant("");
+        daemon.run();
+        match ended {
+            Some(_) => Victim::Thread,
+            None => Victim::Daemon,
+        }
+    }
+
     /// What the daemon still has to tell the plugin, in its own words.
     fn owed(&self) -> Vec<String> {
         let request = StatusRequest {
@@ -194,11 +245,15 @@ impl World {
         }
         books.compare(&fs::read_to_string(self.ledger()).unwrap_or_default());
         for (who, log) in [("daemon", self.daemon_log()), ("plugin", self.plugin_log())] {
-            for line in log.lines().filter(|line| line.contains("panicked")) {
+            for line in log.lines().filter(|line| has_panicked(line)) {
                 books.violation(format!("the {who} says: {line}"));
             }
         }
     }
+}
+
+fn has_panicked(line: &str) -> bool {
+    line.contains("panicked") && !line.contains("planted at")
 }
 
 /// The local plugin.

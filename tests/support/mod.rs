@@ -70,6 +70,7 @@ pub struct Daemon {
     child: Option<Child>,
     directory: tempfile::TempDir,
     arguments: Vec<String>,
+    failpoint: String,
 }
 
 impl Daemon {
@@ -110,7 +111,14 @@ impl Daemon {
             child: None,
             directory,
             arguments: Vec::new(),
+            failpoint: String::new(),
         }
+    }
+
+    /// What the next one that is started dies of, in the words of `src/threads/failpoint.rs`; of
+    /// nothing if that is empty.
+    pub fn plant(&mut self, failpoint: &str) {
+        failpoint.clone_into(&mut self.failpoint);
     }
 
     /// Starts it, without waiting for it to serve.
@@ -127,6 +135,7 @@ impl Daemon {
             .arg("--state-dir")
             .arg(self.path("state"))
             .args(&self.arguments)
+            .env("INTERLINK_FAILPOINT", &self.failpoint)
             .stderr(log.expect("a log file"))
             .spawn();
         self.child = Some(child.expect("the daemon starts"));
@@ -151,11 +160,16 @@ impl Daemon {
         self.run();
     }
 
+    /// Sends SIGTERM.
+    pub fn signal_end(&self) {
+        let pid = rustix::process::Pid::from_child(self.child.as_ref().expect("it runs"));
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("signalled");
+    }
+
     /// Sends SIGTERM and waits for the end.
     pub fn terminate(&mut self) -> ExitStatus {
+        self.signal_end();
         let mut child = self.child.take().expect("it runs");
-        let pid = rustix::process::Pid::from_child(&child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("signalled");
         wait_for("the daemon ends", || child.try_wait().expect("waited"))
     }
 
@@ -163,6 +177,12 @@ impl Daemon {
     pub fn hang_up(&self) {
         let pid = rustix::process::Pid::from_child(self.child.as_ref().expect("it runs"));
         rustix::process::kill_process(pid, rustix::process::Signal::HUP).expect("signalled");
+    }
+
+    /// How it ended, if it has.
+    pub fn has_ended(&mut self) -> Option<ExitStatus> {
+        let child = self.child.as_mut().expect("it was started");
+        child.try_wait().expect("waited")
     }
 
     /// Waits for it to end by itself.
