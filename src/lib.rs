@@ -25,12 +25,15 @@
 //!   2  kubelet    what is known of a kubelet: its directory, what it makes of a pod (pure)
 //!      plan       state machines, schedules, decisions (pure)
 //!   1  config     keys, defaults, checks, the sample
-//!      tls        certificates, keys and tokens in files
+//!      net        certificates, keys and tokens in files, for every HTTP client
+//!      confined   ways through directories without a symlink on them
 //!   0  model      records, ids, time
 //!      proto      the generated CRI
 //!      threads    the one way to start a thread, and what a panic does
 //!      backoff    how long to wait before the next try (pure)
 //!      quantity   Kubernetes amounts, printed and read (pure)
+//!      endpoint   where an HTTP server is: URLs, checked and taken apart
+//!      text       foreign texts made fit for a line, cut, told from DNS names (pure)
 //!      telemetry  metrics, health, limited log lines
 //! ```
 //!
@@ -46,23 +49,26 @@
 pub mod backoff;
 pub mod cli;
 pub mod config;
+pub mod confined;
 pub mod convert;
 pub mod cri;
 pub mod daemon;
+pub mod endpoint;
 pub mod host;
 pub mod interlink;
 pub mod kube;
 pub mod kubelet;
 pub mod logs;
 pub mod model;
+pub mod net;
 pub mod plan;
 pub mod plugin;
 pub mod proto;
 pub mod quantity;
 pub mod store;
 pub mod telemetry;
+pub mod text;
 pub mod threads;
-pub mod tls;
 pub mod worker;
 
 #[cfg(test)]

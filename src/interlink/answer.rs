@@ -6,10 +6,11 @@ use ureq::BodyReader;
 
 use super::{
     call::Call,
-    dial::Dial,
+    dial::Dialer,
     error::{Error, Phase},
-    plain,
+    error_body,
 };
+use crate::text::one_line;
 
 /// Piece in which bodies are read.
 pub(super) const PIECE_BYTES: usize = 32 << 10;
@@ -28,7 +29,7 @@ pub(super) struct Limit {
 pub(super) struct Answer {
     call: Call,
     limit: Limit,
-    dial: Dial,
+    dialer: Dialer,
     body: BodyReader<'static>,
 }
 
@@ -39,11 +40,11 @@ impl fmt::Debug for Answer {
 }
 
 impl Answer {
-    pub(super) fn new(call: Call, limit: Limit, dial: Dial, body: BodyReader<'static>) -> Self {
+    pub(super) fn new(call: Call, limit: Limit, dialer: Dialer, body: BodyReader<'static>) -> Self {
         Self {
             call,
             limit,
-            dial,
+            dialer,
             body,
         }
     }
@@ -56,7 +57,7 @@ impl Answer {
     pub(super) fn read(&mut self, buf: &mut [u8]) -> Result<usize, Error> {
         let result = self.body.read(buf);
         // A socket that is shut down from this side looks as if the server had closed it.
-        if self.dial.is_cancelled() {
+        if self.dialer.is_cancelled() {
             let (call, sent) = (self.call, true);
             return Err(Error::Cancelled { call, sent });
         }
@@ -92,7 +93,7 @@ impl Answer {
         Error::Status {
             call: self.call,
             status,
-            says: plain::words(&bytes),
+            says: error_body::words(&bytes),
         }
     }
 }
@@ -113,7 +114,7 @@ pub(super) fn lost(call: Call, limit: Limit, phase: Phase, error: ureq::Error) -
         },
         other => Error::Garbled {
             call,
-            why: plain::one_line(&other.to_string()),
+            why: one_line(&other.to_string()),
         },
     }
 }

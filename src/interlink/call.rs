@@ -17,8 +17,6 @@ pub enum Call {
     Logs,
     /// Asks whether the plugin is there.
     Ping,
-    /// Makes the server forget what it remembers of a pod.
-    UpdateCache,
 }
 
 impl Call {
@@ -30,14 +28,13 @@ impl Call {
             Self::Status => "/status",
             Self::Logs => "/getLogs",
             Self::Ping => "/pinglink",
-            Self::UpdateCache => "/updateCache",
         }
     }
 
     /// The method that interLink's own client uses; the server does not check, a proxy may.
     pub(super) fn method(self) -> Method {
         match self {
-            Self::Create | Self::Ping | Self::UpdateCache => Method::POST,
+            Self::Create | Self::Ping => Method::POST,
             Self::Delete => Method::DELETE,
             Self::Status | Self::Logs => Method::GET,
         }

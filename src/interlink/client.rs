@@ -10,15 +10,13 @@ use serde_json::Value;
 use super::{
     answer::{Limit, PIECE_BYTES},
     call::Call,
-    error::Error,
+    error::{Error, TOKEN_KEY},
     follow::FollowReader,
     link::{Link, Outgoing},
-    plain,
-    token::Token,
-    transport::Cancel,
+    transport::CancelToken,
     wire::{self, CreateStruct, LogStruct, PingResponse, PodCreateRequests, PodStatus},
 };
-use crate::config::schema::InterLink;
+use crate::{config::schema::InterLink, net::TokenFile, text::one_line};
 
 /// Largest answer that does not tell of many jobs: a plugin that never ends one costs no memory.
 const SHORT_REPLY_BYTES: u64 = 1 << 20;
@@ -35,9 +33,9 @@ const SHORT_REPLY_BYTES: u64 = 1 << 20;
 #[derive(Debug)]
 pub struct Client {
     config: InterLink,
-    token: Option<Token>,
+    token: Option<TokenFile>,
     /// Cuts off everything.
-    all: Cancel,
+    all: CancelToken,
     link: RwLock<Arc<Link>>,
 }
 
@@ -66,7 +64,7 @@ impl Created {
         let call = Call::Create;
         let answer = wire::one_or_only::<CreateStruct>(body)
             .map_err(|why| Error::Malformed { call, why })?;
-        match plain::one_line(&answer.pod_jid) {
+        match one_line(&answer.pod_jid) {
             id if id.is_empty() => Err(Error::NoJobId { call }),
             remote_id => Ok(Self { remote_id }),
         }
@@ -80,7 +78,7 @@ impl Ping {
             Ok(object @ Value::Object(_)) => serde_json::from_value(object).ok(),
             _ => None,
         };
-        let text = plain::one_line(&String::from_utf8_lossy(body));
+        let text = one_line(&String::from_utf8_lossy(body));
         Self { text, parsed }
     }
 }
@@ -111,9 +109,12 @@ impl Client {
     /// # Errors
     /// The URL is missing or bad, or a PEM file is unreadable or unfit.
     pub fn new(config: &InterLink) -> Result<Self, Error> {
-        let all = Cancel::new();
+        let all = CancelToken::new();
         Ok(Self {
-            token: config.token_file.as_deref().map(Token::new),
+            token: config
+                .token_file
+                .as_deref()
+                .map(|path| TokenFile::new(TOKEN_KEY, path)),
             link: RwLock::new(Arc::new(Link::new(config, &all)?)),
             config: config.clone(),
             all,
@@ -212,7 +213,7 @@ impl Client {
     ///
     /// # Errors
     /// No answer, or a refusal.
-    pub fn follow(&self, request: &LogStruct, cancel: &Cancel) -> Result<FollowReader, Error> {
+    pub fn follow(&self, request: &LogStruct, cancel: &CancelToken) -> Result<FollowReader, Error> {
         let body = log_request(request, true)?;
         let out = self.outgoing(Call::Logs, &body, self.create_limit())?;
         let answer = self.link().open(&out, cancel)?;
@@ -227,16 +228,6 @@ impl Client {
     pub fn ping(&self) -> Result<Ping, Error> {
         let body = self.exchange(Call::Ping, b"", self.request_limit())?;
         Ok(Ping::read(&body))
-    }
-
-    /// Makes the server forget what it remembers of a pod, so that the next /status asks the
-    /// plugin.
-    ///
-    /// # Errors
-    /// No answer, or a refusal.
-    pub fn update_cache(&self, uid: &str) -> Result<(), Error> {
-        self.exchange(Call::UpdateCache, uid.as_bytes(), self.request_limit())?;
-        Ok(())
     }
 
     fn exchange(&self, call: Call, body: &[u8], limit: Limit) -> Result<Vec<u8>, Error> {
@@ -254,7 +245,7 @@ impl Client {
         body: &'a [u8],
         limit: Limit,
     ) -> Result<Outgoing<'a>, Error> {
-        let bearer = self.token.as_ref().map(Token::bearer).transpose()?;
+        let bearer = self.token.as_ref().map(TokenFile::bearer).transpose()?;
         Ok(Outgoing {
             call,
             body,

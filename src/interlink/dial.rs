@@ -23,10 +23,10 @@ use ureq::{
 };
 
 use super::{
-    address::Target,
-    names::Names,
-    transport::{is_late, Cancel, Deadline, Fuse, Plain, Socket, Stream},
+    resolver::NameResolver,
+    transport::{is_late, CancelToken, Deadline, LiftableLimit, Socket, SocketTransport, Stream},
 };
+use crate::endpoint::Target;
 
 /// A peer that is gone without a word is noticed after 60 s; only a followed log waits longer.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
@@ -61,27 +61,30 @@ fn failed(error: ureq::Error, otherwise: fn(io::Error) -> Failed) -> Failed {
 
 /// The way to one server. Clones share its TLS sessions.
 #[derive(Clone, Debug)]
-pub(super) struct Dial {
+pub(super) struct Dialer {
     way: Arc<Way>,
     /// Who may cut the connection off.
-    cancels: Vec<Cancel>,
+    cancels: Vec<CancelToken>,
     /// A limit beside ureq's own; none in a default one.
-    fuse: Fuse,
+    limit: LiftableLimit,
 }
 
 #[derive(Debug)]
 enum Way {
-    Tcp { names: Names, tls: RustlsConnector },
+    Tcp {
+        resolver: NameResolver,
+        tls: RustlsConnector,
+    },
     Unix(SocketAddrUnix),
 }
 
-impl Dial {
+impl Dialer {
     /// # Errors
     /// The path cannot be a socket's.
-    pub(super) fn new(target: &Target, cancel: Cancel) -> io::Result<Self> {
+    pub(super) fn new(target: &Target, cancel: CancelToken) -> io::Result<Self> {
         let way = match target {
             Target::Tcp { host, port } => Way::Tcp {
-                names: Names::new(host, *port),
+                resolver: NameResolver::new(host, *port),
                 tls: RustlsConnector::default(),
             },
             Target::Unix(path) => Way::Unix(unix_address(path)?),
@@ -89,45 +92,45 @@ impl Dial {
         Ok(Self {
             way: Arc::new(way),
             cancels: vec![cancel],
-            fuse: Fuse::default(),
+            limit: LiftableLimit::default(),
         })
     }
 
     /// The same way, for one call that another handle can cut off as well.
-    pub(super) fn once(&self, cancel: &Cancel, fuse: &Fuse) -> Self {
-        let mut dial = self.clone();
-        dial.cancels.push(cancel.clone());
-        dial.fuse = fuse.clone();
-        dial
+    pub(super) fn once(&self, cancel: &CancelToken, limit: &LiftableLimit) -> Self {
+        let mut dialer = self.clone();
+        dialer.cancels.push(cancel.clone());
+        dialer.limit = limit.clone();
+        dialer
     }
 
     fn make(&self, details: &ConnectionDetails) -> Result<Box<dyn Transport>, Failed> {
-        let deadline = Deadline::new(details.timeout, &self.fuse);
+        let deadline = Deadline::new(details.timeout, &self.limit);
         let stream = match &*self.way {
-            Way::Tcp { names, .. } => Stream::Tcp(dial_tcp(names, &deadline)?),
+            Way::Tcp { resolver, .. } => Stream::Tcp(dial_tcp(resolver, &deadline)?),
             Way::Unix(address) => Stream::Unix(dial_unix(address, &deadline)?),
         };
         let socket = Socket::new(stream);
         if !self.cancels.iter().all(|cancel| cancel.admit(&socket)) {
             return Err(Failed::Cancelled);
         }
-        let plain = Plain::new(socket, self.fuse.clone());
+        let transport = SocketTransport::new(socket, self.limit.clone());
         match &*self.way {
-            Way::Tcp { tls, .. } if details.needs_tls() => shake_hands(tls, details, plain)
+            Way::Tcp { tls, .. } if details.needs_tls() => shake_hands(tls, details, transport)
                 .map_err(|error| match self.is_cancelled() {
                     true => Failed::Cancelled,
                     false => failed(error, Failed::Tls),
                 }),
-            _ => Ok(Box::new(plain)),
+            _ => Ok(Box::new(transport)),
         }
     }
 
     pub(super) fn is_cancelled(&self) -> bool {
-        self.cancels.iter().any(Cancel::is_cancelled)
+        self.cancels.iter().any(CancelToken::is_cancelled)
     }
 }
 
-impl Connector for Dial {
+impl Connector for Dialer {
     type Out = Box<dyn Transport>;
 
     fn connect(
@@ -141,7 +144,7 @@ impl Connector for Dial {
     }
 }
 
-/// ureq asks for addresses before each call, also when it has a connection; [`Dial`] looks them
+/// ureq asks for addresses before each call, also when it has a connection; [`Dialer`] looks them
 /// up itself, and only when it needs them.
 #[derive(Debug)]
 pub(super) struct Unresolved;
@@ -159,9 +162,9 @@ impl Resolver for Unresolved {
 
 /// Tries the addresses in turn. Each gets half of the time that is left, the last one all of
 /// it: so one that swallows packets does not use up the time of the next.
-fn dial_tcp(names: &Names, deadline: &Deadline) -> Result<TcpStream, Failed> {
+fn dial_tcp(resolver: &NameResolver, deadline: &Deadline) -> Result<TcpStream, Failed> {
     let late = || failed(deadline.passed(), Failed::Connect);
-    let addresses = names
+    let addresses = resolver
         .look_up(deadline.at)
         .map_err(Failed::Dns)?
         .ok_or_else(late)?;
@@ -223,7 +226,7 @@ fn dial_unix(address: &SocketAddrUnix, deadline: &Deadline) -> Result<UnixStream
 fn shake_hands(
     tls: &RustlsConnector,
     details: &ConnectionDetails,
-    plain: Plain,
+    transport: SocketTransport,
 ) -> Result<Box<dyn Transport>, ureq::Error> {
     let details = ConnectionDetails {
         uri: details.uri,
@@ -239,7 +242,7 @@ fn shake_hands(
         run_connector: details.run_connector.clone(),
         register_shutdown: details.register_shutdown.clone(),
     };
-    match tls.connect(&details, Some(plain))? {
+    match tls.connect(&details, Some(transport))? {
         Some(transport) => Ok(Box::new(transport)),
         None => Err(ureq::Error::ConnectionFailed),
     }

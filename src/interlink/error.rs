@@ -40,6 +40,9 @@ use super::{
 };
 use crate::model::JobUid;
 
+/// The configuration's key for the file with the bearer token.
+pub(super) const TOKEN_KEY: &str = "interlink.token_file";
+
 /// Why a call, or the making of a [`Client`](super::Client), failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -275,8 +278,9 @@ impl Error {
         }
     }
 
-    /// Whether there was nobody to take the request.
-    pub fn is_unreachable(&self) -> bool {
+    /// Whether there was nobody to take the request. Nothing but the tests asks for it.
+    #[cfg(test)]
+    pub(super) fn is_unreachable(&self) -> bool {
         match self {
             Self::Dns { .. } | Self::Connect { .. } | Self::Tls { .. } => true,
             Self::TimedOut { phase, .. } => *phase == Phase::Connect,
@@ -327,7 +331,7 @@ impl Error {
     /// A token is replaced while the daemon runs, other files are not.
     fn is_about_token(&self) -> bool {
         matches!(self, Self::File { key, .. } | Self::BadFile { key, .. }
-            if *key == super::token::KEY)
+            if *key == TOKEN_KEY)
     }
 }
 

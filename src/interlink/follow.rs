@@ -8,7 +8,7 @@ use super::{answer::Answer, notes::Notes};
 const PIECE: usize = 16 << 10;
 
 /// The bytes of a followed log, without the plugin's notes that there is none yet. Reading waits
-/// without limit; TCP keepalive notices a server that is gone, and a [`Cancel`](super::Cancel) ends the
+/// without limit; TCP keepalive notices a server that is gone, and a [`CancelToken`](super::CancelToken) ends the
 /// wait.
 ///
 /// The end of the stream says that the server closed it, which need not be the end of the log.

@@ -16,15 +16,18 @@ use ureq::{
 use uuid::Uuid;
 
 use super::{
-    address::Address,
     answer::{lost, Answer, Limit},
     call::Call,
-    dial::{Dial, Failed, Unresolved},
-    error::{Error, Phase},
-    plain, tls,
-    transport::{Cancel, Fuse, BUFFER_BYTES},
+    dial::{Dialer, Failed, Unresolved},
+    error::{Error, Phase, TOKEN_KEY},
+    tls,
+    transport::{CancelToken, LiftableLimit, BUFFER_BYTES},
 };
-use crate::config::schema::InterLink;
+use crate::{
+    config::schema::InterLink,
+    endpoint::{self, Endpoint},
+    text::one_line,
+};
 
 /// Who calls.
 const USER_AGENT: &str = concat!("interlink-cri/", env!("CARGO_PKG_VERSION"));
@@ -54,24 +57,24 @@ pub(super) struct Link {
     connect: Limit,
     /// Keeps connections for the next call. Such a connection may turn out to be closed, when
     /// the server hung up in the same moment; the request goes once more then, over a new one.
-    pooled: Line,
+    pooled: HttpAgent,
     /// Uses each connection once. Submissions go this way: a broken old connection would leave
     /// open whether the job exists.
-    single: Line,
+    single: HttpAgent,
 }
 
 /// An agent, and the way in which it makes its connections.
 #[derive(Debug)]
-struct Line {
+struct HttpAgent {
     agent: Agent,
-    dial: Dial,
+    dialer: Dialer,
 }
 
-impl Line {
-    fn new(config: Config, dial: Dial) -> Self {
+impl HttpAgent {
+    fn new(config: Config, dialer: Dialer) -> Self {
         Self {
-            agent: Agent::with_parts(config, dial.clone(), Unresolved),
-            dial,
+            agent: Agent::with_parts(config, dialer.clone(), Unresolved),
+            dialer,
         }
     }
 }
@@ -81,11 +84,11 @@ impl Link {
     ///
     /// # Errors
     /// The URL, or one of the PEM files.
-    pub(super) fn new(from: &InterLink, all: &Cancel) -> Result<Self, Error> {
-        let address = Address::parse(from.url.as_deref().ok_or(Error::NoUrl)?)?;
-        let dial = Dial::new(&address.target, all.clone())
+    pub(super) fn new(from: &InterLink, all: &CancelToken) -> Result<Self, Error> {
+        let endpoint = address(from.url.as_deref().ok_or(Error::NoUrl)?)?;
+        let dialer = Dialer::new(&endpoint.target, all.clone())
             .map_err(|e| Error::BadUrl { why: e.to_string() })?;
-        let tls = match address.is_tls() {
+        let tls = match endpoint.is_tls {
             true => tls::config(from)?,
             false => TlsConfig::default(),
         };
@@ -95,11 +98,11 @@ impl Link {
         };
         let pooled = config(tls.clone(), connect.time, IDLE_CONNECTIONS);
         Ok(Self {
-            base: address.base,
-            to: address.target.to_string(),
+            base: endpoint.base,
+            to: endpoint.target.to_string(),
             connect,
-            pooled: Line::new(pooled, dial.clone()),
-            single: Line::new(config(tls, connect.time, 0), dial),
+            pooled: HttpAgent::new(pooled, dialer.clone()),
+            single: HttpAgent::new(config(tls, connect.time, 0), dialer),
         })
     }
 
@@ -128,24 +131,24 @@ impl Link {
     ///
     /// # Errors
     /// No good answer.
-    pub(super) fn open(&self, out: &Outgoing, cancel: &Cancel) -> Result<Answer, Error> {
-        let fuse = Fuse::new(out.limit.time);
-        let dial = self.single.dial.once(cancel, &fuse);
-        let line = Line::new(self.single.agent.config().clone(), dial);
-        let answer = self.attempt(&line, out, None)?;
-        fuse.lift();
+    pub(super) fn open(&self, out: &Outgoing, cancel: &CancelToken) -> Result<Answer, Error> {
+        let limit = LiftableLimit::new(out.limit.time);
+        let dialer = self.single.dialer.once(cancel, &limit);
+        let http = HttpAgent::new(self.single.agent.config().clone(), dialer);
+        let answer = self.attempt(&http, out, None)?;
+        limit.lift();
         Ok(answer)
     }
 
     fn attempt(
         &self,
-        line: &Line,
+        http: &HttpAgent,
         out: &Outgoing,
         time: Option<Duration>,
     ) -> Result<Answer, Error> {
         let session = Uuid::new_v4();
         let began = Instant::now();
-        let result = self.try_once(line, out, time, &session);
+        let result = self.try_once(http, out, time, &session);
         log::debug!(
             "{} {} after {} ms, session {session}",
             out.call,
@@ -160,27 +163,27 @@ impl Link {
 
     fn try_once(
         &self,
-        line: &Line,
+        http: &HttpAgent,
         out: &Outgoing,
         time: Option<Duration>,
         session: &Uuid,
     ) -> Result<Answer, Error> {
-        if line.dial.is_cancelled() {
+        if http.dialer.is_cancelled() {
             return Err(Error::Cancelled {
                 call: out.call,
                 sent: false,
             });
         }
         let request = self.request(out, session)?;
-        let request = line.agent.configure_request(request);
-        let response = line
+        let request = http.agent.configure_request(request);
+        let response = http
             .agent
             .run(request.timeout_global(time).build())
-            .map_err(|error| self.blame(line, out, error))?;
+            .map_err(|error| self.blame(http, out, error))?;
         let status = response.status();
         let to = response.headers().get(header::LOCATION).map(location);
         let body = response.into_body().into_reader();
-        let answer = Answer::new(out.call, out.limit, line.dial.clone(), body);
+        let answer = Answer::new(out.call, out.limit, http.dialer.clone(), body);
         match status.as_u16() {
             200..300 => Ok(answer),
             300..400 => Err(Error::Redirect {
@@ -208,7 +211,7 @@ impl Link {
     }
 
     /// Why there is no head of an answer.
-    fn blame(&self, line: &Line, out: &Outgoing, error: ureq::Error) -> Error {
+    fn blame(&self, http: &HttpAgent, out: &Outgoing, error: ureq::Error) -> Error {
         let (call, limit) = (out.call, out.limit);
         let error = match error {
             ureq::Error::Other(other) => match other.downcast::<Failed>() {
@@ -218,7 +221,7 @@ impl Link {
             error => error,
         };
         match error {
-            _ if line.dial.is_cancelled() => Error::Cancelled { call, sent: true },
+            _ if http.dialer.is_cancelled() => Error::Cancelled { call, sent: true },
             ureq::Error::Io(source) if is_refused_certificate(&source) => Error::Tls {
                 call,
                 to: self.to.clone(),
@@ -253,6 +256,20 @@ impl Link {
             }
         }
     }
+}
+
+/// The URL without what may be a password.
+fn address(url: &str) -> Result<Endpoint, Error> {
+    Endpoint::parse(url).map_err(|error| {
+        let why = match error {
+            endpoint::Error::Password => {
+                format!("{error}: put a bearer token into {TOKEN_KEY}")
+            }
+            endpoint::Error::Query | endpoint::Error::Port => format!("{url:?} {error}"),
+            other => other.to_string(),
+        };
+        Error::BadUrl { why }
+    })
 }
 
 fn config(tls: TlsConfig, connect: Duration, idle: usize) -> Config {
@@ -297,5 +314,26 @@ fn is_refused_certificate(error: &io::Error) -> bool {
 fn location(value: &HeaderValue) -> String {
     let text = String::from_utf8_lossy(value.as_bytes());
     let path = text.split(['?', '#']).next().unwrap_or_default();
-    plain::one_line(path)
+    one_line(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_with_a_url_is_told_without_its_password() {
+        for (url, part) in [
+            ("h:3000", "must begin with"),
+            ("http://h:0", "\"http://h:0\" has a bad port"),
+            ("http://h?x=1", "\"http://h?x=1\" must not have a query"),
+            ("http://user:hush@h", "interlink.token_file"),
+            ("unix://run/il.sock", "absolute path"),
+        ] {
+            let error = address(url).expect_err(url).to_string();
+            assert!(error.contains(part), "{url}: {error}");
+            assert!(error.starts_with("interlink.url"), "{url}: {error}");
+            assert!(!error.contains("hush"), "{error}");
+        }
+    }
 }

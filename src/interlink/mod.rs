@@ -5,24 +5,22 @@
 //! nothing. It must never break off in the middle of a request (the server ends its own process
 //! over half a body), print a token, or wait without a limit that the caller can cut short.
 
-mod address;
 mod answer;
 mod call;
 mod client;
 mod dial;
 mod error;
+mod error_body;
 mod follow;
 mod gateway;
 mod link;
-mod names;
 mod notes;
-mod plain;
 /// What must hold whatever comes in; `fuzz/` and the tests share it.
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod properties;
+mod resolver;
 mod tls;
-mod token;
 mod transport;
 pub mod wire;
 
@@ -33,4 +31,4 @@ pub use call::Call;
 pub use client::{Client, Created, LogEnd, LogLimits, Ping};
 pub use error::{Error, Phase};
 pub use follow::FollowReader;
-pub use transport::Cancel;
+pub use transport::CancelToken;

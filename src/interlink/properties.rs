@@ -1,6 +1,7 @@
 //! What is made of any answer to a submission, a ping, or a refused call.
 
-use super::{plain, Created, Error, Ping};
+use super::{error_body, Created, Error, Ping};
+use crate::text;
 
 /// Any body: what is kept of it is printable, on one line, and short.
 pub fn any_reply(body: &[u8]) {
@@ -14,14 +15,14 @@ pub fn any_reply(body: &[u8]) {
         Err(other) => panic!("no other error can come of a body: {other}"),
     }
     is_plain(&Ping::read(body).text);
-    is_plain(&plain::words(body));
+    is_plain(&error_body::words(body));
 }
 
 /// Holds of everything that another machine says and that is kept or shown.
 pub fn is_plain(text: &str) {
-    assert!(text.len() <= plain::MAX_BYTES, "{} bytes", text.len());
+    assert!(text.len() <= text::LINE_MAX, "{} bytes", text.len());
     assert!(!text.chars().any(char::is_control), "{text:?}");
-    assert_eq!(plain::one_line(text), text, "what is plain stays as it is");
+    assert_eq!(text::one_line(text), text, "what is plain stays as it is");
 }
 
 #[cfg(test)]

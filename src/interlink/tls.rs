@@ -8,7 +8,7 @@ use ureq::tls::TlsConfig;
 use super::error::Error;
 use crate::{
     config::schema::InterLink,
-    tls::{self, Pem},
+    net::{self, Pem},
 };
 
 const CA: &str = "interlink.ca_file";
@@ -45,11 +45,11 @@ fn alone(key: &'static str, path: &Path, other: &str) -> Error {
     }
 }
 
-impl From<tls::Error> for Error {
-    fn from(error: tls::Error) -> Self {
+impl From<net::Error> for Error {
+    fn from(error: net::Error) -> Self {
         match error {
-            tls::Error::Unreadable { key, path, source } => Self::File { key, path, source },
-            tls::Error::Bad { key, path, why } => Self::BadFile { key, path, why },
+            net::Error::Unreadable { key, path, source } => Self::File { key, path, source },
+            net::Error::Bad { key, path, why } => Self::BadFile { key, path, why },
         }
     }
 }

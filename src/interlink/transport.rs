@@ -25,7 +25,7 @@ pub(super) const BUFFER_BYTES: usize = 64 << 10;
 /// A call that is sending its request is allowed to finish that first: the server ends its own
 /// process when the body of a /delete, /status or /getLogs breaks off.
 #[derive(Clone, Debug, Default)]
-pub struct Cancel(Arc<Mutex<Group>>);
+pub struct CancelToken(Arc<Mutex<Group>>);
 
 #[derive(Debug, Default)]
 struct Group {
@@ -34,7 +34,7 @@ struct Group {
     sockets: Vec<Weak<Socket>>,
 }
 
-impl Cancel {
+impl CancelToken {
     /// One that has not been used.
     pub fn new() -> Self {
         Self::default()
@@ -187,9 +187,9 @@ impl AsFd for Socket {
 /// A time limit that can be lifted while the call goes on, which those of ureq cannot: the head
 /// of a followed log has one, and the text of a refusal, but the log itself has none.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Fuse(Arc<Mutex<Option<Instant>>>);
+pub(super) struct LiftableLimit(Arc<Mutex<Option<Instant>>>);
 
-impl Fuse {
+impl LiftableLimit {
     pub(super) fn new(limit: Duration) -> Self {
         Self(Arc::new(Mutex::new(Instant::now().checked_add(limit))))
     }
@@ -206,13 +206,13 @@ pub(super) struct Deadline {
 }
 
 impl Deadline {
-    pub(super) fn new(limit: NextTimeout, fuse: &Fuse) -> Self {
+    pub(super) fn new(limit: NextTimeout, liftable: &LiftableLimit) -> Self {
         let at = match limit.after.is_not_happening() {
             true => None,
             // A limit beyond the clock's range is none.
             false => Instant::now().checked_add(*limit.after),
         };
-        let at = at.into_iter().chain(*fuse.0.lock()).min();
+        let at = at.into_iter().chain(*liftable.0.lock()).min();
         Self { at, limit }
     }
 
@@ -241,29 +241,29 @@ pub(super) fn is_late(error: &io::Error) -> bool {
 }
 
 /// A socket with ureq's buffers.
-pub(super) struct Plain {
+pub(super) struct SocketTransport {
     socket: Arc<Socket>,
-    fuse: Fuse,
+    liftable: LiftableLimit,
     buffers: LazyBuffers,
 }
 
-impl Plain {
-    pub(super) fn new(socket: Arc<Socket>, fuse: Fuse) -> Self {
+impl SocketTransport {
+    pub(super) fn new(socket: Arc<Socket>, liftable: LiftableLimit) -> Self {
         Self {
             socket,
-            fuse,
+            liftable,
             buffers: LazyBuffers::new(BUFFER_BYTES, BUFFER_BYTES),
         }
     }
 }
 
-impl Transport for Plain {
+impl Transport for SocketTransport {
     fn buffers(&mut self) -> &mut dyn Buffers {
         &mut self.buffers
     }
 
     fn transmit_output(&mut self, amount: usize, limit: NextTimeout) -> Result<(), ureq::Error> {
-        let deadline = Deadline::new(limit.for_write(), &self.fuse);
+        let deadline = Deadline::new(limit.for_write(), &self.liftable);
         self.socket.begin_sending()?;
         let mut rest = &self.buffers.output()[..amount];
         while !rest.is_empty() {
@@ -280,7 +280,7 @@ impl Transport for Plain {
     }
 
     fn await_input(&mut self, limit: NextTimeout) -> Result<bool, ureq::Error> {
-        let deadline = Deadline::new(limit.for_read(), &self.fuse);
+        let deadline = Deadline::new(limit.for_read(), &self.liftable);
         self.socket.begin_listening()?;
         let input = self.buffers.input_append_buf();
         let amount = loop {
@@ -301,8 +301,10 @@ impl Transport for Plain {
     }
 }
 
-impl fmt::Debug for Plain {
+impl fmt::Debug for SocketTransport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Plain").field(&self.socket.stream).finish()
+        f.debug_tuple("SocketTransport")
+            .field(&self.socket.stream)
+            .finish()
     }
 }

@@ -8,7 +8,7 @@ use serde::{
 };
 use serde_json::Value;
 
-use super::plain;
+use crate::text;
 
 /// The body of POST /create: one pod with what it mounts. The server matches by name:
 /// `volumeMounts[].name` to `volumes[].name`, then a ConfigMap by its own name, a Secret by its
@@ -230,7 +230,7 @@ where
 fn text_or_number<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
     match Value::deserialize(from)? {
         Value::Null => Ok(String::new()),
-        Value::String(text) => Ok(plain::one_line(&text)),
+        Value::String(text) => Ok(text::one_line(&text)),
         Value::Number(number) => Ok(number.to_string()),
         other => Err(D::Error::custom(format!("{other} is no job id"))),
     }
@@ -252,7 +252,7 @@ pub fn one_or_only<T: DeserializeOwned>(body: &[u8]) -> Result<T, String> {
 
 /// What is wrong with a body; the text may quote it.
 fn why(error: serde_json::Error) -> String {
-    plain::one_line(&error.to_string())
+    text::one_line(&error.to_string())
 }
 
 /// Reads the list of /status; `null` is an empty one. What it says of a container's end is kept
@@ -268,7 +268,7 @@ pub fn status_list(body: &[u8]) -> Result<Vec<PodStatus>, String> {
         for container in containers.chain(&mut status.containers) {
             let state = container.state.as_mut();
             if let Some(ended) = state.and_then(|state| state.terminated.as_mut()) {
-                ended.reason = ended.reason.take().map(|text| plain::one_line(&text));
+                ended.reason = ended.reason.take().map(|text| text::one_line(&text));
                 ended.message = ended.message.take().map(last_part);
             }
         }
@@ -277,12 +277,9 @@ pub fn status_list(body: &[u8]) -> Result<Vec<PodStatus>, String> {
 }
 
 /// The end of a termination message, as much as the kubelet reads.
-fn last_part(mut text: String) -> String {
+fn last_part(message: String) -> String {
     const MAX_BYTES: usize = 4096;
-    let start = text.len().saturating_sub(MAX_BYTES);
-    let whole = (start..text.len()).find(|at| text.is_char_boundary(*at));
-    text.drain(..whole.unwrap_or(text.len()));
-    text
+    text::end(&message, MAX_BYTES).to_owned()
 }
 
 #[cfg(test)]

@@ -15,11 +15,11 @@ use ureq::{http::HeaderValue, tls::TlsConfig, unversioned::transport::DefaultCon
 use super::{
     error::Error,
     kubeconfig::{Item, Kubeconfig},
-    server::{Server, Whereabouts},
+    server::{Server, ServerResolver},
 };
 use crate::{
+    net::{self, bearer, Pem, Stamp, TokenFile},
     telemetry::chain,
-    tls::{self, bearer, Pem, Stamp, MAX_TOKEN_BYTES},
 };
 
 /// Who calls.
@@ -33,13 +33,29 @@ const IDLE_AGE: Duration = Duration::from_secs(15);
 
 /// The way to the API server, with the credentials of one moment.
 #[derive(Debug)]
-pub(super) struct Link {
+pub(super) struct Session {
     pub(super) server: Server,
-    pub(super) bearer: Option<HeaderValue>,
+    bearer: Option<Bearer>,
     /// Keeps connections for the next call.
     pub(super) kept: Agent,
     /// Uses each connection once.
     pub(super) fresh: Agent,
+}
+
+/// A bearer token, by where it stands.
+#[derive(Debug)]
+enum Bearer {
+    Inline(HeaderValue),
+    File(TokenFile),
+}
+
+impl Bearer {
+    fn value(&self) -> Result<HeaderValue, net::Error> {
+        match self {
+            Self::Inline(value) => Ok(value.clone()),
+            Self::File(file) => file.bearer(),
+        }
+    }
 }
 
 /// A file, and how it was when it was looked at; `None` when it was not there.
@@ -62,7 +78,7 @@ impl Watched {
     }
 }
 
-/// Gives the [`Link`] of the moment.
+/// Gives the [`Session`] of the moment.
 #[derive(Debug)]
 pub(super) struct Access {
     path: PathBuf,
@@ -71,12 +87,29 @@ pub(super) struct Access {
 
 #[derive(Debug, Default)]
 struct State {
-    link: Option<Arc<Link>>,
-    /// All files that the link, or the last try to renew it, came from.
+    session: Option<Arc<Session>>,
+    /// All files that the session, or the last try to renew it, came from; but not a token's,
+    /// which looks after itself.
     watched: Vec<Watched>,
 }
 
 impl Access {
+    /// The value of the Authorization header for a call of this session, if it has a token.
+    ///
+    /// # Errors
+    /// The token's file has been of no use for [`net::GRACE`].
+    pub(super) fn bearer(&self, session: &Session) -> Result<Option<HeaderValue>, Error> {
+        let value = session.bearer.as_ref().map(Bearer::value).transpose();
+        value.map_err(|source| self.unfit(source))
+    }
+
+    fn unfit(&self, source: net::Error) -> Error {
+        Error::Credentials {
+            path: self.path.clone(),
+            source: Arc::new(source),
+        }
+    }
+
     /// Nothing is read yet.
     pub(super) fn new(path: &Path) -> Self {
         Self {
@@ -85,50 +118,50 @@ impl Access {
         }
     }
 
-    /// The link; a few `stat` when nothing has changed. Files that have become useless are told
+    /// The session; a few `stat` when nothing has changed. Files that have become useless are told
     /// once for each change, and what was read before stays in use.
     ///
     /// # Errors
     /// The files are of no use, and never were.
-    pub(super) fn link(&self) -> Result<Arc<Link>, Error> {
+    pub(super) fn session(&self) -> Result<Arc<Session>, Error> {
         let mut state = self.state.lock();
-        if let Some(link) = &state.link {
+        if let Some(session) = &state.session {
             if !state.watched.iter().any(Watched::has_changed) {
-                return Ok(link.clone());
+                return Ok(session.clone());
             }
         }
         let mut watched = Vec::new();
         match self.read(&mut watched) {
-            Ok(link) => {
-                if state.link.is_some() {
+            Ok(session) => {
+                if state.session.is_some() {
                     log::info!("read {} and its files again", self.path.display());
                 }
-                let link = Arc::new(link);
+                let session = Arc::new(session);
                 *state = State {
-                    link: Some(link.clone()),
+                    session: Some(session.clone()),
                     watched,
                 };
-                Ok(link)
+                Ok(session)
             }
             Err(error) => {
-                let link = state.link.clone().ok_or_else(|| error.clone())?;
+                let session = state.session.clone().ok_or_else(|| error.clone())?;
                 log::warn!(
                     "{}; the credentials that were read before stay in use",
                     chain(&error)
                 );
-                // The files of the link count as well: any of them may be put right.
+                // The files of the session count as well: any of them may be put right.
                 let is_new = |old: &Watched| watched.iter().all(|new| new.path != old.path);
                 let old: Vec<_> = state.watched.iter().filter(|old| is_new(old)).collect();
                 let old: Vec<_> = old.iter().map(|old| Watched::now(&old.path)).collect();
                 watched.extend(old);
                 state.watched = watched;
-                Ok(link)
+                Ok(session)
             }
         }
     }
 
     /// Stamps are taken before a file is read: what is written meanwhile shows at the next call.
-    fn read(&self, watched: &mut Vec<Watched>) -> Result<Link, Error> {
+    fn read(&self, watched: &mut Vec<Watched>) -> Result<Session, Error> {
         watched.push(Watched::now(&self.path));
         let text = read_limited(&self.path, MAX_KUBECONFIG_BYTES)
             .and_then(|bytes| String::from_utf8(bytes).map_err(|_| not_text()))
@@ -137,9 +170,9 @@ impl Access {
                 source: Arc::new(source),
             })?;
         let config = Kubeconfig::parse(&self.path, &text)?;
-        let files = [&config.authorities, &config.token]
-            .into_iter()
-            .flatten()
+        let files = config
+            .authorities
+            .iter()
             .chain(config.identity.iter().flat_map(|(cert, key)| [cert, key]));
         for file in files {
             if let Item::File { path, .. } = file {
@@ -149,13 +182,10 @@ impl Access {
             }
         }
         self.connectable(config)
-            .map_err(|source| Error::Credentials {
-                path: self.path.clone(),
-                source: Arc::new(source),
-            })
+            .map_err(|source| self.unfit(source))
     }
 
-    fn connectable(&self, config: Kubeconfig) -> Result<Link, tls::Error> {
+    fn connectable(&self, config: Kubeconfig) -> Result<Session, net::Error> {
         let mut tls = TlsConfig::builder();
         if let Some(item) = &config.authorities {
             tls = tls.root_certs(self.pem(item)?.authorities()?);
@@ -165,7 +195,7 @@ impl Access {
         }
         let tls = tls.build();
         let agent = |idle| agent(&config.server, tls.clone(), idle);
-        Ok(Link {
+        Ok(Session {
             bearer: config
                 .token
                 .as_ref()
@@ -177,33 +207,30 @@ impl Access {
         })
     }
 
-    fn pem(&self, item: &Item) -> Result<Pem, tls::Error> {
+    fn pem(&self, item: &Item) -> Result<Pem, net::Error> {
         match item {
             Item::File { key, path } => Pem::read(key, path),
             Item::Inline { key, bytes } => Ok(Pem::new(key, &self.path, bytes.clone())),
         }
     }
 
-    fn token(&self, item: &Item) -> Result<HeaderValue, tls::Error> {
-        let (key, path, text) = match item {
-            Item::Inline { key, bytes } => (*key, &self.path, bytes.clone()),
+    fn token(&self, item: &Item) -> Result<Bearer, net::Error> {
+        match item {
             Item::File { key, path } => {
-                // One byte more than a token may have shows that there are more.
-                let text = read_beginning(path, MAX_TOKEN_BYTES + 1).map_err(|source| {
-                    tls::Error::Unreadable {
-                        key,
-                        path: path.clone(),
-                        source,
-                    }
-                })?;
-                (*key, path, text)
+                let file = TokenFile::new(key, path);
+                // Tried out: a session without a token is of no use.
+                file.bearer()?;
+                Ok(Bearer::File(file))
             }
-        };
-        bearer(&text).map_err(|why| tls::Error::Bad {
-            key,
-            path: path.clone(),
-            why: why.to_owned(),
-        })
+            Item::Inline { key, bytes } => match bearer(bytes) {
+                Ok(value) => Ok(Bearer::Inline(value)),
+                Err(why) => Err(net::Error::Bad {
+                    key,
+                    path: self.path.clone(),
+                    why: why.to_owned(),
+                }),
+            },
+        }
     }
 }
 
@@ -221,11 +248,13 @@ fn agent(server: &Server, tls: TlsConfig, idle: usize) -> Agent {
         .proxy(None)
         .build();
     let connector = DefaultConnector::default();
-    Agent::with_parts(config, connector, Whereabouts(server.clone()))
+    Agent::with_parts(config, connector, ServerResolver(server.clone()))
 }
 
 fn read_limited(path: &Path, max: u64) -> io::Result<Vec<u8>> {
-    let bytes = read_beginning(path, max + 1)?;
+    let mut bytes = Vec::new();
+    // One byte more than there may be shows that there are more.
+    File::open(path)?.take(max + 1).read_to_end(&mut bytes)?;
     match bytes.len() as u64 > max {
         true => Err(io::Error::new(
             io::ErrorKind::FileTooLarge,
@@ -233,12 +262,6 @@ fn read_limited(path: &Path, max: u64) -> io::Result<Vec<u8>> {
         )),
         false => Ok(bytes),
     }
-}
-
-fn read_beginning(path: &Path, max: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(max).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 fn not_text() -> io::Error {

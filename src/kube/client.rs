@@ -13,18 +13,17 @@ use k8s_openapi::api::core::v1::{
 use serde::{de::DeserializeOwned, Serialize};
 use serde_json::json;
 use ureq::{
-    http::{header, Method, Request, Response},
+    http::{header, HeaderValue, Method, Request, Response},
     Agent, Body,
 };
 
 use super::{
-    access::{Access, Link},
+    access::{Access, Session},
+    checked_name::{namespace, subdomain},
     error::Error,
-    names::{namespace, subdomain},
-    text::one_line,
     time,
 };
-use crate::model::Nanos;
+use crate::{model::Nanos, text::one_line};
 
 /// A merge that knows lists by a key of their items: other conditions of a pod stay
 /// (k8s.io/apimachinery/pkg/types/patch.go).
@@ -90,7 +89,7 @@ impl Client {
     /// # Errors
     /// What is wrong with them, as every call would say.
     pub fn check(&self) -> Result<(), Error> {
-        self.access.link().map(drop)
+        self.access.session().map(drop)
     }
 
     /// Reads a pod; `None` when there is none of this name.
@@ -267,19 +266,19 @@ impl Client {
 
     /// The body of a good answer.
     fn call(&self, out: &Outgoing) -> Result<Vec<u8>, Error> {
-        let link = self.access.link()?;
+        let session = self.access.session()?;
+        let bearer = self.access.bearer(&session)?;
+        let send = |agent, time| send(&session, agent, out, bearer.as_ref(), time);
         let began = Instant::now();
-        let first = self.send(&link, &link.kept, out, self.limits.time);
+        let first = send(&session.kept, self.limits.time);
         let left = self.limits.time.saturating_sub(began.elapsed());
         let result = match first {
-            Err(error) if is_broken(&error) && !left.is_zero() => {
-                self.send(&link, &link.fresh, out, left)
-            }
+            Err(error) if is_broken(&error) && !left.is_zero() => send(&session.fresh, left),
             first => first,
         };
         let result = result
-            .map_err(|error| self.blame(&link, out, error))
-            .and_then(|response| self.receive(&link, out, response));
+            .map_err(|error| self.blame(&session, out, error))
+            .and_then(|response| self.receive(&session, out, response));
         let took = began.elapsed().as_millis();
         match &result {
             Ok(body) => log::debug!("{}: {} bytes after {took} ms", out.call, body.len()),
@@ -288,35 +287,9 @@ impl Client {
         result
     }
 
-    fn send(
-        &self,
-        link: &Link,
-        agent: &Agent,
-        out: &Outgoing,
-        time: Duration,
-    ) -> Result<Response<Body>, ureq::Error> {
-        let mut request = Request::builder()
-            .method(out.method.clone())
-            .uri(format!("{}{}", link.server.base, out.path))
-            .header(header::ACCEPT, JSON);
-        if let Some(host) = &link.server.host {
-            request = request.header(header::HOST, host);
-        }
-        if let Some(bearer) = &link.bearer {
-            request = request.header(header::AUTHORIZATION, bearer);
-        }
-        match &out.body {
-            None => agent.run(limited(agent, request.body(())?, time)),
-            Some((content, body)) => {
-                let request = request.header(header::CONTENT_TYPE, *content);
-                agent.run(limited(agent, request.body(body.as_slice())?, time))
-            }
-        }
-    }
-
     fn receive(
         &self,
-        link: &Link,
+        session: &Session,
         out: &Outgoing,
         response: Response<Body>,
     ) -> Result<Vec<u8>, Error> {
@@ -333,12 +306,12 @@ impl Client {
         body.into_with_config()
             .limit(self.limits.reply_bytes)
             .read_to_vec()
-            .map_err(|error| self.blame(link, out, error))
+            .map_err(|error| self.blame(session, out, error))
     }
 
     /// Why there is no answer, or not all of it.
-    fn blame(&self, link: &Link, out: &Outgoing, error: ureq::Error) -> Error {
-        let (call, to) = (out.call.clone(), link.server.url.clone());
+    fn blame(&self, session: &Session, out: &Outgoing, error: ureq::Error) -> Error {
+        let (call, to) = (out.call.clone(), session.server.url.clone());
         match error {
             ureq::Error::Timeout(_) => Error::TimedOut {
                 call,
@@ -358,6 +331,32 @@ impl Client {
                 to,
                 source: Arc::new(other.into_io()),
             },
+        }
+    }
+}
+
+fn send(
+    session: &Session,
+    agent: &Agent,
+    out: &Outgoing,
+    bearer: Option<&HeaderValue>,
+    time: Duration,
+) -> Result<Response<Body>, ureq::Error> {
+    let mut request = Request::builder()
+        .method(out.method.clone())
+        .uri(format!("{}{}", session.server.base, out.path))
+        .header(header::ACCEPT, JSON);
+    if let Some(host) = &session.server.host {
+        request = request.header(header::HOST, host);
+    }
+    if let Some(bearer) = bearer {
+        request = request.header(header::AUTHORIZATION, bearer);
+    }
+    match &out.body {
+        None => agent.run(limited(agent, request.body(())?, time)),
+        Some((content, body)) => {
+            let request = request.header(header::CONTENT_TYPE, *content);
+            agent.run(limited(agent, request.body(body.as_slice())?, time))
         }
     }
 }

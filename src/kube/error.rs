@@ -1,18 +1,15 @@
 //! What can go wrong with the API server and the way to it, and what follows from it.
 //!
-//! | error | retryable | forbidden | everyone's |
-//! |---|---|---|---|
-//! | kubeconfig, or a file that it names, unreadable or unfit | | | yes |
-//! | a name that Kubernetes does not allow: nothing was sent | | | |
-//! | no connection, no TLS session, connection lost, no answer in time | yes | | yes |
-//! | 429, 5xx | yes | | yes |
-//! | 401 | | yes | yes |
-//! | 403 | | yes | |
-//! | 403 because the namespace is being deleted | | | |
-//! | any other status; an answer that is too large or not what was asked for | | | |
+//! | error | retryable | everyone's |
+//! |---|---|---|
+//! | kubeconfig, or a file that it names, unreadable or unfit | | yes |
+//! | a name that Kubernetes does not allow: nothing was sent | | |
+//! | no connection, no TLS session, connection lost, no answer in time | yes | yes |
+//! | 429, 5xx | yes | yes |
+//! | 401 | | yes |
+//! | any other status; an answer that is too large or not what was asked for | | |
 //!
 //! * **Retryable**: the same call can succeed later, without a change to anything here.
-//! * **Forbidden**: the credentials do not suffice.
 //! * **Everyone's**: a call about another pod would have met the same.
 //!
 //! An error can be cloned, so that it can be told again while nobody is asked.
@@ -21,12 +18,14 @@ use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use serde::Deserialize;
 
-use super::text::one_line;
-use crate::tls;
+use crate::{net, text::one_line_of};
 
 /// The API server's word for a namespace that takes nothing new (`NamespaceTerminatingCause` in
 /// k8s.io/api/core/v1/types.go).
 const TERMINATING: &str = "NamespaceTerminating";
+
+/// Most bytes that are kept of what the API server says.
+const MAX_WORDS_BYTES: usize = 512;
 
 /// Why a call failed.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -55,7 +54,7 @@ pub enum Error {
         /// The kubeconfig.
         path: PathBuf,
         /// Key and file, and what is wrong.
-        source: Arc<tls::Error>,
+        source: Arc<net::Error>,
     },
     /// A name that Kubernetes does not allow. Nothing was sent.
     #[error("{what} {name:?} is not a name that Kubernetes allows")]
@@ -125,14 +124,6 @@ impl Error {
         }
     }
 
-    /// Whether the credentials do not suffice. The error's text has the likely reason.
-    pub fn is_forbidden(&self) -> bool {
-        match self {
-            Self::Status { status, reason, .. } => is_refused(*status, reason),
-            _ => false,
-        }
-    }
-
     /// Whether what the call was about is not there.
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::Status { status: 404, .. })
@@ -168,8 +159,8 @@ impl Error {
         Self::Status {
             call: call.to_owned(),
             status,
-            reason: one_line(reason),
-            says: one_line(&given.message),
+            reason: one_line_of(reason, MAX_WORDS_BYTES),
+            says: one_line_of(&given.message, MAX_WORDS_BYTES),
         }
     }
 }
@@ -235,7 +226,7 @@ mod tests {
     #[test]
     fn what_follows_from_an_error() {
         let (call, to, path) = (String::new, String::new, || PathBuf::from("/k"));
-        let bad = tls::Error::Bad {
+        let bad = net::Error::Bad {
             key: "client-key",
             path: path(),
             why: "x".into(),
@@ -267,7 +258,8 @@ mod tests {
         ];
         for (name, error, retryable, forbidden, everyones) in table {
             assert_eq!(error.is_retryable(), retryable, "{name}: retryable");
-            assert_eq!(error.is_forbidden(), forbidden, "{name}: forbidden");
+            let advises = error.to_string().contains("Node authorizer");
+            assert_eq!(advises, forbidden, "{name}: forbidden");
             assert_eq!(error.is_everyones(), everyones, "{name}: everyone's");
         }
     }
@@ -296,7 +288,7 @@ mod tests {
                 "a proxy's",
                 502,
                 "bad\r\n\u{1b}[31mgateway\n",
-                "bad   [31mgateway",
+                "bad [31mgateway",
                 "",
             ),
             ("another JSON", 500, "[1]", "500: [1]", ""),
@@ -335,6 +327,6 @@ mod tests {
             }
         }
         let deleted = Error::refusal("x", 403, deleted.as_bytes());
-        assert!(!deleted.is_forbidden() && !deleted.to_string().contains("Node"));
+        assert!(!deleted.to_string().contains("Node"));
     }
 }

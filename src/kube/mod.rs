@@ -7,16 +7,16 @@
 
 mod access;
 mod api;
+mod checked_name;
 mod client;
-mod correlator;
 mod error;
-mod events;
+mod event;
+mod event_limit;
 pub mod kubeconfig;
 mod lru;
-mod names;
+mod recorder;
 mod server;
 mod source;
-mod text;
 mod time;
 
 #[cfg(test)]
@@ -26,8 +26,9 @@ pub use self::{
     api::Api,
     client::{Client, Limits},
     error::Error,
-    events::{EventType, PodRef, Recorded, Recorder},
+    event::{EventType, PodRef},
     kubeconfig::Kubeconfig,
+    recorder::{Recorded, Recorder},
     server::Server,
     source::{PodSource, Pods},
     time::time,

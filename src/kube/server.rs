@@ -5,11 +5,16 @@ use std::net::{IpAddr, SocketAddr};
 
 use ureq::{
     config::Config,
-    http::{uri::Authority, HeaderValue, Uri},
+    http::{HeaderValue, Uri},
     unversioned::{
         resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver},
         transport::NextTimeout,
     },
+};
+
+use crate::{
+    endpoint::{self, Endpoint, Target},
+    text::is_dns_subdomain,
 };
 
 /// The API server's address.
@@ -23,6 +28,7 @@ pub struct Server {
     pub(super) host: Option<HeaderValue>,
     /// `url`, for the look-up of its host.
     uri: Uri,
+    endpoint: Endpoint,
 }
 
 impl Server {
@@ -32,37 +38,28 @@ impl Server {
     /// # Errors
     /// What is wrong with it. A password is not repeated.
     pub(super) fn parse(url: &str) -> Result<Self, String> {
-        let uri: Uri = url
-            .parse()
-            .map_err(|_| "not a URL; write https://HOST:PORT")?;
-        let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
+        let endpoint = Endpoint::parse(url).map_err(|error| match error {
+            endpoint::Error::NotAUrl => format!("{error}; write https://HOST:PORT"),
+            endpoint::Error::Scheme => "must begin with https://".to_owned(),
+            endpoint::Error::Password => {
+                format!("{error}; use a client certificate or a token")
+            }
+            other => other.to_string(),
+        })?;
+        if matches!(endpoint.target, Target::Unix(_)) {
             return Err("must begin with https://".to_owned());
-        };
-        if authority.as_str().contains('@') {
-            return Err(
-                "must not hold a user name or password; use a client certificate \
-                        or a token"
-                    .into(),
-            );
         }
-        if uri.query().is_some() || url.contains('#') {
-            return Err("must not have a query or fragment".to_owned());
+        if !endpoint.is_tls && !endpoint.target.is_local() {
+            return Err("http:// would show the credentials to others; use https".to_owned());
         }
-        if port(authority).is_some_and(|port| port.parse().ok().is_none_or(|port: u16| port == 0)) {
-            return Err("has a bad port".to_owned());
-        }
-        match scheme {
-            "https" => {}
-            "http" if is_loopback(bare(authority)) => {}
-            "http" => return Err("http:// would show the credentials to others; use https".into()),
-            _ => return Err("must begin with https://".to_owned()),
-        }
-        let url = url.trim_end_matches('/').to_owned();
+        let base = endpoint.base.clone();
         Ok(Self {
-            base: url.clone(),
-            url,
+            // Not reached: it has been parsed.
+            uri: base.parse().map_err(|_| "not a URL")?,
+            url: base.clone(),
+            base,
             host: None,
-            uri,
+            endpoint,
         })
     }
 
@@ -73,17 +70,17 @@ impl Server {
     pub(super) fn known_as(self, name: &str) -> Result<Self, String> {
         let wrong = || "not a host name".to_owned();
         let authority = match self.uri.authority() {
-            Some(authority) if self.is_tls() => authority,
+            Some(authority) if self.endpoint.is_tls => authority,
             _ => return Ok(self),
         };
         let name = match name.parse::<IpAddr>() {
             Ok(IpAddr::V6(ip)) => format!("[{ip}]"),
             Ok(IpAddr::V4(_)) => name.to_owned(),
-            Err(_) => super::names::subdomain("host", &name.to_ascii_lowercase())
-                .map_err(|_| wrong())?
-                .to_owned(),
+            Err(_) => Some(name.to_ascii_lowercase())
+                .filter(|name| is_dns_subdomain(name))
+                .ok_or_else(wrong)?,
         };
-        let port = port(authority).map(|port| format!(":{port}"));
+        let port = authority.port().map(|port| format!(":{port}"));
         let path = self.uri.path().trim_end_matches('/');
         let base = format!("https://{name}{}{path}", port.unwrap_or_default());
         Ok(Self {
@@ -92,56 +89,31 @@ impl Server {
             ..self
         })
     }
-
-    pub(super) fn is_tls(&self) -> bool {
-        self.uri.scheme_str() == Some("https")
-    }
-}
-
-/// Without the brackets of an IPv6 address.
-fn bare(authority: &Authority) -> &str {
-    let host = authority.host();
-    host.strip_prefix('[')
-        .and_then(|host| host.strip_suffix(']'))
-        .unwrap_or(host)
-}
-
-fn port(authority: &Authority) -> Option<&str> {
-    let (_, port) = authority.as_str().rsplit_once(':')?;
-    (!port.ends_with(']')).then_some(port)
-}
-
-fn is_loopback(host: &str) -> bool {
-    match host.parse::<IpAddr>() {
-        Ok(ip) => ip.is_loopback(),
-        Err(_) => host == "localhost",
-    }
 }
 
 /// Looks up the server's own host, whatever name a request's URL has.
 #[derive(Debug)]
-pub(super) struct Whereabouts(pub(super) Server);
+pub(super) struct ServerResolver(pub(super) Server);
 
-impl Resolver for Whereabouts {
+impl Resolver for ServerResolver {
     fn resolve(
         &self,
         _: &Uri,
         config: &Config,
         timeout: NextTimeout,
     ) -> Result<ResolvedSocketAddrs, ureq::Error> {
-        let uri = &self.0.uri;
-        let ip = uri.authority().and_then(|at| bare(at).parse().ok());
+        let ip = match &self.0.endpoint.target {
+            Target::Tcp { host, port } => host.parse().ok().map(|ip| SocketAddr::new(ip, *port)),
+            Target::Unix(_) => None,
+        };
         match ip {
             // An address needs no thread to look it up.
-            Some(ip) => {
-                let port = uri
-                    .port_u16()
-                    .unwrap_or(if self.0.is_tls() { 443 } else { 80 });
+            Some(address) => {
                 let mut found = self.empty();
-                found.push(SocketAddr::new(ip, port));
+                found.push(address);
                 Ok(found)
             }
-            None => DefaultResolver::default().resolve(uri, config, timeout),
+            None => DefaultResolver::default().resolve(&self.0.uri, config, timeout),
         }
     }
 }

@@ -1,8 +1,9 @@
-//! CRI log files: where they may lie (`place`), how their lines look (`line`), and how a remote log
+//! CRI log files: where they may lie (`log_path`), how their lines look (`line`), and how a remote log
 //! gets into one exactly once, through disconnects, rotation and restarts (`sink`, `recover`).
 
+mod checkpoint;
 mod line;
-mod place;
+mod log_path;
 /// What must hold whatever comes in; `fuzz/` and the tests share it.
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
@@ -15,7 +16,7 @@ pub mod termination;
 use std::{io, path::PathBuf};
 
 pub use self::{
-    place::validate_log_path,
+    log_path::validate_log_path,
     registry::Registry,
     sink::{LogSink, Stream},
 };

@@ -10,7 +10,7 @@ use std::{
     },
 };
 
-use super::{line, place::Place, Error, LogSink};
+use super::{line, log_path::LogPath, Error, LogSink};
 
 /// A directory that goes with its owner.
 pub(crate) struct Scratch(pub PathBuf);
@@ -84,7 +84,7 @@ struct World {
 impl World {
     fn new() -> Self {
         let scratch = Scratch::new();
-        let sink = Arc::new(LogSink::create(place(&scratch.0)).expect("created"));
+        let sink = Arc::new(LogSink::create(log_path(&scratch.0)).expect("created"));
         Self {
             scratch,
             sink,
@@ -207,7 +207,7 @@ impl World {
 
     fn restart(&mut self) {
         self.may_repeat |= self.unkept;
-        let again = LogSink::recover(place(&self.scratch.0), self.checkpoint.as_deref());
+        let again = LogSink::recover(log_path(&self.scratch.0), self.checkpoint.as_deref());
         self.sink = Arc::new(again.expect("recovered"));
     }
 
@@ -283,8 +283,8 @@ impl World {
     }
 }
 
-fn place(directory: &Path) -> Place {
-    Place::new(&directory.to_string_lossy(), NAME).expect("a plain path")
+fn log_path(directory: &Path) -> LogPath {
+    LogPath::new(&directory.to_string_lossy(), NAME).expect("a plain path")
 }
 
 fn read_file(file: &Path, text: &mut Vec<u8>) {

@@ -8,73 +8,66 @@
 use std::{
     fs::File,
     io::{BufRead as _, BufReader, Seek as _, SeekFrom},
-    os::{fd::OwnedFd, unix::fs::MetadataExt as _},
+    os::fd::OwnedFd,
     path::PathBuf,
 };
 
 use rustix::fs::Dir;
 
-use super::{line, place::Place, sink::Checkpoint, Error};
+use super::{checkpoint::Checkpoint, line, log_path::LogPath, Error};
 use crate::plan::resync::Position;
 
 /// Works out the position, and takes a line back that a crash has torn.
-pub fn position(place: &Place, checkpoint: Checkpoint) -> Result<Position, Error> {
-    let directory = place.directory()?;
+pub fn position(path: &LogPath, checkpoint: &Checkpoint) -> Result<Position, Error> {
+    let directory = path.directory()?;
     let mut position = checkpoint.position.clone();
+    let mut advance = |text: &[u8]| position.advance(text);
     // Without a checkpoint everything is behind it.
-    let mut behind = checkpoint == Checkpoint::default();
-    for name in rotated(place, &directory)? {
-        let file = place.open_sibling(&directory, &name)?;
-        let metadata = file.metadata().map_err(|source| failed(place, source))?;
-        let is_its_file = (metadata.dev(), metadata.ino()) == (checkpoint.device, checkpoint.inode);
-        if is_its_file && !behind {
-            replay(place, file, checkpoint.length, |text| {
-                position.advance(text)
-            })?;
+    let mut behind = *checkpoint == Checkpoint::default();
+    for name in rotated(path, &directory)? {
+        let file = path.open_sibling(&directory, &name)?;
+        let metadata = file.metadata().map_err(|error| path.failed(error))?;
+        if !behind && checkpoint.is_of(&metadata) {
+            replay(path, file, checkpoint.length, &mut advance)?;
             behind = true;
         } else if behind {
-            replay(place, file, 0, |text| position.advance(text))?;
+            replay(path, file, 0, &mut advance)?;
         }
     }
-    let file = place.open()?;
-    let metadata = file.metadata().map_err(|source| failed(place, source))?;
-    let is_its_file = (metadata.dev(), metadata.ino()) == (checkpoint.device, checkpoint.inode);
-    let from = if is_its_file && !behind {
-        checkpoint.length.min(metadata.len())
-    } else {
-        0
+    let file = path.open()?;
+    let metadata = file.metadata().map_err(|error| path.failed(error))?;
+    let from = match !behind && checkpoint.is_of(&metadata) {
+        true => checkpoint.length.min(metadata.len()),
+        false => 0,
     };
-    let whole = replay(
-        place,
-        file.try_clone().map_err(|source| failed(place, source))?,
-        from,
-        |text| position.advance(text),
-    )?;
+    let again = file.try_clone().map_err(|error| path.failed(error))?;
+    let whole = replay(path, again, from, &mut advance)?;
     if whole < metadata.len() {
-        file.set_len(whole)
-            .map_err(|source| failed(place, source))?;
+        file.set_len(whole).map_err(|error| path.failed(error))?;
     }
     Ok(position)
 }
 
-/// The rotated files of a log that are not compressed, oldest first: the kubelet names them by
-/// time.
-fn rotated(place: &Place, directory: &OwnedFd) -> Result<Vec<PathBuf>, Error> {
-    let mut names = siblings(place, directory)?;
+/// The rotated files of a log that are not compressed, oldest first.
+// The kubelet appends the time of the rotation to the name, so that they sort by it, and compresses
+// all but the youngest into `.gz`, by way of `.tmp` (`rotateLog`, `compressLog` in
+// k8s.io/kubernetes/pkg/kubelet/logs/container_log_manager.go).
+fn rotated(path: &LogPath, directory: &OwnedFd) -> Result<Vec<PathBuf>, Error> {
+    let mut names = siblings(path, directory)?;
     names.retain(|name| !name.ends_with(".gz") && !name.ends_with(".tmp"));
     names.sort();
     Ok(names.into_iter().map(PathBuf::from).collect())
 }
 
-fn has_compressed(place: &Place, directory: &OwnedFd) -> Result<bool, Error> {
-    let names = siblings(place, directory)?;
+fn has_compressed(path: &LogPath, directory: &OwnedFd) -> Result<bool, Error> {
+    let names = siblings(path, directory)?;
     Ok(names.iter().any(|name| name.ends_with(".gz")))
 }
 
 /// The files that a log was rotated to, in no order.
-fn siblings(place: &Place, directory: &OwnedFd) -> Result<Vec<String>, Error> {
-    let prefix = format!("{}.", place.file_name().display());
-    let entries = Dir::read_from(directory).map_err(|error| failed(place, error.into()))?;
+fn siblings(path: &LogPath, directory: &OwnedFd) -> Result<Vec<String>, Error> {
+    let prefix = format!("{}.", path.file_name().display());
+    let entries = Dir::read_from(directory).map_err(|error| path.failed(error))?;
     let names =
         entries.filter_map(|entry| entry.ok()?.file_name().to_str().ok().map(str::to_owned));
     Ok(names.filter(|name| name.starts_with(&prefix)).collect())
@@ -82,39 +75,39 @@ fn siblings(place: &Place, directory: &OwnedFd) -> Result<Vec<String>, Error> {
 
 /// The position after the first `bytes` bytes that were written, read back from the files; none
 /// where they cannot tell, because they hold less, or a part of it was compressed.
-pub fn written(place: &Place, bytes: u64) -> Result<Option<Position>, Error> {
-    let directory = place.directory()?;
+pub fn written(path: &LogPath, bytes: u64) -> Result<Option<Position>, Error> {
+    let directory = path.directory()?;
     let mut position = Position::default();
     let mut take = |text: &[u8]| {
         let left = usize::try_from(bytes - position.bytes()).unwrap_or(usize::MAX);
         position.advance(&text[..left.min(text.len())]);
     };
-    if has_compressed(place, &directory)? {
+    if has_compressed(path, &directory)? {
         return Ok(None);
     }
-    for name in rotated(place, &directory)? {
-        replay(place, place.open_sibling(&directory, &name)?, 0, &mut take)?;
+    for name in rotated(path, &directory)? {
+        replay(path, path.open_sibling(&directory, &name)?, 0, &mut take)?;
     }
-    replay(place, place.open()?, 0, &mut take)?;
+    replay(path, path.open()?, 0, &mut take)?;
     Ok(Some(position).filter(|position| position.bytes() == bytes))
 }
 
 /// Takes over the lines of a file from an offset on; returns where the last whole line ends.
 fn replay(
-    place: &Place,
+    path: &LogPath,
     mut file: File,
     from: u64,
     mut take: impl FnMut(&[u8]),
 ) -> Result<u64, Error> {
     file.seek(SeekFrom::Start(from))
-        .map_err(|source| failed(place, source))?;
+        .map_err(|source| path.failed(source))?;
     let mut reader = BufReader::new(file);
     let (mut end, mut text) = (from, Vec::new());
     loop {
         text.clear();
         let count = reader
             .read_until(b'\n', &mut text)
-            .map_err(|source| failed(place, source))?;
+            .map_err(|source| path.failed(source))?;
         let Some(body) = text.strip_suffix(b"\n") else {
             return Ok(end);
         };
@@ -126,12 +119,5 @@ fn replay(
                 take(b"\n");
             }
         }
-    }
-}
-
-fn failed(place: &Place, source: std::io::Error) -> Error {
-    Error::File {
-        path: place.path(),
-        source,
     }
 }

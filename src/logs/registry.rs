@@ -1,10 +1,10 @@
-//! The open logs of all containers. The face opens and reopens them, the workers write them.
+//! The open logs of all containers. The CRI calls open and reopen them, the workers write them.
 
 use std::{collections::HashMap, sync::Arc};
 
 use parking_lot::Mutex;
 
-use super::{place::Place, Error, LogSink};
+use super::{log_path::LogPath, Error, LogSink};
 use crate::model::{Container, ContainerId, Sandbox};
 
 /// The open logs, by container.
@@ -19,8 +19,8 @@ impl Registry {
     /// # Errors
     /// A log that cannot be made.
     pub fn create(&self, sandbox: &Sandbox, container: &Container) -> Result<(), Error> {
-        let sink = match place(sandbox, container)? {
-            Some(place) => LogSink::create(place)?,
+        let sink = match log_path(sandbox, container)? {
+            Some(path) => LogSink::create(path)?,
             None => LogSink::discard(),
         };
         self.open
@@ -39,8 +39,8 @@ impl Registry {
         container: &Container,
         checkpoint: Option<&[u8]>,
     ) -> Result<(), Error> {
-        let sink = match place(sandbox, container)? {
-            Some(place) => LogSink::recover(place, checkpoint)?,
+        let sink = match log_path(sandbox, container)? {
+            Some(path) => LogSink::recover(path, checkpoint)?,
             None => LogSink::discard(),
         };
         self.open
@@ -68,9 +68,9 @@ impl Registry {
     }
 }
 
-fn place(sandbox: &Sandbox, container: &Container) -> Result<Option<Place>, Error> {
+fn log_path(sandbox: &Sandbox, container: &Container) -> Result<Option<LogPath>, Error> {
     if sandbox.log_directory.is_empty() || container.log_path.is_empty() {
         return Ok(None);
     }
-    Place::new(&sandbox.log_directory, &container.log_path).map(Some)
+    LogPath::new(&sandbox.log_directory, &container.log_path).map(Some)
 }

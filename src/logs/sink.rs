@@ -4,19 +4,14 @@
 //! after a reconnect. The position is kept in memory; on disk there is a checkpoint of it now and
 //! then, and the file itself, from which the rest is worked out (see `recover`).
 
-use std::{
-    fs::File,
-    io::{self, Write as _},
-    os::unix::fs::MetadataExt as _,
-    sync::Arc,
-};
+use std::{fs::File, io::Write as _, os::unix::fs::MetadataExt as _, sync::Arc};
 
 use parking_lot::Mutex;
-use serde::{Deserialize, Serialize};
 
 use super::{
+    checkpoint::Checkpoint,
     line::{self, Cutter},
-    place::Place,
+    log_path::LogPath,
     recover, Error,
 };
 use crate::{
@@ -26,19 +21,6 @@ use crate::{
 
 /// Bytes after which a checkpoint saves work at the next start.
 const CHECKPOINT_BYTES: u64 = 1 << 20;
-
-/// What is kept of a sink across a restart.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Checkpoint {
-    /// How much of the remote log was written.
-    pub position: Position,
-    /// The file that it was written to.
-    pub device: u64,
-    /// Its inode: the path leads to another file once the log was rotated.
-    pub inode: u64,
-    /// How long the file was.
-    pub length: u64,
-}
 
 /// A container's log file.
 #[derive(Debug)]
@@ -66,7 +48,7 @@ struct Inner {
 /// few of them write at a time.
 #[derive(Debug)]
 struct Target {
-    place: Place,
+    path: LogPath,
     open: Option<File>,
     device: u64,
     inode: u64,
@@ -84,8 +66,8 @@ impl LogSink {
     ///
     /// # Errors
     /// A file that cannot be made.
-    pub fn create(place: Place) -> Result<Self, Error> {
-        let target = Target::new(place)?;
+    pub fn create(path: LogPath) -> Result<Self, Error> {
+        let target = Target::new(path)?;
         Ok(Self::new(Some(target), Position::default()))
     }
 
@@ -94,13 +76,9 @@ impl LogSink {
     ///
     /// # Errors
     /// A file that cannot be opened or read.
-    pub fn recover(place: Place, checkpoint: Option<&[u8]>) -> Result<Self, Error> {
-        // A checkpoint that cannot be read is no worse than none.
-        let checkpoint = checkpoint
-            .and_then(|bytes| serde_json::from_slice(bytes).ok())
-            .filter(|checkpoint: &Checkpoint| checkpoint.position.is_sound());
-        let position = recover::position(&place, checkpoint.unwrap_or_default())?;
-        let target = Target::new(place)?;
+    pub fn recover(path: LogPath, checkpoint: Option<&[u8]>) -> Result<Self, Error> {
+        let position = recover::position(&path, &Checkpoint::read(checkpoint))?;
+        let target = Target::new(path)?;
         Ok(Self::new(Some(target), position))
     }
 
@@ -252,7 +230,7 @@ impl Inner {
         let Some(target) = &self.target else {
             return Ok(false);
         };
-        let written = recover::written(&target.place, self.resync.short_bytes())?;
+        let written = recover::written(&target.path, self.resync.short_bytes())?;
         Ok(written.is_some_and(|written| !self.resync.is_same_as(&written)))
     }
 
@@ -327,9 +305,9 @@ impl Inner {
 }
 
 impl Target {
-    fn new(place: Place) -> Result<Self, Error> {
+    fn new(path: LogPath) -> Result<Self, Error> {
         let mut target = Self {
-            place,
+            path,
             open: None,
             device: 0,
             inode: 0,
@@ -342,8 +320,8 @@ impl Target {
 
     /// Opens what is at the path now, made if it is not there.
     fn reopen(&mut self) -> Result<(), Error> {
-        let file = self.place.open()?;
-        let metadata = file.metadata().map_err(|error| self.failed(error))?;
+        let file = self.path.open()?;
+        let metadata = file.metadata().map_err(|error| self.path.failed(error))?;
         (self.device, self.inode) = (metadata.dev(), metadata.ino());
         self.length = metadata.len();
         self.open = Some(file);
@@ -360,17 +338,10 @@ impl Target {
         if let Err(source) = file.write_all(line) {
             // A full disk can take half a line: that half is taken back.
             let _ = file.set_len(self.length);
-            return Err(self.failed(source));
+            return Err(self.path.failed(source));
         }
         self.length += line.len() as u64;
         Ok(())
-    }
-
-    fn failed(&self, source: io::Error) -> Error {
-        Error::File {
-            path: self.place.path(),
-            source,
-        }
     }
 }
 

@@ -2,14 +2,16 @@
 
 use std::{
     io::{self, Write as _},
-    path::{Component, Path},
+    path::Path,
 };
 
-use rustix::fs::{fstat, open, openat, FileType, Mode, OFlags};
+use rustix::fs::OFlags;
 
 use super::Error;
+use crate::{confined, text};
 
-/// The kubelet reads no more than this, from the file's end.
+// The kubelet reads so much from the file's end (`MaxContainerTerminationMessageLength` in
+// k8s.io/kubernetes/pkg/kubelet/container/runtime.go).
 const MAX_BYTES: usize = 4096;
 
 /// Writes a message into the file that the kubelet has made, below its root directory. No symlink
@@ -18,49 +20,24 @@ const MAX_BYTES: usize = 4096;
 /// # Errors
 /// A path outside the root, or a file that is not there or not a regular one.
 pub fn write(root: &Path, path: &Path, message: &str) -> Result<(), Error> {
+    let escapes = || Error::Escapes(text::quoted(&path.to_string_lossy()));
     let failed = |source: io::Error| Error::File {
         path: path.into(),
         source,
     };
-    let relative = path
-        .strip_prefix(root)
-        .map_err(|_| Error::Escapes(path.display().to_string()))?;
-    let plain = |part: Component<'_>| matches!(part, Component::Normal(_));
-    if !relative.components().all(plain) {
-        return Err(Error::Escapes(path.display().to_string()));
+    let relative = path.strip_prefix(root).map_err(|_| escapes())?;
+    let (Some(parent), Some(name)) = (relative.parent(), relative.file_name()) else {
+        return Err(escapes());
+    };
+    if !confined::is_plain(relative) {
+        return Err(escapes());
     }
-    let directory = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::RDONLY;
-    let mut at = open(root, directory, Mode::empty()).map_err(|error| failed(error.into()))?;
-    let parent = relative.parent().into_iter().flat_map(Path::components);
-    for part in parent {
-        at = openat(
-            &at,
-            part.as_os_str(),
-            directory | OFlags::NOFOLLOW,
-            Mode::empty(),
-        )
+    let mut file = confined::below(root, parent)
+        .and_then(|directory| confined::file(directory, name, OFlags::WRONLY))
         .map_err(|error| failed(error.into()))?;
-    }
-    let name = relative.file_name().unwrap_or_default();
-    let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    let file = openat(&at, name, flags, Mode::empty()).map_err(|error| failed(error.into()))?;
-    let mode = fstat(&file).map_err(|error| failed(error.into()))?.st_mode;
-    if FileType::from_raw_mode(mode) != FileType::RegularFile {
-        return Err(failed(io::Error::other("not a regular file")));
-    }
-    let mut file = std::fs::File::from(file);
     file.set_len(0)
-        .and_then(|()| file.write_all(last(message, MAX_BYTES).as_bytes()))
+        .and_then(|()| file.write_all(text::end(message, MAX_BYTES).as_bytes()))
         .map_err(failed)
-}
-
-/// The end of a text, whole characters only.
-fn last(text: &str, bytes: usize) -> &str {
-    let mut start = text.len().saturating_sub(bytes);
-    while !text.is_char_boundary(start) {
-        start += 1;
-    }
-    &text[start..]
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use super::{job_request, logs, Context};
 use crate::{
     backoff::Backoff,
     config::Config,
-    interlink::{Cancel, Client},
+    interlink::{CancelToken, Client},
     model::{ContainerEntry, ContainerId, Pod, Remote, SandboxId},
     telemetry::{chain, Counter},
     threads::{self, Threads},
@@ -52,7 +52,7 @@ pub fn start(
     let stop = threads.stopped();
     let count = config.logs.followers;
     // A follower takes the next target when it is free, so at most `count` lie here.
-    let (targets, work) = unbounded::<(Target, Cancel)>();
+    let (targets, work) = unbounded::<(Target, CancelToken)>();
     let (finished, ends) = unbounded();
     for number in 0..count {
         let (context, client) = (context.clone(), client.clone());
@@ -89,8 +89,8 @@ pub fn start(
 struct Manager {
     context: Arc<Context>,
     free: usize,
-    followed: HashMap<ContainerId, Cancel>,
-    targets: Sender<(Target, Cancel)>,
+    followed: HashMap<ContainerId, CancelToken>,
+    targets: Sender<(Target, CancelToken)>,
     ends: Receiver<ContainerId>,
     overflow: Sender<Vec<Target>>,
 }
@@ -109,7 +109,7 @@ impl Manager {
                 default(LOOK) => {}
             }
         }
-        self.followed.values().for_each(Cancel::cancel);
+        self.followed.values().for_each(CancelToken::cancel);
     }
 
     fn ended(&mut self, container: &ContainerId) {
@@ -138,7 +138,7 @@ impl Manager {
                 rest.push(target);
                 continue;
             }
-            let cancel = Cancel::new();
+            let cancel = CancelToken::new();
             self.free -= 1;
             self.followed
                 .insert(target.container.clone(), cancel.clone());
@@ -181,7 +181,7 @@ fn follow(
     context: &Context,
     client: &Client,
     target: &Target,
-    cancel: &Cancel,
+    cancel: &CancelToken,
     stop: &Receiver<()>,
 ) {
     let mut failures: u32 = 1;
@@ -215,7 +215,7 @@ fn follow_once(
     client: &Client,
     pod: &Pod,
     entry: &ContainerEntry,
-    cancel: &Cancel,
+    cancel: &CancelToken,
 ) -> Result<(), String> {
     let Some(job) = pod.job_of(entry.id()) else {
         return Ok(());

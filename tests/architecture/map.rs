@@ -89,7 +89,8 @@ pub const ROOMS: &[Room] = &[
     ),
     room(2, "plan", "state machines, schedules, decisions (pure)"),
     room(1, "config", "keys, defaults, checks, the sample"),
-    room(1, "tls", "certificates, keys and tokens in files"),
+    room(1, "net", "certificates, keys and tokens in files, for every HTTP client"),
+    room(1, "confined", "ways through directories without a symlink on them"),
     room(0, "model", "records, ids, time"),
     room(0, "proto", "the generated CRI"),
     room(
@@ -99,6 +100,8 @@ pub const ROOMS: &[Room] = &[
     ),
     room(0, "backoff", "how long to wait before the next try (pure)"),
     room(0, "quantity", "Kubernetes amounts, printed and read (pure)"),
+    room(0, "endpoint", "where an HTTP server is: URLs, checked and taken apart"),
+    room(0, "text", "foreign texts made fit for a line, cut, told from DNS names (pure)"),
     room(0, "telemetry", "metrics, health, limited log lines"),
 ];
 
@@ -112,7 +115,7 @@ pub const FORBIDDEN: &[(&str, &str)] = &[("cri", "interlink"), ("cri", "kube")];
 pub const ALLOWED: &[(&str, &str)] = &[("cli", "daemon")];
 
 /// Rooms of pure functions: they touch no disk, network, process, thread or clock.
-pub const PURE: &[&str] = &["convert", "kubelet", "plan", "backoff", "quantity"];
+pub const PURE: &[&str] = &["convert", "kubelet", "plan", "backoff", "quantity", "text"];
 
 /// What pure functions do without.
 pub const EFFECTS: &[&str] = &[
@@ -145,9 +148,6 @@ pub const KNOWS_PLUGINS: &[&str] = &["profile"];
 pub const CIRCLES_LEFT: &[(&str, usize)] = &[
     ("cli", 2),
     ("convert", 2),
-    ("interlink", 2),
-    ("kube", 2),
-    ("logs", 2),
     ("plan", 3),
     ("store", 4),
     ("worker", 5),
@@ -157,7 +157,6 @@ pub const CIRCLES_LEFT: &[(&str, usize)] = &[
 pub const SLURM_LEFT: &[(&str, usize)] = &[
     ("config", 2),
     ("convert", 8),
-    ("interlink", 4),
     ("lib", 1),
     ("model", 1),
     ("plan", 6),

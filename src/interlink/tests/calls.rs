@@ -5,7 +5,7 @@ use std::{collections::HashSet, fs};
 use super::{
     super::{
         wire::{LogStruct, PingResponse, PodStatus},
-        Cancel, LogEnd, LogLimits,
+        CancelToken, LogEnd, LogLimits,
     },
     *,
 };
@@ -19,7 +19,6 @@ fn plugin(seen: &Seen, conn: &mut dyn Conn) -> After {
         "status" => answer(200, r#"[{"name":"p","UID":"u"}]"#),
         "getLogs" => answer(200, "hello\n"),
         "pinglink" => answer(200, r#"{"status":"ok"}"#),
-        "updateCache" => answer(200, "Updated cache"),
         _ => answer(404, ""),
     });
     After::Keep
@@ -56,7 +55,6 @@ fn make_all_calls(client: &Client) {
         ..PingResponse::default()
     };
     assert_eq!(ping.parsed, Some(want));
-    client.update_cache("the-uid").unwrap();
 }
 
 #[test]
@@ -93,7 +91,6 @@ fn every_call_over_tcp_and_unix() {
             ("GET /status HTTP/1.1", status),
             ("GET /getLogs HTTP/1.1", logs),
             ("POST /pinglink HTTP/1.1", String::new()),
-            ("POST /updateCache HTTP/1.1", "the-uid".to_owned()),
         ];
         assert_eq!(sent.len(), want.len(), "{name}");
         for (sent, want) in sent.iter().zip(&want) {
@@ -277,7 +274,12 @@ fn a_new_token_is_used_from_the_next_call_on() {
     fs::write(&token, "second").unwrap();
     client.ping().unwrap();
     fs::remove_file(&token).unwrap();
-    let error = client.ping().unwrap_err();
+    client.ping().expect("the last one is used for a while");
+    let restarted = Client::new(&InterLink {
+        token_file: Some(token.clone()),
+        ..config(&server.url)
+    });
+    let error = restarted.unwrap().ping().unwrap_err();
     assert!(matches!(error, Error::File { .. }), "{error:?}");
     assert!(error.is_retryable());
     let sent: Vec<_> = server
@@ -285,7 +287,7 @@ fn a_new_token_is_used_from_the_next_call_on() {
         .iter()
         .map(|seen| seen.header("authorization").unwrap_or_default().to_owned())
         .collect();
-    assert_eq!(sent, ["Bearer one", "Bearer second"]);
+    assert_eq!(sent, ["Bearer one", "Bearer second", "Bearer second"]);
 }
 
 #[test]
@@ -299,7 +301,7 @@ fn clients_are_shared_between_threads() {
     fn shared<T: Send + Sync>() {}
     fn sent<T: Send>() {}
     shared::<Client>();
-    shared::<Cancel>();
+    shared::<CancelToken>();
     sent::<super::super::FollowReader>();
     sent::<Error>();
 }

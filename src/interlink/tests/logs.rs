@@ -3,7 +3,7 @@
 use std::{io::Read, ops::ControlFlow, sync::Arc};
 
 use super::{
-    super::{wire::LogStruct, Cancel, FollowReader, LogEnd, LogLimits},
+    super::{wire::LogStruct, CancelToken, FollowReader, LogEnd, LogLimits},
     *,
 };
 
@@ -121,7 +121,7 @@ fn a_followed_log_comes_as_it_grows() {
     // The limits of other calls do not matter once it flows.
     let client = hasty(&server.url);
     let mut reader = client
-        .follow(&LogStruct::default(), &Cancel::new())
+        .follow(&LogStruct::default(), &CancelToken::new())
         .unwrap();
     assert!(wants_follow(&server.seen()[0]));
     assert_eq!(read_some(&mut reader).unwrap(), b"first\n");
@@ -143,7 +143,7 @@ fn a_followed_log_comes_without_the_plugin_s_notes() {
     let server = always(answer(200, &text), After::Keep);
     let client = client(&server.url);
     let mut reader = client
-        .follow(&LogStruct::default(), &Cancel::new())
+        .follow(&LogStruct::default(), &CancelToken::new())
         .unwrap();
     let mut got = String::new();
     reader.read_to_string(&mut got).unwrap();
@@ -155,7 +155,7 @@ fn a_followed_log_that_breaks_off_is_an_error_for_good() {
     let (tx, rx) = mpsc::channel();
     let server = stream_server(rx);
     let mut reader = client(&server.url)
-        .follow(&LogStruct::default(), &Cancel::new())
+        .follow(&LogStruct::default(), &CancelToken::new())
         .unwrap();
     assert_eq!(read_some(&mut reader).unwrap(), b"first\n");
     drop(tx);
@@ -169,7 +169,7 @@ fn cancelling_wakes_the_reader() {
         let (_tx, rx) = mpsc::channel();
         let server = stream_server(rx);
         let client = Arc::new(client(&server.url));
-        let cancel = Cancel::new();
+        let cancel = CancelToken::new();
         let mut reader = client.follow(&LogStruct::default(), &cancel).unwrap();
         assert_eq!(read_some(&mut reader).unwrap(), b"first\n");
         let result = spawn(move || read_some(&mut reader));
@@ -190,7 +190,7 @@ fn cancelling_before_anything_flows() {
         After::Close
     });
     let client = Arc::new(client(&server.url));
-    let cancel = Cancel::new();
+    let cancel = CancelToken::new();
     let (caller, handle) = (client.clone(), cancel.clone());
     let result = spawn(move || caller.follow(&LogStruct::default(), &handle).map(drop));
     eventually("the request arrives", || !server.seen().is_empty());
@@ -215,7 +215,7 @@ fn one_follower_is_cancelled_and_the_others_go_on() {
         After::Close
     });
     let client = client(&server.url);
-    let (one, other) = (Cancel::new(), Cancel::new());
+    let (one, other) = (CancelToken::new(), CancelToken::new());
     let mut first = client.follow(&LogStruct::default(), &one).unwrap();
     let mut second = client.follow(&LogStruct::default(), &other).unwrap();
     one.cancel();
@@ -247,7 +247,7 @@ fn a_follower_is_answered_in_time_or_not_at_all() {
             conn.wait_closed();
             After::Close
         });
-        let result = hasty(&server.url).follow(&LogStruct::default(), &Cancel::new());
+        let result = hasty(&server.url).follow(&LogStruct::default(), &CancelToken::new());
         assert_eq!(kind(&result.unwrap_err()), want, "{name}");
     }
 }
@@ -264,7 +264,7 @@ fn a_dropped_reader_closes_its_connection() {
     let client = client(&server.url);
     drop(
         client
-            .follow(&LogStruct::default(), &Cancel::new())
+            .follow(&LogStruct::default(), &CancelToken::new())
             .unwrap(),
     );
     join(&rx);

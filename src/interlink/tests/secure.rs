@@ -8,10 +8,10 @@ use std::{
 };
 
 use super::{
-    super::{wire::LogStruct, Cancel},
+    super::{wire::LogStruct, CancelToken},
     *,
 };
-use crate::tls::testing::Authority;
+use crate::net::testing::Authority;
 
 /// A server of this name; with `clients`, one that insists on their certificates.
 fn named(authority: &Authority, name: &str, clients: Option<&Authority>) -> Server {
@@ -208,7 +208,7 @@ fn a_followed_log_over_tls_can_be_cancelled() {
         After::Close
     });
     let client = Client::new(&trusting(&authority, &server.url)).unwrap();
-    let cancel = Cancel::new();
+    let cancel = CancelToken::new();
     let mut reader = client.follow(&LogStruct::default(), &cancel).unwrap();
     let mut first = [0; 5];
     reader.read_exact(&mut first).unwrap();

@@ -1,7 +1,7 @@
 use std::{fs, os::unix::fs::symlink};
 
 use super::*;
-use crate::tls::testing::Authority;
+use crate::net::testing::Authority;
 
 /// A kubeconfig whose certificate and key are the target of `current.pem`, as the kubelet has
 /// it, and files `one.pem` and `two.pem` that it may become.
@@ -32,25 +32,25 @@ fn point_to(authority: &Authority, target: &str) {
 fn files_are_read_again_when_they_change_and_only_then() {
     let authority = Authority::new();
     let access = kubelet(&authority);
-    let error = access.link().unwrap_err();
+    let error = access.session().unwrap_err();
     assert!(matches!(error, Error::Credentials { .. }), "{error}");
     assert!(chain(&error).contains("current.pem"), "{}", chain(&error));
 
     point_to(&authority, "one.pem");
-    let one = access.link().expect("there now");
-    assert!(Arc::ptr_eq(&one, &access.link().unwrap()), "no change");
+    let one = access.session().expect("there now");
+    assert!(Arc::ptr_eq(&one, &access.session().unwrap()), "no change");
 
     point_to(&authority, "two.pem");
-    let two = access.link().unwrap();
+    let two = access.session().unwrap();
     assert!(!Arc::ptr_eq(&one, &two), "another target");
 
     // Any of the files counts.
     for name in ["ca.pem", "kubelet.conf", "two.pem"] {
-        let before = access.link().unwrap();
+        let before = access.session().unwrap();
         let copy = authority.file("copy");
         fs::copy(authority.file(name), &copy).unwrap();
         fs::rename(copy, authority.file(name)).unwrap();
-        let after = access.link().unwrap();
+        let after = access.session().unwrap();
         assert!(!Arc::ptr_eq(&before, &after), "{name}");
     }
 }
@@ -63,7 +63,7 @@ fn useless_files_leave_the_old_ones_in_use_and_are_told_once() {
     let authority = Authority::new();
     let access = kubelet(&authority);
     point_to(&authority, "one.pem");
-    let mut link = access.link().unwrap();
+    let mut session = access.session().unwrap();
     let text = fs::read(authority.file("kubelet.conf")).unwrap();
     let steps: [Step; 3] = [
         (
@@ -84,13 +84,13 @@ fn useless_files_leave_the_old_ones_in_use_and_are_told_once() {
     ];
     for (name, spoil, mend) in steps {
         spoil(&authority);
-        assert!(Arc::ptr_eq(&link, &access.link().unwrap()), "{name}");
+        assert!(Arc::ptr_eq(&session, &access.session().unwrap()), "{name}");
         let is_quiet = !access.state.lock().watched.iter().any(Watched::has_changed);
         assert!(is_quiet, "{name}: it is not read and told again");
         mend(&authority, &text);
-        let next = access.link().unwrap();
-        assert!(!Arc::ptr_eq(&link, &next), "{name}: mended");
-        link = next;
+        let next = access.session().unwrap();
+        assert!(!Arc::ptr_eq(&session, &next), "{name}: mended");
+        session = next;
     }
 }
 
@@ -99,17 +99,17 @@ fn a_file_of_the_old_kubeconfig_can_change_while_the_new_one_is_useless() {
     let authority = Authority::new();
     let access = kubelet(&authority);
     point_to(&authority, "one.pem");
-    let link = access.link().unwrap();
+    let session = access.session().unwrap();
     let path = authority.file("kubelet.conf");
     let text = fs::read(&path).unwrap();
     fs::write(&path, "hush").unwrap();
-    assert!(Arc::ptr_eq(&link, &access.link().unwrap()));
+    assert!(Arc::ptr_eq(&session, &access.session().unwrap()));
     let watched = access.state.lock().watched.len();
     assert_eq!(watched, 3, "kubeconfig, authority, certificate");
     point_to(&authority, "two.pem");
-    assert!(Arc::ptr_eq(&link, &access.link().unwrap()));
+    assert!(Arc::ptr_eq(&session, &access.session().unwrap()));
     fs::write(&path, text).unwrap();
-    assert!(!Arc::ptr_eq(&link, &access.link().unwrap()));
+    assert!(!Arc::ptr_eq(&session, &access.session().unwrap()));
 }
 
 #[test]
@@ -117,6 +117,6 @@ fn a_kubeconfig_has_a_limit() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("k");
     fs::write(&path, vec![b'#'; (1 << 20) + 1]).unwrap();
-    let text = chain(&Access::new(&path).link().unwrap_err());
+    let text = chain(&Access::new(&path).session().unwrap_err());
     assert!(text.contains("larger than 1048576 bytes"), "{text}");
 }

@@ -1,7 +1,7 @@
 //! Whom the client trusts, and who it says that it is.
 
 use super::*;
-use crate::{telemetry::chain, tls::testing::Authority};
+use crate::{net::testing::Authority, telemetry::chain};
 
 /// A server of this name that insists on certificates of `clients`.
 fn secure(authority: &Authority, name: &str, clients: Option<&Authority>) -> ApiServer {

@@ -6,12 +6,12 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn place(directory: &Path) -> Place {
-    Place::new(&directory.display().to_string(), "main/0.log").expect("good")
+fn log_path(directory: &Path) -> LogPath {
+    LogPath::new(&directory.display().to_string(), "main/0.log").expect("good")
 }
 
 fn sink(directory: &Path) -> Arc<LogSink> {
-    Arc::new(LogSink::create(place(directory)).expect("created"))
+    Arc::new(LogSink::create(log_path(directory)).expect("created"))
 }
 
 /// The contents of a log file's lines, parts joined.
@@ -133,7 +133,7 @@ fn after_a_rotation_all_goes_to_the_new_file() {
     );
 
     drop(sink);
-    let again = LogSink::recover(place(dir.path()), checkpoint.as_deref()).expect("recovered");
+    let again = LogSink::recover(log_path(dir.path()), checkpoint.as_deref()).expect("recovered");
     fetch(&Arc::new(again), "one\ntwo\nthree\nfour\n", false).expect("fetched");
     assert_eq!(text(&file), "three\nfour\n");
 }
@@ -150,7 +150,7 @@ fn a_damaged_checkpoint_is_no_worse_than_none() {
         with(r#"{"bytes":18446744073709551615,"hash":0,"tail":[]}"#),
         with(r#"{"bytes":8,"hash":18446744073709551615,"tail":[]}"#),
     ] {
-        let sink = LogSink::recover(place(dir.path()), Some(checkpoint.as_bytes()));
+        let sink = LogSink::recover(log_path(dir.path()), Some(checkpoint.as_bytes()));
         let sink = Arc::new(sink.expect("recovered"));
         fetch(&sink, "one\ntwo\n", false).expect("fetched");
         assert_eq!(text(&file), "one\ntwo\n", "{checkpoint}");
@@ -195,21 +195,21 @@ proptest! {
                     checkpoint = sink.reopen().expect("reopened");
                 }
                 2 => {
-                    let again = LogSink::recover(place(dir.path()), checkpoint.as_deref());
+                    let again = LogSink::recover(log_path(dir.path()), checkpoint.as_deref());
                     sink = Arc::new(again.expect("recovered"));
                 }
                 3 => {
                     // A crash in the middle of a write, after a rename that nobody answered.
                     std::fs::rename(&file, dir.path().join(format!("main/0.log.{number:03}"))).expect("renamed");
                     let _ = sink.begin().push(&log.as_bytes()[..0]);
-                    let again = LogSink::recover(place(dir.path()), checkpoint.as_deref());
+                    let again = LogSink::recover(log_path(dir.path()), checkpoint.as_deref());
                     sink = Arc::new(again.expect("recovered"));
                 }
                 _ => {
                     use std::io::Write as _;
                     let mut torn = std::fs::OpenOptions::new().append(true).open(&file).expect("opens");
                     torn.write_all(b"2026-01-01T00:00:00Z stdout F tor").expect("writes");
-                    let again = LogSink::recover(place(dir.path()), checkpoint.as_deref());
+                    let again = LogSink::recover(log_path(dir.path()), checkpoint.as_deref());
                     sink = Arc::new(again.expect("recovered"));
                 }
             }

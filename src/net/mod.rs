@@ -1,21 +1,21 @@
 //! What files say about whom to trust and who we are, for every HTTP client of the daemon: PEM
-//! certificates and keys, bearer tokens, and whether a file has changed since.
+//! certificates and keys (`pem`), bearer tokens (`token`), and whether a file has changed (`stamp`).
 //!
 //! Everything is tried out before it is used. An error names key and file, and never holds a part
 //! of what is in the file.
 
-mod bearer;
 mod pem;
 mod stamp;
 #[cfg(test)]
 pub(crate) mod testing;
+mod token;
 
 use std::{io, path::PathBuf};
 
 pub use self::{
-    bearer::{bearer, MAX_TOKEN_BYTES},
     pem::Pem,
     stamp::Stamp,
+    token::{bearer, TokenFile, GRACE},
 };
 
 /// Why a file cannot be used.
@@ -28,7 +28,7 @@ pub enum Error {
         key: &'static str,
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// What the system said.
         source: io::Error,
     },
     /// It does not hold what it should.

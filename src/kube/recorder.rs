@@ -1,7 +1,5 @@
 //! Events about pods, as `kubectl describe pod` shows them.
 
-use std::fmt;
-
 use k8s_openapi::{
     api::core::v1::{Event, EventSource, ObjectReference},
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
@@ -10,8 +8,9 @@ use parking_lot::Mutex;
 
 use super::{
     client::Client,
-    correlator::{Correlator, Planned, Sighting},
     error::Error,
+    event::{EventType, Occurrence, PodRef},
+    event_limit::{EventLimit, Planned},
     time,
 };
 use crate::model::Nanos;
@@ -19,61 +18,24 @@ use crate::model::Nanos;
 /// Who reports.
 const COMPONENT: &str = "interlink-cri";
 
-/// The pod that an event is about.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PodRef {
-    /// Its namespace, which is the event's as well.
-    pub namespace: String,
-    /// Its name.
-    pub name: String,
-    /// Its UID as the kubelet knows it. `kubectl describe` looks for the events of a static pod
-    /// under that, not under its mirror pod's (describe.go in k8s.io/kubectl/pkg/describe).
-    pub uid: String,
-}
-
-/// What an event means to who reads it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EventType {
-    /// For information.
-    Normal,
-    /// Something may be wrong.
-    Warning,
-}
-
-impl EventType {
-    /// As Kubernetes writes it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Normal => "Normal",
-            Self::Warning => "Warning",
-        }
-    }
-}
-
-impl fmt::Display for EventType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
 /// What became of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Recorded {
     /// The API server has a new one.
     Created,
-    /// One that was there has a new count and, where events were combined, a new message.
+    /// One that was there has this new count.
     Counted(i32),
     /// Nothing was sent: the pod has used up its events for now.
     Dropped,
 }
 
-/// Posts events, and no more of them than client-go's recorder would: identical ones are counted,
-/// similar ones are combined, and a pod has 25 at once and one more each 5 minutes. All of this is
-/// in memory: after a restart it begins anew.
+/// Posts events, and no more of them than client-go's recorder would: identical ones are counted, and
+/// a pod has 25 at once and one more each 5 minutes (see `event_limit`). All of this is in memory:
+/// after a restart it begins anew.
 #[derive(Debug)]
 pub struct Recorder {
     node: String,
-    correlator: Mutex<Correlator>,
+    limit: Mutex<EventLimit>,
 }
 
 impl Recorder {
@@ -81,7 +43,7 @@ impl Recorder {
     pub fn new(node: &str) -> Self {
         Self {
             node: node.to_owned(),
-            correlator: Mutex::new(Correlator::new()),
+            limit: Mutex::new(EventLimit::new()),
         }
     }
 
@@ -102,16 +64,16 @@ impl Recorder {
         message: &str,
         now: Nanos,
     ) -> Result<Recorded, Error> {
-        let sighting = Sighting {
+        let it = Occurrence {
             pod,
             kind,
             reason,
             message,
         };
-        let planned = self.correlator.lock().observe(&sighting, now);
+        let planned = self.limit.lock().admit(&it, now);
         let Some(planned) = planned else {
             log::debug!(
-                "dropped event {reason} of pod {}/{}",
+                "event {reason} of pod {}/{} is dropped: the pod has used up its events for now",
                 pod.namespace,
                 pod.name
             );
@@ -126,7 +88,7 @@ impl Recorder {
                 Err(error) => return Err(error),
             }
         }
-        match client.create_event(&self.event(&sighting, planned, now)) {
+        match client.create_event(&self.event(&it, planned, now)) {
             Ok(()) => Ok(Recorded::Created),
             // A call whose answer was lost had created it.
             Err(error) if error.is_conflict() => Ok(Recorded::Created),
@@ -134,7 +96,7 @@ impl Recorder {
         }
     }
 
-    fn event(&self, it: &Sighting, planned: Planned, now: Nanos) -> Event {
+    fn event(&self, it: &Occurrence, planned: Planned, now: Nanos) -> Event {
         let pod = it.pod;
         Event {
             metadata: ObjectMeta {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::{kube::event::EventType, text::is_dns_subdomain};
 
 const START: Nanos = Nanos(1_500_000_000_000_000_000);
 const SECOND: Duration = Duration::from_secs(1);
@@ -13,14 +14,14 @@ fn pod(name: &str) -> PodRef {
 }
 
 struct Bench {
-    correlator: Correlator,
+    limit: EventLimit,
     now: Nanos,
 }
 
 impl Bench {
     fn new() -> Self {
         Self {
-            correlator: Correlator::new(),
+            limit: EventLimit::new(),
             now: START,
         }
     }
@@ -40,13 +41,13 @@ impl Bench {
         reason: &str,
         message: &str,
     ) -> Option<Planned> {
-        let it = Sighting {
+        let it = Occurrence {
             pod,
             kind,
             reason,
             message,
         };
-        self.correlator.observe(&it, self.now)
+        self.limit.admit(&it, self.now)
     }
 
     /// Its count and message, or nothing when it is dropped.
@@ -136,41 +137,14 @@ fn what_makes_events_identical() {
 }
 
 #[test]
-fn similar_events_are_combined_from_the_tenth_on() {
+fn different_messages_of_one_reason_are_different_events() {
     let mut bench = Bench::new();
-    for i in 0..9 {
-        let message = format!("message {i}");
+    for i in 0..25 {
+        let message = format!("job {i} runs");
         assert_eq!(bench.short(&message), some(1, &message));
         bench.advance(SECOND);
     }
-    let combined = |i| format!("(combined from similar events): message {i}");
-    let first = bench.see("train-7", "Waiting", "message 9").unwrap();
-    assert_eq!((first.count, &first.message), (1, &combined(9)));
-    bench.advance(SECOND);
-    let second = bench.see("train-7", "Waiting", "message 10").unwrap();
-    assert_eq!(second.name, first.name, "one event");
-    assert_eq!((second.count, &second.message), (2, &combined(10)));
-    assert_eq!(bench.short("message 10"), some(3, &combined(10)));
-
-    assert_eq!(bench.short("message 3"), some(2, "message 3"), "known well");
-    let other = bench.see("train-7", "Started", "message 11").unwrap();
-    assert_eq!(other.message, "message 11", "another reason");
-    let other = bench.see("train-8", "Waiting", "message 11").unwrap();
-    assert_eq!(other.message, "message 11", "another pod");
-}
-
-#[test]
-fn events_are_similar_while_none_is_10_minutes_after_the_one_before() {
-    for (pause, is_combined) in [(SIMILAR_WITHIN, true), (SIMILAR_WITHIN + NANO, false)] {
-        let mut bench = Bench::new();
-        let mut last = None;
-        for i in 0..10 {
-            bench.advance(pause);
-            last = bench.short(&format!("message {i}"));
-        }
-        let (_, message) = last.unwrap();
-        assert_eq!(message.starts_with("(combined"), is_combined, "{pause:?}");
-    }
+    assert_eq!(bench.short("job 25 runs"), None, "the bucket is empty");
 }
 
 #[test]
@@ -217,16 +191,6 @@ fn messages_are_cut() {
     let odd = format!("a{long}");
     let planned = bench.see("train-7", "Waiting", &odd).unwrap();
     assert_eq!(planned.message.len(), 1023);
-    for i in 0..10 {
-        bench.see("train-7", "Waiting", &i.to_string()).unwrap();
-    }
-    let planned = bench
-        .see("train-7", "Waiting", &format!("b{long}"))
-        .unwrap();
-    assert!(planned
-        .message
-        .starts_with("(combined from similar events): bää"));
-    assert!(planned.message.len() <= 1024, "{}", planned.message.len());
 }
 
 #[test]
@@ -246,7 +210,7 @@ fn names_are_the_api_servers_kind_and_no_two_are_the_same() {
         format!("{}-.{}", "a".repeat(235), "b".repeat(9)),
     ] {
         let name = bench.see(&long, "R", "m").unwrap().name;
-        super::super::names::subdomain("event", &name).unwrap();
+        assert!(is_dns_subdomain(&name), "{name}");
         assert!(name.starts_with(&"a".repeat(230)), "{name}");
     }
 }
@@ -257,25 +221,16 @@ fn memory_has_a_bound() {
     for i in 0..5000 {
         bench.see(&format!("pod-{i}"), "R", "m").unwrap();
     }
-    let Correlator {
-        similar,
-        seen,
-        budgets,
-        ..
-    } = &bench.correlator;
-    let sizes = [
-        similar.keys().len(),
-        seen.keys().len(),
-        budgets.keys().len(),
-    ];
-    assert_eq!(sizes, [4096; 3]);
+    assert_eq!(bench.limit.pods.keys().len(), 4096);
     assert_eq!(bench.see("pod-0", "R", "m").unwrap().count, 1, "forgotten");
     assert_eq!(bench.see("pod-4999", "R", "m").unwrap().count, 2);
 
     for i in 0..100 {
         bench.see("pod", "R", &i.to_string());
     }
-    let key = digest(&["lab", "pod", "uid-of-pod", "Normal", "R"]);
-    let messages = &bench.correlator.similar.get(&key).unwrap().messages;
-    assert_eq!(messages.len(), 9);
+    let pod = digest(&["lab", "pod", "uid-of-pod"]);
+    let seen = &bench.limit.pods.get(&pod).unwrap().seen;
+    assert_eq!(seen.len(), EVENTS);
+    bench.advance(REFILL);
+    assert_eq!(bench.see("pod", "R", "99").unwrap().count, 2, "remembered");
 }

@@ -15,7 +15,7 @@ use crate::threads::{self, Threads};
 /// Looks up one host. There is at most one look-up at a time, whoever asks: while a resolver
 /// hangs, threads do not pile up.
 #[derive(Debug)]
-pub(super) struct Names {
+pub(super) struct NameResolver {
     host: String,
     port: u16,
     shared: Arc<Shared>,
@@ -36,7 +36,7 @@ struct State {
     last: Option<Result<Vec<SocketAddr>, (io::ErrorKind, String)>>,
 }
 
-impl Names {
+impl NameResolver {
     pub(super) fn new(host: &str, port: u16) -> Self {
         Self {
             host: host.to_owned(),
@@ -112,33 +112,33 @@ mod tests {
     #[test]
     fn addresses_need_no_look_up() {
         for (host, want) in [("127.0.0.1", "127.0.0.1:7"), ("::1", "[::1]:7")] {
-            let names = Names::new(host, 7);
-            let found = names.look_up(soon()).unwrap().unwrap();
+            let resolver = NameResolver::new(host, 7);
+            let found = resolver.look_up(soon()).unwrap().unwrap();
             assert_eq!(found, [want.parse().unwrap()], "{host}");
-            assert_eq!(names.shared.state.lock().begun, 0, "{host}: no thread");
+            assert_eq!(resolver.shared.state.lock().begun, 0, "{host}: no thread");
         }
     }
 
     #[test]
     fn names_are_looked_up_again_each_time() {
-        let names = Names::new("localhost", 7);
+        let resolver = NameResolver::new("localhost", 7);
         for round in 1..=2 {
-            let found = names.look_up(soon()).unwrap().unwrap();
+            let found = resolver.look_up(soon()).unwrap().unwrap();
             assert!(found.iter().all(|a| a.ip().is_loopback()), "{found:?}");
-            assert_eq!(names.shared.state.lock().ended, round);
+            assert_eq!(resolver.shared.state.lock().ended, round);
         }
     }
 
     #[test]
     fn unknown_names_and_late_answers() {
         // Too long for a label, so that no name server is asked.
-        let names = Names::new(&"x".repeat(70), 7);
-        assert!(names.look_up(soon()).is_err());
+        let resolver = NameResolver::new(&"x".repeat(70), 7);
+        assert!(resolver.look_up(soon()).is_err());
 
         // As when the resolver hangs: a look-up has begun and does not end.
-        names.shared.state.lock().begun += 1;
-        let late = names.look_up(Some(Instant::now() + Duration::from_millis(5)));
+        resolver.shared.state.lock().begun += 1;
+        let late = resolver.look_up(Some(Instant::now() + Duration::from_millis(5)));
         assert!(late.unwrap().is_none());
-        assert_eq!(names.shared.state.lock().begun, 2, "no second thread");
+        assert_eq!(resolver.shared.state.lock().begun, 2, "no second thread");
     }
 }
