@@ -7,7 +7,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{is_cidr_list, schema::JobScope, secret::without_passwords, Config};
+use super::{
+    pattern::Pattern, policy::pod_ranges, schema::JobScope, secret::without_passwords, Config,
+};
+use crate::endpoint::{self, Endpoint};
 
 /// Longest path of a unix socket.
 const MAX_SOCKET_PATH: usize = 107;
@@ -156,7 +159,8 @@ pub fn faults(config: &Config) -> Vec<Fault> {
     );
     let cidr = &config.network.pod_cidr;
     check.require(
-        cidr.as_deref().is_none_or(is_cidr_list),
+        cidr.as_deref()
+            .is_none_or(|cidr| pod_ranges(cidr).is_some()),
         "network.pod_cidr",
         cidr,
         "a range such as 10.244.7.0/24",
@@ -175,7 +179,7 @@ pub fn faults(config: &Config) -> Vec<Fault> {
         let patterns = [&handler.when_reason, &handler.when_message];
         for pattern in patterns.into_iter().flatten() {
             check.require(
-                glob::Pattern::new(pattern).is_ok(),
+                Pattern::of_words(pattern).is_ok(),
                 "states.handlers",
                 pattern,
                 "is no pattern",
@@ -221,25 +225,17 @@ fn daemon(config: &Config, check: &mut Check) {
 fn interlink(config: &Config, check: &mut Check) {
     let interlink = &config.interlink;
     if let Some(url) = &interlink.url {
-        let socket = url
-            .strip_prefix("unix://")
-            .is_some_and(|path| path.starts_with('/'));
-        // Wherever it stands: a `/` in a password looks like the end of the host.
-        if url.contains('@') && !socket {
-            let why = "must not carry a password; use interlink.token_file";
-            check.require(false, "interlink.url", "(hidden)", why);
-        } else {
-            let rest = ["http://", "https://"]
-                .iter()
-                .find_map(|scheme| url.strip_prefix(scheme));
-            let host = rest.map(|rest| rest.split(['/', '?']).next().unwrap_or_default());
-            let good = socket || host.is_some_and(|host| !host.is_empty());
-            check.require(
-                good,
-                "interlink.url",
-                url,
-                "http://HOST:PORT, https://HOST:PORT or unix:///PATH",
-            );
+        match Endpoint::parse(url) {
+            Ok(_) => {}
+            Err(endpoint::Error::Password) => {
+                let why = "must not carry a password; use interlink.token_file";
+                check.require(false, "interlink.url", "(hidden)", why);
+            }
+            Err(error) => {
+                let why =
+                    format!("{error}; write http://HOST:PORT, https://HOST:PORT or unix:///PATH");
+                check.require(false, "interlink.url", url, &why);
+            }
         }
         let tls = [
             &interlink.ca_file,

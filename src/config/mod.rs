@@ -1,10 +1,11 @@
 //! The configuration: keys and defaults (`schema`, `policy`), where values come from (`load`), what is wrong
-//! with them (`check`), and the commented sample (`sample`).
+//! with them (`check`), patterns and ranges that stand in them (`pattern`, `policy`), and the
+//! commented sample (`sample`).
 
 mod check;
-mod cidr;
 pub mod duration;
 mod load;
+pub mod pattern;
 pub mod policy;
 /// What must hold whatever comes in; `fuzz/` and the tests share it.
 #[cfg(any(test, fuzzing))]
@@ -16,7 +17,6 @@ mod secret;
 
 pub use self::{
     check::{check_machine, Fault, Findings},
-    cidr::is_cidr_list,
     load::{load, print, Error, Sources, DEFAULT_FILE},
     sample::sample,
     schema::Config,

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 /// `[pods]`
@@ -214,6 +215,13 @@ pub struct Network {
     pub pod_cidr: Option<String>,
 }
 
+/// The ranges in a list of CIDRs, as the kubelet and `network.pod_cidr` have it; none where it is
+/// not one.
+pub fn pod_ranges(text: &str) -> Option<Vec<IpNet>> {
+    let ranges = text.split(',').map(|range| range.trim().parse());
+    ranges.collect::<Result<_, _>>().ok()
+}
+
 /// `[states]`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -252,4 +260,23 @@ pub struct StateHandler {
     pub reason: Option<String>,
     /// The message to show.
     pub message: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cidr_lists() {
+        for (text, good) in [
+            ("10.0.0.0/8", true),
+            ("10.0.0.0/8, fd00::/64", true),
+            ("", false),
+            ("10.0.0.0", false),
+            ("10.0.0.0/33", false),
+            ("10.0.0.0/8,x", false),
+        ] {
+            assert_eq!(pod_ranges(text).is_some(), good, "{text:?}");
+        }
+    }
 }

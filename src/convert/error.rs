@@ -1,6 +1,6 @@
 //! Why a CRI message cannot become a remote pod.
 
-use crate::quantity::NotAQuantity;
+use crate::{config::pattern::BadPattern, quantity::NotAQuantity};
 
 /// What is wrong with a request, or what a remote job cannot give.
 ///
@@ -28,13 +28,8 @@ pub enum Error {
         fault: &'static str,
     },
     /// A pattern in the configuration that is none.
-    #[error("`{text}` is no pattern: {fault}")]
-    Pattern {
-        /// The text.
-        text: String,
-        /// What is wrong with it.
-        fault: &'static str,
-    },
+    #[error(transparent)]
+    Pattern(#[from] BadPattern),
     /// An environment variable that cannot be passed on.
     #[error("environment variable `{name}`: {fault}")]
     Env {
@@ -121,7 +116,7 @@ impl Error {
             | Self::Decode { .. } => true,
             Self::ImageRef { .. }
             | Self::Annotation { .. }
-            | Self::Pattern { .. }
+            | Self::Pattern(_)
             | Self::Quantity(_)
             | Self::Env { .. }
             | Self::Mount { .. }

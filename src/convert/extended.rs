@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
-use super::{pattern::Patterns, Error};
+use super::Error;
+use crate::config::pattern::Patterns;
 use crate::{
     config::policy::ExtendedResource,
     proto::{ContainerConfig, KeyValue},

@@ -6,13 +6,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::{
-    pattern::Patterns,
     remote_names::{label_value, remote_namespace, remote_pod_name},
     slurm::{self, Flag},
     Error, Settings,
 };
 use crate::{
-    config::policy::{self, Defaults},
+    config::{
+        pattern::Patterns,
+        policy::{self, Defaults},
+    },
     kubelet::notes,
     model::{Job, Sandbox},
 };

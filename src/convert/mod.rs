@@ -11,7 +11,7 @@
 //! security       security contexts, namespaces           security_policy  what of that sites allow
 //! api_spec       what only the API server knows          network          host names, DNS, ports
 //! remote_names   what the other side accepts             image_ref        references, and identity
-//! settings       what the configuration says             pattern          lists of patterns
+//! settings       what the configuration says
 //! ```
 //!
 //! What cannot become part of a job is refused when a container is created
@@ -29,7 +29,6 @@ mod metadata;
 mod mount_check;
 mod mount_policy;
 mod network;
-mod pattern;
 mod pod;
 /// What must hold whatever comes in; `fuzz/` and the tests share it.
 #[cfg(any(test, fuzzing))]

@@ -2,6 +2,10 @@
 
 use std::{collections::HashSet, net::IpAddr};
 
+use ipnet::IpNet;
+
+use crate::config::policy::pod_ranges;
+
 /// The annotation by which a pod brings its own address (a mesh or VPN on the remote side).
 pub const ANNOTATION: &str = "interlink.eu/pod-ip";
 
@@ -20,32 +24,17 @@ pub fn own(text: Option<&String>) -> Result<Option<IpAddr>, String> {
 /// The first address of the node's pod CIDR that no pod has. With several ranges (dual stack) the
 /// first one counts. The network's own address, the gateway's and the broadcast are left out.
 pub fn pick(cidrs: &str, used: &HashSet<IpAddr>) -> Option<IpAddr> {
-    let (base, length) = cidrs.split(',').next()?.trim().split_once('/')?;
-    let (base, length): (IpAddr, u32) = (base.parse().ok()?, length.parse().ok()?);
+    let range = *pod_ranges(cidrs)?.first()?;
+    let bits = range.max_prefix_len() - range.prefix_len();
     // A node has a few hundred pods: searching the first 2^16 addresses is enough for any range.
-    let last = |bits: u32| {
-        1_u32
-            .checked_shl(bits.min(16))
-            .map_or(0, |size| size.saturating_sub(2))
+    let last = (1_usize << bits.min(16)).saturating_sub(2);
+    let addresses: Box<dyn Iterator<Item = IpAddr>> = match range {
+        // The iterator of an IPv4 range leaves out the network's own address.
+        IpNet::V4(network) => Box::new(network.hosts().skip(1).map(IpAddr::V4)),
+        IpNet::V6(network) => Box::new(network.hosts().skip(2).map(IpAddr::V6)),
     };
-    match base {
-        IpAddr::V4(base) => {
-            let bits = 32_u32.checked_sub(length)?;
-            let network = u32::from(base) & u32::MAX.checked_shl(bits).unwrap_or(0);
-            let address = |host: u32| IpAddr::V4((network | host).into());
-            (2..=last(bits))
-                .map(address)
-                .find(|address| !used.contains(address))
-        }
-        IpAddr::V6(base) => {
-            let bits = 128_u32.checked_sub(length)?;
-            let network = u128::from(base) & u128::MAX.checked_shl(bits).unwrap_or(0);
-            let address = |host: u32| IpAddr::V6((network | u128::from(host)).into());
-            (2..=last(bits))
-                .map(address)
-                .find(|address| !used.contains(address))
-        }
-    }
+    let mut addresses = addresses.take(last.saturating_sub(1));
+    addresses.find(|address| !used.contains(address))
 }
 
 #[cfg(test)]

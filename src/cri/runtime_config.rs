@@ -2,7 +2,7 @@
 
 use super::{Error, Face};
 use crate::{
-    config::is_cidr_list,
+    config::policy::pod_ranges,
     proto::{
         RuntimeConfigRequest, RuntimeConfigResponse, UpdateRuntimeConfigRequest,
         UpdateRuntimeConfigResponse,
@@ -26,7 +26,7 @@ impl Face {
     ) -> Result<UpdateRuntimeConfigResponse, Error> {
         let cidr = request.runtime_config.network_config.pod_cidr.trim();
         if !cidr.is_empty() {
-            if !is_cidr_list(cidr) {
+            if pod_ranges(cidr).is_none() {
                 return Err(Error::Invalid(format!("pod CIDR `{cidr}` is not a CIDR")));
             }
             if self.store.pod_cidr().as_deref() != Some(cidr) {

@@ -1,15 +1,9 @@
 //! What an end that a plugin reports looks like to the kubelet. Job and Deployment controllers act
 //! on exit codes and reasons, and plugins have words of their own for what befell a job.
 
-use glob::{MatchOptions, Pattern};
-
-use crate::config::policy::{StateHandler, States};
-
-/// Plugins do not agree on upper and lower case.
-const OPTIONS: MatchOptions = MatchOptions {
-    case_sensitive: false,
-    require_literal_separator: false,
-    require_literal_leading_dot: false,
+use crate::config::{
+    pattern::Pattern,
+    policy::{StateHandler, States},
 };
 
 /// Exit code of what was killed (128 + SIGKILL).
@@ -165,7 +159,7 @@ impl Handler {
     fn fits(&self, end: Reported<'_>) -> bool {
         let fits = |pattern: &Option<Pattern>, text: &str| {
             let pattern = pattern.as_ref();
-            pattern.is_none_or(|pattern| pattern.matches_with(text, OPTIONS))
+            pattern.is_none_or(|pattern| pattern.fits(text))
         };
         fits(&self.reason, end.reason)
             && fits(&self.message, end.message)
@@ -173,10 +167,9 @@ impl Handler {
     }
 }
 
-/// The configuration's check lets only patterns pass; any other text would stand for itself.
+/// The configuration's check lets only patterns pass; any other text stands for itself.
 fn pattern(text: &str) -> Pattern {
-    let literally = |_| Pattern::new(&Pattern::escape(text));
-    Pattern::new(text).or_else(literally).unwrap_or_default()
+    Pattern::of_words(text).unwrap_or_else(|_| Pattern::literally(text))
 }
 
 #[cfg(test)]
