@@ -89,8 +89,16 @@ pub const ROOMS: &[Room] = &[
     ),
     room(2, "plan", "state machines, schedules, decisions (pure)"),
     room(1, "config", "keys, defaults, checks, the sample"),
-    room(1, "net", "certificates, keys and tokens in files, for every HTTP client"),
-    room(1, "confined", "ways through directories without a symlink on them"),
+    room(
+        1,
+        "net",
+        "certificates, keys and tokens in files, for every HTTP client",
+    ),
+    room(
+        1,
+        "confined",
+        "ways through directories without a symlink on them",
+    ),
     room(0, "model", "records, ids, time"),
     room(0, "proto", "the generated CRI"),
     room(
@@ -100,8 +108,16 @@ pub const ROOMS: &[Room] = &[
     ),
     room(0, "backoff", "how long to wait before the next try (pure)"),
     room(0, "quantity", "Kubernetes amounts, printed and read (pure)"),
-    room(0, "endpoint", "where an HTTP server is: URLs, checked and taken apart"),
-    room(0, "text", "foreign texts made fit for a line, cut, told from DNS names (pure)"),
+    room(
+        0,
+        "endpoint",
+        "where an HTTP server is: URLs, checked and taken apart",
+    ),
+    room(
+        0,
+        "text",
+        "foreign texts made fit for a line, cut, told from DNS names (pure)",
+    ),
     room(0, "telemetry", "metrics, health, limited log lines"),
 ];
 
