@@ -173,6 +173,7 @@ pub const CIRCLES_LEFT: &[(&str, usize)] = &[
 pub const SLURM_LEFT: &[(&str, usize)] = &[
     ("config", 2),
     ("convert", 8),
+    ("interlink", 4),
     ("lib", 1),
     ("model", 1),
     ("plan", 6),
