@@ -1,6 +1,6 @@
 //! The local plugin: a small interLink server that runs containers as plain processes of this
 //! machine. It is what the demo and the tests run on, so that a pod can be seen end to end with
-//! no cluster, no SLURM and no root; and it is a model for people who write plugins.
+//! no cluster, no batch system and no root; and it is a model for people who write plugins.
 //!
 //! # What a container is here
 //!
@@ -41,8 +41,9 @@
 //! http      the HTTP server; knows nothing of all this
 //! ```
 //!
-//! The room has a wall: of the daemon it sees `interlink::wire` alone, and no other room but
-//! `daemon` and `cli` sees it. So it stays what it tests against: another program.
+//! The room has a wall: of the daemon it sees `interlink::wire` and `threads` alone, and no room but
+//! `daemon` and `cli` sees it. So the plugin stays another program to what is tested against it, and
+//! agrees with it about the wire and nothing else.
 
 mod api;
 mod backend;

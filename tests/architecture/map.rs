@@ -177,7 +177,6 @@ pub const SLURM_LEFT: &[(&str, usize)] = &[
     ("lib", 1),
     ("model", 1),
     ("plan", 6),
-    ("plugin", 2),
     ("worker", 2),
 ];
 

@@ -23,8 +23,8 @@ impl Route {
 
     /// The call behind a path.
     pub(super) fn of_path(path: &str) -> Option<Self> {
-        // Methods are not checked: neither interLink's server (0.6, 0.7) nor the SLURM plugin does,
-        // and clients send GET with a body for some calls.
+        // Methods are not checked: neither interLink's server (0.6, 0.7) nor its plugins do, and the
+        // virtual kubelet sends GET with a body for some calls.
         Self::named(path.strip_prefix('/')?)
     }
 

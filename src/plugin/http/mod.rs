@@ -9,6 +9,7 @@
 mod error;
 mod limits;
 mod listen;
+mod reader;
 mod request;
 mod respond;
 mod server;

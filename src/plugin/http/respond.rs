@@ -10,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use http::StatusCode;
 use serde::Serialize;
 
 use super::{request::Request, stop::StopSignal, stream::Stream};
@@ -271,24 +272,10 @@ impl io::Write for BodyWriter {
     }
 }
 
+/// The phrase after a status; faults may ask for a status that has none.
 fn reason(status: u16) -> &'static str {
-    match status {
-        200 => "OK",
-        400 => "Bad Request",
-        401 => "Unauthorized",
-        403 => "Forbidden",
-        404 => "Not Found",
-        405 => "Method Not Allowed",
-        409 => "Conflict",
-        413 => "Content Too Large",
-        417 => "Expectation Failed",
-        429 => "Too Many Requests",
-        431 => "Request Header Fields Too Large",
-        500 => "Internal Server Error",
-        501 => "Not Implemented",
-        502 => "Bad Gateway",
-        503 => "Service Unavailable",
-        504 => "Gateway Timeout",
-        _ => "Unnamed",
-    }
+    let known = StatusCode::from_u16(status).ok();
+    known
+        .and_then(|status| status.canonical_reason())
+        .unwrap_or("Unnamed")
 }
