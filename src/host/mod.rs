@@ -299,7 +299,7 @@ impl<'a> MountReader<'a> {
     /// Opens a directory below the kubelet's root.
     fn open(&self, directory: &Path) -> Result<std::os::fd::OwnedFd, Fault> {
         let below = directory.strip_prefix(self.root).unwrap_or(directory);
-        tree::open_below(self.root, below.iter().map(Path::new))
+        tree::open_below(self.root, below)
     }
 
     fn table(&self, volume: &str) -> Result<&MountTable, Error> {

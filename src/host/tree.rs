@@ -6,18 +6,24 @@
 //! leads out of the volume: the daemon often runs as root.
 
 use std::{
-    fs::File,
     io::{self, Read as _},
-    os::fd::{AsFd, OwnedFd},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::fs::PermissionsExt as _,
+    },
     path::Path,
 };
 
 use rustix::{
-    fs::{fstat, open, openat, readlinkat, statat, AtFlags, Dir, FileType, Mode, OFlags},
+    fs::{readlinkat, statat, AtFlags, Dir, FileType, OFlags},
     io::Errno,
 };
 
-use crate::kubelet::{ContentFile, Files};
+use crate::{
+    confined,
+    kubelet::{ContentFile, Files},
+    text::quoted,
+};
 
 /// The link to the present contents.
 const DATA: &str = "..data";
@@ -27,16 +33,6 @@ const ATTEMPTS: u32 = 10;
 const MAX_DEPTH: usize = 16;
 /// The most files of all volumes of a pod together.
 pub const MAX_FILES: usize = 4096;
-
-const DIRECTORY: OFlags = OFlags::RDONLY
-    .union(OFlags::DIRECTORY)
-    .union(OFlags::NOFOLLOW)
-    .union(OFlags::CLOEXEC);
-/// Not blocking: a pipe in a file's place must not hold up the daemon.
-const FILE: OFlags = OFlags::RDONLY
-    .union(OFlags::NONBLOCK)
-    .union(OFlags::NOFOLLOW)
-    .union(OFlags::CLOEXEC);
 
 /// Why a tree cannot be read.
 #[derive(Debug)]
@@ -62,11 +58,7 @@ impl From<Errno> for Fault {
 
 fn odd(entry: &str, fault: &'static str) -> Fault {
     Fault::Odd {
-        entry: entry
-            .chars()
-            .flat_map(char::escape_default)
-            .take(200)
-            .collect(),
+        entry: quoted(entry),
         fault,
     }
 }
@@ -80,25 +72,22 @@ pub struct Budget {
     pub files: usize,
 }
 
-/// Opens a directory by the names on the way to it from `root`, none of which may be a symlink.
-pub fn open_below<'a>(
-    root: &Path,
-    names: impl Iterator<Item = &'a Path>,
-) -> Result<OwnedFd, Fault> {
-    let flags = DIRECTORY.difference(OFlags::NOFOLLOW);
-    let mut directory = open(root, flags, Mode::empty())?;
-    for name in names {
-        directory = openat(&directory, name, DIRECTORY, Mode::empty())
-            .map_err(|errno| not_a_directory(errno, &name.to_string_lossy()))?;
-    }
-    Ok(directory)
+/// Opens a directory by the path that leads to it from `root`, on which there is no symlink.
+pub fn open_below(root: &Path, path: &Path) -> Result<OwnedFd, Fault> {
+    confined::below(root, path).map_err(|error| match &error {
+        confined::Error::NotADirectory(name) => odd(name, "is not a directory"),
+        _ => fault(error, &path.to_string_lossy()),
+    })
 }
 
-/// A symlink where a directory should be shows as one of these.
-fn not_a_directory(errno: Errno, entry: &str) -> Fault {
-    match errno {
-        Errno::LOOP | Errno::NOTDIR => odd(entry, "is not a directory"),
-        other => other.into(),
+/// What is wrong with an entry that could not be opened.
+fn fault(error: confined::Error, entry: &str) -> Fault {
+    match error {
+        confined::Error::Io(source) => Fault::Io(source),
+        confined::Error::NotADirectory(_) => odd(entry, "is not a directory"),
+        confined::Error::NotAFile(_) => odd(entry, "is not a file"),
+        confined::Error::Symlink(_) => odd(entry, "is a symlink"),
+        confined::Error::Escapes(_) => odd(entry, "leads out of the kubelet's directory"),
     }
 }
 
@@ -108,8 +97,8 @@ pub fn volume(directory: impl AsFd, budget: &mut Budget) -> Result<Files, Fault>
     for _ in 0..ATTEMPTS {
         let before = data_link(&directory)?;
         let mut left = *budget;
-        let read = openat(&directory, &*before, DIRECTORY, Mode::empty())
-            .map_err(|errno| not_a_directory(errno, &before))
+        let read = confined::directory(&directory, &before)
+            .map_err(|error| fault(error, &before))
             .and_then(|data| directory_files(data, &mut left));
         // What was replaced meanwhile may have lost files already.
         let is_whole = data_link(&directory)? == before;
@@ -151,8 +140,8 @@ pub fn mounted(
     let entry = at.to_string_lossy();
     match kind(&parent, at)? {
         FileType::Directory => {
-            let directory = openat(&parent, at, DIRECTORY, Mode::empty())
-                .map_err(|errno| not_a_directory(errno, &entry))?;
+            let directory =
+                confined::directory(&parent, at).map_err(|error| fault(error, &entry))?;
             Ok((directory_files(directory, budget)?, false))
         }
         FileType::RegularFile => {
@@ -203,8 +192,8 @@ fn walk(
                 return Err(odd(&path, "lies too deep"));
             }
             FileType::Directory => {
-                let inner = openat(directory, name, DIRECTORY, Mode::empty())
-                    .map_err(|errno| not_a_directory(errno, &path))?;
+                let inner =
+                    confined::directory(directory, name).map_err(|error| fault(error, &path))?;
                 walk(&inner, &format!("{path}/"), depth + 1, budget, files)?;
             }
             FileType::Symlink => return Err(odd(&path, "is a symlink")),
@@ -220,18 +209,12 @@ fn file(
     path: &str,
     budget: &mut Budget,
 ) -> Result<ContentFile, Fault> {
-    let file = openat(directory, name, FILE, Mode::empty()).map_err(|errno| match errno {
-        Errno::LOOP => odd(path, "is a symlink"),
-        other => other.into(),
-    })?;
-    let mode = fstat(&file)?.st_mode;
-    if FileType::from_raw_mode(mode) != FileType::RegularFile {
-        return Err(odd(path, "is not a file"));
-    }
+    let file = confined::file(directory, name, OFlags::RDONLY).map_err(|e| fault(e, path))?;
+    let mode = file.metadata().map_err(Fault::Io)?.permissions().mode();
     let files = budget.files.checked_sub(1).ok_or(Fault::TooLarge)?;
     let mut bytes = Vec::new();
     // One more than there may be, to tell.
-    let mut limited = File::from(file).take(budget.bytes + 1);
+    let mut limited = file.take(budget.bytes + 1);
     let length = limited.read_to_end(&mut bytes).map_err(Fault::Io)?;
     let left = budget
         .bytes
