@@ -11,8 +11,7 @@ use k8s_openapi::{
     apimachinery::pkg::api::resource::Quantity,
 };
 
-use super::remote_names::is_dns_label;
-use crate::kubelet::all_containers;
+use crate::{kubelet::all_containers, text::is_dns_label};
 
 /// What is written of a container.
 pub fn container<'a>(written: &'a PodSpec, name: &str) -> Option<&'a PodContainer> {

@@ -2,10 +2,10 @@
 
 use k8s_openapi::api::core::v1::{ContainerPort, PodDNSConfig, PodDNSConfigOption};
 
-use super::remote_names::is_dns_label;
 use crate::{
     kubelet::notes::port_number,
     proto::{DNSConfig, PortMapping, Protocol},
+    text::is_dns_label,
 };
 
 /// A pod says its host name without the domain.

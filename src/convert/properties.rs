@@ -7,14 +7,14 @@ use protobuf::Message;
 
 use super::{
     check_container, check_sandbox, check_volumes, decode_container_config, decode_sandbox_config,
-    image_id, job_pod, remote_names::is_dns_label, resources, testing, user_image, Error, ImageRef,
-    JobPod, Settings,
+    image_id, job_pod, resources, testing, user_image, Error, ImageRef, JobPod, Settings,
 };
 use crate::{
     config::{policy::Unsupported, Config},
     model::{Container, Job, Pod},
     proto::{ImageSpec, LinuxContainerResources},
     quantity,
+    text::is_dns_label,
 };
 
 /// The longest message that an error has here.

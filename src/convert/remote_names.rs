@@ -7,12 +7,10 @@
 use k8s_openapi::api::core::v1::ContainerStatus;
 use sha2::{Digest as _, Sha256};
 
-use crate::model::{Job, Sandbox};
-
-/// Longest DNS label, and longest label value of Kubernetes.
-const LABEL_MAX: usize = 63;
-/// Longest name of a pod.
-const SUBDOMAIN_MAX: usize = 253;
+use crate::{
+    model::{Job, Sandbox},
+    text::{is_dns_label, is_dns_subdomain, LABEL_MAX},
+};
 
 /// The namespace that a sandbox's jobs are in over there: its own, where that is a DNS label.
 pub fn remote_namespace(sandbox: &Sandbox) -> String {
@@ -44,7 +42,7 @@ pub fn restore_container_names(job: &Job, answer: &mut [ContainerStatus]) {
 /// neither another job nor another pod (`web-1` may well be one).
 pub fn remote_pod_name(sandbox: &Sandbox, job: &Job) -> String {
     if sandbox.attempt == 0 && job.number == 0 {
-        if is_dns_subdomain(&sandbox.name) {
+        if is_pod_name(&sandbox.name) {
             return sandbox.name.clone();
         }
         return dns_label(&sandbox.name);
@@ -106,18 +104,9 @@ pub(super) fn short_hash(text: &str) -> String {
         .collect()
 }
 
-pub(super) fn is_dns_label(text: &str) -> bool {
-    text.len() <= LABEL_MAX
-        && !text.is_empty()
-        && !text.starts_with('-')
-        && !text.ends_with('-')
-        && text
-            .bytes()
-            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-')
-}
-
-fn is_dns_subdomain(text: &str) -> bool {
-    text.len() <= SUBDOMAIN_MAX && text.split('.').all(is_dns_label)
+/// Each part has to be a label as well: over there some become names of files or hosts.
+fn is_pod_name(text: &str) -> bool {
+    is_dns_subdomain(text) && text.split('.').all(is_dns_label)
 }
 
 #[cfg(test)]
