@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::{container, options, sandbox, wait_for, Daemon, Fake, Fault, JobState};
+use crate::support::{
+    command, container, options, sandbox, wait_for, Daemon, Fake, Fault, JobState,
+};
 use interlink_cri::proto::{
     ContainerState, ListContainersRequest, StatusRequest, StopContainerRequest,
 };
@@ -225,6 +227,16 @@ fn a_crash_in_the_middle_of_a_submission_leads_to_a_question() {
     assert_eq!(cri.wait_for_exit(&id).exit_code, 0);
 }
 
+/// How many calls to interLink have failed, as the daemon counts them.
+fn failed_calls(daemon: &Daemon) -> u64 {
+    let socket = daemon.socket().display().to_string();
+    let (_, text, _) = command(&["status", "--socket", &socket, "-o", "json"]);
+    let status: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    status["info"]["daemon"]["counters"]["interlink_errors"]
+        .as_u64()
+        .unwrap_or_else(|| panic!("no such counter in {text}"))
+}
+
 #[test]
 fn a_job_that_the_plugin_forgot_is_lost_and_an_unreachable_plugin_loses_none() {
     let mut fake = Fake::start();
@@ -236,9 +248,14 @@ fn a_job_that_the_plugin_forgot_is_lost_and_an_unreachable_plugin_loses_none() {
     fake.set_all(&JobState::Running);
     let polls = fake.requests("/status").len();
     fake.wait_for_requests("/status", polls + 3);
+    let before = failed_calls(&daemon);
     fake.down();
-    // Longer than the grace period for lost jobs.
-    std::thread::sleep(Duration::from_millis(900));
+    let down = Instant::now();
+    wait_for("what would lose a job if no answer were a denial", || {
+        // `jobs.lost_polls` and `jobs.lost_grace`, and as many pings.
+        let is_often = failed_calls(&daemon) >= before + 6;
+        (is_often && down.elapsed() > Duration::from_millis(400)).then_some(())
+    });
     assert_eq!(cri.state(&id), ContainerState::CONTAINER_RUNNING);
     fake.up();
     let polls = fake.requests("/status").len();
