@@ -6,7 +6,7 @@ set -euo pipefail
 say() { echo "deps: $*" >&2; }
 fail() { say "$*"; exit 1; }
 
-command -v cargo >/dev/null || fail "cargo is missing: install a Rust toolchain (1.89 or newer) from https://rustup.rs, then run this again"
+command -v cargo >/dev/null || fail "cargo is missing: install a Rust toolchain (1.90 or newer) from https://rustup.rs, then run this again"
 
 missing=()
 command -v cmake >/dev/null || missing+=(cmake)

@@ -11,9 +11,12 @@ use crate::{
 /// Documents for readers of the code.
 const DOCUMENTS: &[&str] = &[
     "ARCHITECTURE.md",
+    "CONTRIBUTING.md",
     "README.md",
+    "SECURITY.md",
     "docs/features.md",
     "docs/fuzzing.md",
+    "docs/releasing.md",
     "docs/reliability.md",
 ];
 
