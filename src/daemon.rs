@@ -12,7 +12,7 @@ use crossbeam_channel::unbounded;
 use crate::{
     config::Config,
     convert::{self, Settings},
-    cri::{self, Face, Server},
+    cri::{self, CriContext, Server},
     interlink::{self, Client},
     kube::Api,
     logs::Registry,
@@ -108,7 +108,7 @@ impl Daemon {
         context.recover_logs();
         let workers =
             Workers::start(context, client.clone(), &config, woken).map_err(Error::Thread)?;
-        let face = Arc::new(Face::new(
+        let cri = Arc::new(CriContext::new(
             store.clone(),
             config.clone(),
             logs,
@@ -116,7 +116,7 @@ impl Daemon {
             counters,
             settings,
         ));
-        let server = Server::start(face, &config)?;
+        let server = Server::start(cri, &config)?;
         log::info!("serving the CRI on {}", config.daemon.socket.display());
         let shutdown_timeout = config.daemon.shutdown_timeout;
         Ok(Self {

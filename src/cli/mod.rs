@@ -1,5 +1,6 @@
 //! The commands and their flags.
 
+mod arguments;
 mod client;
 mod cri_log;
 mod jobs;
@@ -13,9 +14,12 @@ use std::{io::Write as _, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
-use self::client::Client;
+use self::{
+    arguments::{ConfigArgs, ServeArgs},
+    client::Client,
+};
 use crate::{
-    config::{self, duration, Config, Sources},
+    config::{self, duration},
     plugin,
     telemetry::chain,
     threads,
@@ -59,34 +63,6 @@ enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
-}
-
-#[derive(Args, Clone, Debug)]
-struct ConfigArgs {
-    /// Configuration file [default: /etc/interlink-cri/config.toml, if it is there]
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// The CRI socket
-    #[arg(long, value_name = "PATH")]
-    socket: Option<PathBuf>,
-    /// Where state is kept
-    #[arg(long, value_name = "DIR")]
-    state_dir: Option<PathBuf>,
-    /// The interLink server: http://HOST:PORT, https://HOST:PORT or unix:///PATH
-    #[arg(long, value_name = "URL")]
-    interlink_url: Option<String>,
-    /// off, error, warn, info, debug or trace
-    #[arg(long, value_name = "LEVEL")]
-    log_level: Option<String>,
-}
-
-#[derive(Args, Debug)]
-struct ServeArgs {
-    #[command(flatten)]
-    config: ConfigArgs,
-    /// Run containers as processes of this machine instead of sending them anywhere
-    #[arg(long, conflicts_with = "interlink_url")]
-    embedded_plugin: bool,
 }
 
 #[derive(Args, Debug)]
@@ -208,30 +184,6 @@ pub fn main() -> ExitCode {
 fn show(text: &str) -> ExitCode {
     let _ = std::io::stdout().write_all(text.as_bytes());
     ExitCode::SUCCESS
-}
-
-impl ConfigArgs {
-    fn load(&self) -> Result<Config, String> {
-        let text = |path: &PathBuf| path.display().to_string();
-        let flags = [
-            ("daemon.socket", self.socket.as_ref().map(text)),
-            ("daemon.state_dir", self.state_dir.as_ref().map(text)),
-            ("daemon.log_level", self.log_level.clone()),
-            ("interlink.url", self.interlink_url.clone()),
-        ];
-        let sources = Sources {
-            file: self.config.clone(),
-            // A variable that is not text cannot be one of ours.
-            environment: std::env::vars_os()
-                .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
-                .collect(),
-            flags: flags
-                .into_iter()
-                .filter_map(|(key, value)| Some((key, value?)))
-                .collect(),
-        };
-        config::load(&sources).map_err(|error| format!("configuration: {error}"))
-    }
 }
 
 fn check_config(args: &CheckConfigArgs) -> Result<ExitCode, String> {

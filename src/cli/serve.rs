@@ -8,7 +8,7 @@ use signal_hook::{
     iterator::Signals,
 };
 
-use super::ServeArgs;
+use super::arguments::ServeArgs;
 use crate::{
     config::{self, Config},
     daemon::Daemon,

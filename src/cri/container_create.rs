@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use protobuf::Message as _;
 
-use super::{validate, Error, Face};
+use super::{validate, CriContext, Error};
 use crate::{
     convert,
     host::MountReader,
@@ -16,7 +16,7 @@ use crate::{
     telemetry::chain,
 };
 
-impl Face {
+impl CriContext {
     pub(super) fn create_container(
         &self,
         request: &CreateContainerRequest,

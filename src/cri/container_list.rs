@@ -6,7 +6,7 @@ use super::{
     call::in_parts,
     container_status::{image_spec, metadata},
     filter::{container_state, labels_fit},
-    Error, Face,
+    CriContext, Error,
 };
 use crate::{
     model::ContainerEntry,
@@ -16,7 +16,7 @@ use crate::{
     },
 };
 
-impl Face {
+impl CriContext {
     pub(super) fn list_containers(
         &self,
         request: &ListContainersRequest,

@@ -1,13 +1,13 @@
 //! `ReopenContainerLog`: when the call returns the new file is there, and nothing more goes to the
 //! old one.
 
-use super::{container_start::about, Error, Face};
+use super::{container_start::about, CriContext, Error};
 use crate::{
     model::ContainerPhase,
     proto::{ReopenContainerLogRequest, ReopenContainerLogResponse},
 };
 
-impl Face {
+impl CriContext {
     pub(super) fn reopen_container_log(
         &self,
         request: &ReopenContainerLogRequest,

@@ -1,13 +1,13 @@
 //! `RemoveContainer`: a running one is killed first. Success for one that does not exist. The log
 //! file stays: it is the kubelet's to delete.
 
-use super::{sandbox_stop::accept_gone, Error, Face};
+use super::{sandbox_stop::accept_gone, CriContext, Error};
 use crate::{
     plan::lifecycle,
     proto::{RemoveContainerRequest, RemoveContainerResponse},
 };
 
-impl Face {
+impl CriContext {
     pub(super) fn remove_container(
         &self,
         request: &RemoveContainerRequest,

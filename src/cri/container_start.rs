@@ -1,14 +1,14 @@
 //! `StartContainer`: RUNNING from here on, also while the job waits in the remote queue. A
 //! container left CREATED after this call would be started again by the kubelet.
 
-use super::{Error, Face};
+use super::{CriContext, Error};
 use crate::{
     model::{ContainerId, Exit, Pod},
     plan::{batch, lifecycle::NOT_STARTED},
     proto::{StartContainerRequest, StartContainerResponse},
 };
 
-impl Face {
+impl CriContext {
     pub(super) fn start_container(
         &self,
         request: &StartContainerRequest,

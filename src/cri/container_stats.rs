@@ -5,7 +5,7 @@
 
 use protobuf::MessageField;
 
-use super::{call::in_parts, container_status::metadata, filter::labels_fit, Error, Face};
+use super::{call::in_parts, container_status::metadata, filter::labels_fit, CriContext, Error};
 use crate::{
     model::{ContainerEntry, ContainerPhase, Nanos},
     proto::{
@@ -16,7 +16,7 @@ use crate::{
     },
 };
 
-impl Face {
+impl CriContext {
     pub(super) fn container_stats(
         &self,
         request: &ContainerStatsRequest,

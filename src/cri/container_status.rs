@@ -5,7 +5,7 @@ use std::{collections::HashMap, path::Path};
 use protobuf::{EnumOrUnknown, Message as _, MessageField};
 use serde_json::json;
 
-use super::{filter::container_state, sandbox_status::job_info, Error, Face};
+use super::{filter::container_state, sandbox_status::job_info, CriContext, Error};
 use crate::{
     model::{Container, ContainerEntry, Nanos, Pod},
     proto::{
@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-impl Face {
+impl CriContext {
     pub(super) fn container_status(
         &self,
         request: &ContainerStatusRequest,

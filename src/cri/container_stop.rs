@@ -2,13 +2,13 @@
 //! by the workers, with the grace period that the pod carries. Success for a container that does
 //! not exist, as the CRI demands of this call.
 
-use super::{sandbox_stop::accept_gone, Error, Face};
+use super::{sandbox_stop::accept_gone, CriContext, Error};
 use crate::{
     plan::lifecycle,
     proto::{StopContainerRequest, StopContainerResponse},
 };
 
-impl Face {
+impl CriContext {
     pub(super) fn stop_container(
         &self,
         request: &StopContainerRequest,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use protobuf::Message as _;
 
-use super::{container_start::about, Error, Face};
+use super::{container_start::about, CriContext, Error};
 use crate::{
     convert,
     model::{ContainerId, ContainerPhase, Pod, Submission},
@@ -15,7 +15,7 @@ use crate::{
     },
 };
 
-impl Face {
+impl CriContext {
     pub(super) fn update_container_resources(
         &self,
         request: &UpdateContainerResourcesRequest,

@@ -7,13 +7,13 @@ use futures_util::StreamExt as _;
 use parking_lot::Mutex;
 use protobuf::{EnumOrUnknown, MessageField};
 
-use super::{container_status, sandbox_status, Error, Face};
+use super::{container_status, sandbox_status, CriContext, Error};
 use crate::{
     proto::{ContainerEventResponse, ContainerEventType, GetEventsRequest, Replies},
     store::{Delivery, Event, EventKind},
 };
 
-impl Face {
+impl CriContext {
     pub(super) fn get_container_events(
         &self,
         _: &GetEventsRequest,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::{Error, Face};
+use super::{CriContext, Error};
 use crate::{
     model::{ContainerEntry, ContainerPhase, Pod, SandboxPhase},
     proto::{ContainerState, PodSandboxState},
@@ -62,7 +62,7 @@ impl<T: PartialEq> Wanted<T> {
     }
 }
 
-impl Face {
+impl CriContext {
     /// What a filter's sandbox id means.
     pub(super) fn wanted_sandbox(
         &self,

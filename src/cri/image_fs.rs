@@ -5,12 +5,12 @@ use std::path::Path;
 
 use protobuf::MessageField;
 
-use super::{Error, Face};
+use super::{CriContext, Error};
 use crate::proto::{
     FilesystemIdentifier, FilesystemUsage, ImageFsInfoRequest, ImageFsInfoResponse, UInt64Value,
 };
 
-impl Face {
+impl CriContext {
     pub(super) fn image_fs_info(
         &self,
         _: &ImageFsInfoRequest,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use protobuf::MessageField;
 
-use super::{call::in_parts, Error, Face};
+use super::{call::in_parts, CriContext, Error};
 use crate::{
     model,
     proto::{
@@ -13,7 +13,7 @@ use crate::{
     },
 };
 
-impl Face {
+impl CriContext {
     pub(super) fn list_images(
         &self,
         request: &ListImagesRequest,

@@ -1,14 +1,14 @@
 //! `PullImage`: nothing is pulled here; the remote side does that. The reference is parsed, kept,
 //! and given an identity. Credentials are neither used nor kept nor logged.
 
-use super::{Error, Face};
+use super::{CriContext, Error};
 use crate::{
     convert::ImageRef,
     model::Image,
     proto::{PullImageRequest, PullImageResponse},
 };
 
-impl Face {
+impl CriContext {
     pub(super) fn pull_image(
         &self,
         request: &PullImageRequest,

@@ -1,10 +1,10 @@
 //! `RemoveImage`: the whole image goes, with all its references. Success for one that is not there,
 //! also for a text that cannot name one.
 
-use super::{Error, Face};
+use super::{CriContext, Error};
 use crate::proto::{RemoveImageRequest, RemoveImageResponse};
 
-impl Face {
+impl CriContext {
     pub(super) fn remove_image(
         &self,
         request: &RemoveImageRequest,

@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use protobuf::MessageField;
 use serde_json::json;
 
-use super::{Error, Face};
+use super::{CriContext, Error};
 use crate::proto::{ImageStatusRequest, ImageStatusResponse};
 
-impl Face {
+impl CriContext {
     pub(super) fn image_status(
         &self,
         request: &ImageStatusRequest,

@@ -6,7 +6,7 @@
 
 use protobuf::{EnumOrUnknown, Message as _, MessageField};
 
-use super::{call::in_parts, Error, Face};
+use super::{call::in_parts, CriContext, Error};
 use crate::{
     model::{ContainerEntry, ContainerPhase, Nanos, Pod, SandboxPhase},
     proto::{
@@ -241,7 +241,7 @@ const METRICS: &[(&str, &str, Source)] = &[
     ),
 ];
 
-impl Face {
+impl CriContext {
     pub(super) fn list_metric_descriptors(
         &self,
         _: &ListMetricDescriptorsRequest,

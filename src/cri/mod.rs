@@ -1,4 +1,4 @@
-//! The gRPC face: translate, validate, change the store, answer.
+//! The gRPC services: translate, validate, change the store, answer.
 //!
 //! Every answer comes from local state. This room cannot see `interlink`, so none can wait for a
 //! plugin. One file holds one RPC, a list together with its streaming twin; files are named noun
@@ -62,7 +62,7 @@ use crate::{
 };
 
 /// What the handlers answer from.
-pub struct Face {
+pub struct CriContext {
     store: Arc<Store>,
     config: Arc<Config>,
     logs: Arc<Registry>,
@@ -74,7 +74,7 @@ pub struct Face {
     started: Instant,
 }
 
-impl Face {
+impl CriContext {
     /// Puts together what the handlers answer from.
     pub fn new(
         store: Arc<Store>,

@@ -1,6 +1,6 @@
 //! `RuntimeConfig` and `UpdateRuntimeConfig`.
 
-use super::{Error, Face};
+use super::{CriContext, Error};
 use crate::{
     config::policy::pod_ranges,
     proto::{
@@ -9,7 +9,7 @@ use crate::{
     },
 };
 
-impl Face {
+impl CriContext {
     /// Says nothing of cgroups: containers do not run on this node, and the kubelet then keeps the
     /// driver that it is configured for.
     pub(super) fn runtime_config(

@@ -5,7 +5,7 @@ use std::{collections::HashMap, time::Duration};
 use protobuf::MessageField;
 use serde_json::json;
 
-use super::{sandbox_status::job_info, Error, Face};
+use super::{sandbox_status::job_info, CriContext, Error};
 use crate::{
     model::{Cancel, SandboxPhase},
     proto::{
@@ -15,7 +15,7 @@ use crate::{
     telemetry::{Counter, Reach},
 };
 
-impl Face {
+impl CriContext {
     pub(super) fn status(&self, request: &StatusRequest) -> Result<StatusResponse, Error> {
         let (reach, since) = self.health.now();
         let status = RuntimeStatus {

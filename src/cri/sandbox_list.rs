@@ -8,7 +8,7 @@ use super::{
     call::in_parts,
     filter::{labels_fit, sandbox_state},
     sandbox_status::metadata,
-    Error, Face,
+    CriContext, Error,
 };
 use crate::{
     model::Pod,
@@ -18,7 +18,7 @@ use crate::{
     },
 };
 
-impl Face {
+impl CriContext {
     pub(super) fn list_pod_sandbox(
         &self,
         request: &ListPodSandboxRequest,

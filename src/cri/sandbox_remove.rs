@@ -1,13 +1,13 @@
 //! `RemovePodSandbox`: the record goes with all its containers, by force if need be. What the jobs
 //! are owed stays, until the remote side has confirmed their end.
 
-use super::{sandbox_stop::accept_gone, Error, Face};
+use super::{sandbox_stop::accept_gone, CriContext, Error};
 use crate::{
     plan::lifecycle,
     proto::{RemovePodSandboxRequest, RemovePodSandboxResponse},
 };
 
-impl Face {
+impl CriContext {
     pub(super) fn remove_pod_sandbox(
         &self,
         request: &RemovePodSandboxRequest,

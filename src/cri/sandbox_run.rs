@@ -4,14 +4,14 @@ use std::{collections::HashSet, net::IpAddr, sync::Arc};
 
 use protobuf::Message as _;
 
-use super::{address, validate, Error, Face};
+use super::{address, validate, CriContext, Error};
 use crate::{
     convert,
     model::{Nanos, Pod, Sandbox, SandboxId, SandboxPhase},
     proto::{NamespaceMode, PodSandboxConfig, RunPodSandboxRequest, RunPodSandboxResponse},
 };
 
-impl Face {
+impl CriContext {
     pub(super) fn run_pod_sandbox(
         &self,
         request: &RunPodSandboxRequest,

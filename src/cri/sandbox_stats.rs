@@ -3,7 +3,7 @@
 
 use protobuf::MessageField;
 
-use super::{call::in_parts, container_stats, sandbox_status::metadata, Error, Face};
+use super::{call::in_parts, container_stats, sandbox_status::metadata, CriContext, Error};
 use crate::{
     model::{ContainerPhase, Nanos, Pod, SandboxPhase},
     proto::{
@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-impl Face {
+impl CriContext {
     pub(super) fn pod_sandbox_stats(
         &self,
         request: &PodSandboxStatsRequest,

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use protobuf::{EnumOrUnknown, Message as _, MessageField};
 use serde_json::json;
 
-use super::{filter::sandbox_state, Error, Face};
+use super::{filter::sandbox_state, CriContext, Error};
 use crate::{
     model::{Job, Pod},
     proto::{
@@ -15,7 +15,7 @@ use crate::{
     },
 };
 
-impl Face {
+impl CriContext {
     pub(super) fn pod_sandbox_status(
         &self,
         request: &PodSandboxStatusRequest,

@@ -1,14 +1,14 @@
 //! `StopPodSandbox`: every container ends, and every job is cancelled. Success for a sandbox that
 //! does not exist, as the CRI demands of this call.
 
-use super::{Error, Face};
+use super::{CriContext, Error};
 use crate::{
     plan::lifecycle,
     proto::{StopPodSandboxRequest, StopPodSandboxResponse},
     store,
 };
 
-impl Face {
+impl CriContext {
     pub(super) fn stop_pod_sandbox(
         &self,
         request: &StopPodSandboxRequest,

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use protobuf::Message as _;
 
-use super::{Error, Face};
+use super::{CriContext, Error};
 use crate::proto::{
     PodSandboxConfig, UpdatePodSandboxResourcesRequest, UpdatePodSandboxResourcesResponse,
 };
 
-impl Face {
+impl CriContext {
     pub(super) fn update_pod_sandbox_resources(
         &self,
         request: &UpdatePodSandboxResourcesRequest,

@@ -15,7 +15,7 @@ use super::{
     call::Caller,
     pool::Pool,
     services::{Images, Runtime},
-    Face,
+    CriContext,
 };
 use crate::{
     config::Config,
@@ -75,7 +75,7 @@ impl Server {
     ///
     /// # Errors
     /// A socket that is in use or cannot be made.
-    pub fn start(face: Arc<Face>, config: &Config) -> Result<Self, StartError> {
+    pub fn start(context: Arc<CriContext>, config: &Config) -> Result<Self, StartError> {
         let socket = config.daemon.socket.clone();
         clear_stale(&socket)?;
         let group = config
@@ -86,7 +86,7 @@ impl Server {
             .transpose()?;
         let pool = Pool::start(config.cri.handler_threads, config.cri.queue_length);
         let pool = Arc::new(pool.map_err(StartError::Threads)?);
-        let caller = Caller::new(pool.clone(), face.counters.clone());
+        let caller = Caller::new(pool.clone(), context.counters.clone());
         let environment = Arc::new(
             EnvBuilder::new()
                 .cq_count(QUEUE_THREADS)
@@ -105,10 +105,10 @@ impl Server {
         };
         let mut server = ServerBuilder::new(environment.clone())
             .register_service(runtime_service(
-                Arc::new(Runtime(face.clone())),
+                Arc::new(Runtime(context.clone())),
                 caller.clone(),
             ))
-            .register_service(image_service(Arc::new(Images(face)), caller))
+            .register_service(image_service(Arc::new(Images(context)), caller))
             .channel_args(arguments)
             .build()
             .map_err(failed)?;

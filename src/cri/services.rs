@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{not_supported, Error, Face};
+use super::{not_supported, CriContext, Error};
 use crate::proto::{
     AttachRequest, AttachResponse, CheckpointContainerRequest, CheckpointContainerResponse,
     CheckpointPodRequest, CheckpointPodResponse, ContainerEventResponse, ContainerStatsRequest,
@@ -32,10 +32,10 @@ use crate::proto::{
 };
 
 /// The runtime service.
-pub struct Runtime(pub Arc<Face>);
+pub struct Runtime(pub Arc<CriContext>);
 
 /// The image service.
-pub struct Images(pub Arc<Face>);
+pub struct Images(pub Arc<CriContext>);
 
 impl RuntimeService for Runtime {
     type Error = Error;

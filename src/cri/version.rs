@@ -1,6 +1,6 @@
 //! `Version`.
 
-use super::{Error, Face};
+use super::{CriContext, Error};
 use crate::proto::{VersionRequest, VersionResponse};
 
 /// The scheme of every container id in the Kubernetes API; it must never change.
@@ -8,7 +8,7 @@ const RUNTIME_NAME: &str = "interlink-cri";
 /// The version of the kubelet's side of the protocol; the kubelet refuses any other.
 const KUBELET_API_VERSION: &str = "0.1.0";
 
-impl Face {
+impl CriContext {
     pub(super) fn version(&self, _: &VersionRequest) -> Result<VersionResponse, Error> {
         Ok(VersionResponse {
             version: KUBELET_API_VERSION.to_owned(),

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::{
-    journal::{Table, Write},
-    record, Error, Store,
+    record,
+    table::{Table, Write},
+    Error, Store,
 };
 use crate::model::Image;
 

@@ -1,9 +1,8 @@
-//! Finding pods by what a caller has: a container's id, or the beginning of an id.
+//! What ids lead to: the pod of each container, and the one object whose id begins so.
 
 use std::collections::HashMap;
 
-use super::Store;
-use crate::model::{ContainerId, Pod, SandboxId, SandboxPhase};
+use crate::model::{ContainerId, Pod, SandboxId};
 
 /// The beginning of an id fits more than one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -28,44 +27,11 @@ pub(super) fn follow(
     }
 }
 
-impl Store {
-    /// The sandbox with this id, or the only one whose id begins so, as people abbreviate them.
-    /// Removed ones do not count.
-    ///
-    /// # Errors
-    /// [`Ambiguous`].
-    pub fn resolve_sandbox(&self, id: &str) -> Result<Option<SandboxId>, Ambiguous> {
-        let pods = self.pods.read();
-        let visible = |id: &SandboxId| {
-            pods.get(id)
-                .is_some_and(|cell| cell.current.read().phase() != SandboxPhase::Removed)
-        };
-        let exact = SandboxId::from(id);
-        if visible(&exact) {
-            return Ok(Some(exact));
-        }
-        only(
-            id,
-            pods.keys()
-                .filter(|key| key.as_str().starts_with(id) && visible(key)),
-        )
-    }
-
-    /// The container with this id, or the only one whose id begins so.
-    ///
-    /// # Errors
-    /// [`Ambiguous`].
-    pub fn resolve_container(&self, id: &str) -> Result<Option<ContainerId>, Ambiguous> {
-        let owners = self.owners.read();
-        let exact = ContainerId::from(id);
-        if owners.contains_key(&exact) {
-            return Ok(Some(exact));
-        }
-        only(id, owners.keys().filter(|key| key.as_str().starts_with(id)))
-    }
-}
-
-fn only<'a, T: Clone + 'a>(
+/// The only one of those that fit the beginning of an id.
+///
+/// # Errors
+/// [`Ambiguous`].
+pub(super) fn only<'a, T: Clone + 'a>(
     prefix: &str,
     mut fitting: impl Iterator<Item = &'a T>,
 ) -> Result<Option<T>, Ambiguous> {

@@ -19,10 +19,14 @@
 //! A caller's closure that panics has changed a copy, and nothing has happened. After a panic of the
 //! store itself memory and disk may differ, so that one ends the process, whoever called.
 
+mod disk;
+mod disk_error;
 mod events;
 mod images;
 mod index;
 mod journal;
+mod lookup;
+mod private;
 /// What must hold whatever comes in; `fuzz/` and the tests share it.
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
@@ -30,6 +34,7 @@ pub mod properties;
 mod record;
 mod recover;
 mod salvage;
+mod table;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -47,9 +52,10 @@ use crate::{
 };
 
 pub use self::{
+    disk_error::Error as DiskError,
     events::{Delivery, Event, EventKind, Subscriber},
     index::Ambiguous,
-    journal::{Error as DiskError, Table, Write},
+    table::{Table, Write},
 };
 
 /// Why the state could not be changed.
@@ -427,7 +433,7 @@ impl Store {
 }
 
 /// The writes that move a row to where nobody reads it.
-fn set_aside(contents: &journal::Contents, table: Table, key: &str) -> Vec<Write> {
+fn set_aside(contents: &table::Contents, table: Table, key: &str) -> Vec<Write> {
     let rows = contents.iter().filter(|(known, _)| *known == table);
     let found = rows
         .flat_map(|(_, rows)| rows)

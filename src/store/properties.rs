@@ -3,9 +3,9 @@
 use std::{collections::HashSet, fmt::Debug, time::Duration};
 
 use super::{
-    journal::{Contents, Table, Write},
     record,
     recover::{recover, Recovered},
+    table::{Contents, Table, Write},
 };
 use crate::{
     config::Config,

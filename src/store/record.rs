@@ -17,7 +17,7 @@ use std::{collections::HashMap, sync::Arc};
 use serde::{de::DeserializeOwned, Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::journal::{Table, Write};
+use super::table::{Table, Write};
 use crate::model::{
     Container, ContainerEntry, ContainerId, ContainerStatus, Image, Job, Pod, Sandbox,
     SandboxStatus,

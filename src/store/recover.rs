@@ -6,8 +6,8 @@
 use std::collections::HashMap;
 
 use super::{
-    journal::{Rows, Table},
     record,
+    table::{Rows, Table},
 };
 use crate::model::{Container, ContainerId, Image, Pod, SandboxId};
 

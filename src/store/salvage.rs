@@ -11,23 +11,10 @@ use redb::{backends::FileBackend, Database, ReadableDatabase as _, ReadableTable
 
 use crate::threads::contain;
 
-use super::journal::{private_file, Contents, Error, Table};
-
-/// Whether the file itself is bad, so that opening it again will not help. What comes from a newer
-/// daemon or from the disk is none.
-pub fn is_damage(error: &Error) -> bool {
-    let (Error::Open { source, .. } | Error::Read { source, .. }) = error else {
-        return false;
-    };
-    match &**source {
-        redb::Error::Corrupted(_) | redb::Error::TableTypeMismatch { .. } => true,
-        redb::Error::Io(error) => matches!(
-            error.kind(),
-            io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof
-        ),
-        _ => false,
-    }
-}
+use super::{
+    private::private_file,
+    table::{Contents, Table},
+};
 
 /// Runs what may meet damage that the store answers with a panic.
 pub fn calmly<T>(work: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, redb::Error> {

@@ -11,7 +11,7 @@ use grpcio::{RpcStatus, RpcStatusCode};
 use super::Node;
 use crate::{
     convert::{self, JobContainer},
-    cri::{address, Error, Face},
+    cri::{address, CriContext, Error},
     model::{Pod, SandboxId, SandboxPhase},
     plan::properties::{follows, holds},
     proto::{ContainerStatusRequest, ListContainersRequest, ListPodSandboxRequest},
@@ -95,7 +95,7 @@ pub fn state(node: &Node, before: &HashMap<SandboxId, Arc<Pod>>) {
 }
 
 /// What was created can be sent off: it converts, and so does all that refers to it.
-fn travels(face: &Face, pod: &Pod) {
+fn travels(face: &CriContext, pod: &Pod) {
     for job in &pod.jobs {
         let containers = convert::to_run(pod, job).map(|entry| JobContainer {
             container: entry.container.clone(),
@@ -125,7 +125,7 @@ fn travels(face: &Face, pod: &Pod) {
 }
 
 /// The lists show everything that is not removed, once, and each item has a status.
-fn lists_show(face: &Face, visible: &[&Arc<Pod>]) {
+fn lists_show(face: &CriContext, visible: &[&Arc<Pod>]) {
     let listed = face
         .list_pod_sandbox(&ListPodSandboxRequest::new())
         .expect("listed");

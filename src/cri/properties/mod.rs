@@ -5,7 +5,7 @@ mod requests;
 
 use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
 
-use super::Face;
+use super::CriContext;
 use crate::{
     config::{policy::Unsupported, Config},
     convert::Settings,
@@ -83,7 +83,7 @@ struct Node {
     clock: Arc<ManualClock>,
     /// The latest time that the clock has shown.
     latest: Nanos,
-    face: Option<Face>,
+    face: Option<CriContext>,
     config: Arc<Config>,
     rules: Rules,
     /// Every id that was given out.
@@ -114,7 +114,7 @@ impl Node {
         let directory = self.scratch.0.join("state");
         let store = Store::open(&directory, self.clock.clone(), wake).expect("opened");
         let settings = Settings::new(&self.config).expect("they are good");
-        self.face = Some(Face::new(
+        self.face = Some(CriContext::new(
             Arc::new(store),
             self.config.clone(),
             Arc::new(Registry::default()),
@@ -124,7 +124,7 @@ impl Node {
         ));
     }
 
-    fn face(&self) -> &Face {
+    fn face(&self) -> &CriContext {
         self.face.as_ref().expect("open between two calls")
     }
 

@@ -17,7 +17,7 @@ use protobuf::{Message, MessageField};
 
 use super::{checks, given_out, Node};
 use crate::{
-    cri::{Error, Face},
+    cri::{CriContext, Error},
     proto::{
         ContainerConfig, ContainerMetadata, ContainerStatsRequest, ContainerStatusRequest,
         CreateContainerRequest, ImageSpec, ImageStatusRequest, NetworkConfig, PodSandboxConfig,
@@ -31,7 +31,7 @@ use crate::{
 
 const UID: &str = "0f6e1c1a-9a3b-4a53-8c36-2f6f7b1d6a10";
 
-type Method<Q, P> = fn(&Face, &Q) -> Result<P, Error>;
+type Method<Q, P> = fn(&CriContext, &Q) -> Result<P, Error>;
 
 /// A message that a kubelet could have sent, with what is given merged into it.
 fn merged<M: Message>(mut template: M, given: &[u8]) -> M {
@@ -153,21 +153,25 @@ impl Node {
 
     fn call_simply(&self, kind: u8, given: &[u8]) -> Option<Error> {
         match kind {
-            b'X' => self.by_id(given, Face::stop_pod_sandbox),
-            b'Z' => self.by_id(given, Face::remove_pod_sandbox),
-            b'V' => self.by_id(given, Face::update_pod_sandbox_resources),
-            b'Q' => self.by_id(given, Face::pod_sandbox_status),
-            b'S' => self.by_id(given, Face::start_container),
-            b'T' => self.by_id(given, Face::stop_container),
-            b'D' => self.by_id(given, Face::remove_container),
-            b'U' => self.by_id(given, Face::update_container_resources),
-            b'O' => self.by_id(given, Face::reopen_container_log),
-            b'q' => self.by_id(given, Face::container_status),
-            b'A' => self.by_id(given, Face::container_stats),
-            b'a' => self.merge(Default::default(), given, Face::list_pod_sandbox_stats),
-            b'L' => self.merge(Default::default(), given, Face::list_pod_sandbox),
-            b'l' => self.merge(Default::default(), given, Face::list_containers),
-            b'm' => self.merge(Default::default(), given, Face::list_images),
+            b'X' => self.by_id(given, CriContext::stop_pod_sandbox),
+            b'Z' => self.by_id(given, CriContext::remove_pod_sandbox),
+            b'V' => self.by_id(given, CriContext::update_pod_sandbox_resources),
+            b'Q' => self.by_id(given, CriContext::pod_sandbox_status),
+            b'S' => self.by_id(given, CriContext::start_container),
+            b'T' => self.by_id(given, CriContext::stop_container),
+            b'D' => self.by_id(given, CriContext::remove_container),
+            b'U' => self.by_id(given, CriContext::update_container_resources),
+            b'O' => self.by_id(given, CriContext::reopen_container_log),
+            b'q' => self.by_id(given, CriContext::container_status),
+            b'A' => self.by_id(given, CriContext::container_stats),
+            b'a' => self.merge(
+                Default::default(),
+                given,
+                CriContext::list_pod_sandbox_stats,
+            ),
+            b'L' => self.merge(Default::default(), given, CriContext::list_pod_sandbox),
+            b'l' => self.merge(Default::default(), given, CriContext::list_containers),
+            b'm' => self.merge(Default::default(), given, CriContext::list_images),
             _ => self.call_about_images(kind, given),
         }
     }
@@ -202,21 +206,21 @@ impl Node {
                     image,
                     ..Default::default()
                 };
-                self.merge(template, given, Face::pull_image)
+                self.merge(template, given, CriContext::pull_image)
             }
             b'i' => {
                 let template = RemoveImageRequest {
                     image,
                     ..Default::default()
                 };
-                self.merge(template, given, Face::remove_image)
+                self.merge(template, given, CriContext::remove_image)
             }
             b'M' => {
                 let template = ImageStatusRequest {
                     image,
                     ..Default::default()
                 };
-                self.merge(template, given, Face::image_status)
+                self.merge(template, given, CriContext::image_status)
             }
             b'G' => {
                 let network = NetworkConfig {
@@ -231,7 +235,7 @@ impl Node {
                     runtime_config: MessageField::some(config),
                     ..Default::default()
                 };
-                self.merge(template, given, Face::update_runtime_config)
+                self.merge(template, given, CriContext::update_runtime_config)
             }
             _ => None,
         }

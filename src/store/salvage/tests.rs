@@ -2,7 +2,10 @@ use std::{fs, sync::Arc};
 
 use proptest::prelude::*;
 
-use super::super::journal::{Journal, Table, Write};
+use super::super::{
+    journal::Journal,
+    table::{Table, Write},
+};
 use crate::{
     model::{Pod, SystemClock},
     plan::testing,

@@ -1,0 +1,62 @@
+//! The flags that say where the configuration comes from, and those of `serve`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::config::{self, Config, Sources};
+
+/// Where the configuration comes from.
+#[derive(Args, Clone, Debug)]
+pub struct ConfigArgs {
+    /// Configuration file [default: /etc/interlink-cri/config.toml, if it is there]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The CRI socket
+    #[arg(long, value_name = "PATH")]
+    socket: Option<PathBuf>,
+    /// Where state is kept
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+    /// The interLink server: http://HOST:PORT, https://HOST:PORT or unix:///PATH
+    #[arg(long, value_name = "URL")]
+    interlink_url: Option<String>,
+    /// off, error, warn, info, debug or trace
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<String>,
+}
+
+/// Flags of `serve`.
+#[derive(Args, Debug)]
+pub struct ServeArgs {
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// Run containers as processes of this machine instead of sending them anywhere
+    #[arg(long, conflicts_with = "interlink_url")]
+    pub embedded_plugin: bool,
+}
+
+impl ConfigArgs {
+    /// Reads and checks it.
+    pub fn load(&self) -> Result<Config, String> {
+        let text = |path: &PathBuf| path.display().to_string();
+        let flags = [
+            ("daemon.socket", self.socket.as_ref().map(text)),
+            ("daemon.state_dir", self.state_dir.as_ref().map(text)),
+            ("daemon.log_level", self.log_level.clone()),
+            ("interlink.url", self.interlink_url.clone()),
+        ];
+        let sources = Sources {
+            file: self.config.clone(),
+            // A variable that is not text cannot be one of ours.
+            environment: std::env::vars_os()
+                .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
+                .collect(),
+            flags: flags
+                .into_iter()
+                .filter_map(|(key, value)| Some((key, value?)))
+                .collect(),
+        };
+        config::load(&sources).map_err(|error| format!("configuration: {error}"))
+    }
+}
