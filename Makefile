@@ -13,7 +13,7 @@ FUZZ_SECONDS ?= 60
 CHAOS_SECONDS ?= 900
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build release test lint demo demo-volumes bench soak fuzz chaos model install uninstall clean
+.PHONY: help deps build release test lint audit coverage demo demo-volumes bench soak fuzz chaos model install uninstall clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,10 +31,17 @@ release: deps ## Build for installation: target/release/interlink-cri
 test: deps ## Run all tests; no network beyond loopback
 	$(CARGO) test --locked
 
-lint: deps ## Check format and lints
+lint: deps ## Check format, lints, and the dependencies' licences and sources
 	$(CARGO) fmt --check
 	$(CARGO) fmt --check --manifest-path fuzz/Cargo.toml
 	$(CARGO) clippy --locked --all-targets -- -D warnings
+	./packaging/cargo-deny.sh bans licenses sources
+
+audit: deps ## Look for advisories against the dependencies; fetches the list of them
+	./packaging/cargo-deny.sh advisories
+
+coverage: deps ## Print which share of the lines the tests run
+	./packaging/coverage.sh
 
 demo: build ## Run two pods through a daemon of its own, and leave nothing behind
 	@./examples/demo.sh $(DEBUG_BINARY)
