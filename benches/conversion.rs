@@ -16,7 +16,7 @@ use interlink_cri::{
     convert::{self, JobContainer, Settings},
     host::MountReader,
     model::{
-        Container, ContainerId, Job, JobUid, Knowledge, Nanos, Pod, Sandbox, SandboxId, Submission,
+        Container, ContainerId, Job, JobMembers, JobUid, Nanos, Pod, Sandbox, SandboxId, Submission,
     },
     proto::{
         ContainerConfig, KeyValue, LinuxContainerConfig, LinuxContainerResources, Mount,
@@ -139,7 +139,7 @@ fn pod(volumes: &[PathBuf]) -> (Pod, Job) {
             .map(|entry| entry.container.name.clone())
             .collect(),
         submission: Submission::Submitting { failures: 0 },
-        knowledge: Knowledge::Unknown,
+        members: JobMembers::Unknown,
         ..Job::new(0, uid, Nanos(0))
     };
     (pod, job)

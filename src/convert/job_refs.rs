@@ -32,7 +32,7 @@ pub fn status_pod(pod: &Pod, job: &Job, settings: &Settings) -> JobsPod {
     let mut short = short_pod(pod, job, started.chain(expected).collect(), settings);
     if let Some(spec) = &mut short.spec {
         // The SLURM plugin speaks of those that are named here, and of no others.
-        if job.silence.in_doubt_since.is_some() || spec.containers.is_empty() {
+        if job.unreported_inits.in_doubt_since.is_some() || spec.containers.is_empty() {
             let inits = job.inits.iter().map(|name| short_container(name, None));
             spec.containers.splice(0..0, inits);
         }
@@ -169,10 +169,10 @@ mod tests {
             names.collect::<Vec<_>>()
         };
         assert_eq!(asked(&pod, &job), ["main"]);
-        job.silence.in_doubt_since = Some(Nanos(1));
+        job.unreported_inits.in_doubt_since = Some(Nanos(1));
         assert_eq!(asked(&pod, &job), ["i", "main"]);
         // One that nothing else is left to say of.
-        job.silence.in_doubt_since = None;
+        job.unreported_inits.in_doubt_since = None;
         pod.containers[0].status.exit = None;
         pod.containers[1].status.exit = ended();
         assert_eq!(asked(&pod, &job), ["i"]);

@@ -3,8 +3,8 @@
 
 use super::{CriContext, Error};
 use crate::{
-    model::{ContainerId, Exit, Pod},
-    plan::{batch, lifecycle::NOT_STARTED},
+    model::{exit_code, ContainerId, Exit, Pod},
+    plan::batch,
     proto::{StartContainerRequest, StartContainerResponse},
 };
 
@@ -42,7 +42,7 @@ impl CriContext {
             if let Some(status) = pod.status_mut(id).filter(|status| status.exit.is_none()) {
                 status.log_complete = true;
                 status.exit = Some(Exit {
-                    code: NOT_STARTED,
+                    code: exit_code::NOT_STARTED,
                     reason: "StartError".to_owned(),
                     message: error.to_string(),
                     finished_at: now,

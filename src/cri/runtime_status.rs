@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{sandbox_status::job_info, CriContext, Error};
 use crate::{
-    model::{Cancel, SandboxPhase},
+    model::{Cancellation, SandboxPhase},
     proto::{
         RuntimeCondition, RuntimeFeatures, RuntimeHandler, RuntimeHandlerFeatures, RuntimeStatus,
         StatusRequest, StatusResponse,
@@ -46,7 +46,7 @@ impl CriContext {
         let owed: Vec<_> = pods
             .iter()
             .flat_map(|pod| pod.jobs.iter().map(move |job| (pod, job)))
-            .filter(|(_, job)| matches!(job.cancel, Some(Cancel::Requested { .. })))
+            .filter(|(_, job)| matches!(job.cancel, Some(Cancellation::Requested { .. })))
             .map(|(pod, job)| json!({ "pod": pod.full_name(), "job": job_info(job) }))
             .collect();
         let (state, message) = words(reach);

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use super::{ContainerId, Nanos, SandboxId};
+use super::{ContainerId, Exit, Nanos, SandboxId};
 
 /// What `CreateContainer` was asked for. Never changes while the container exists, but for the
 /// resources in `config`, which `UpdateContainerResources` replaces.
@@ -83,23 +83,6 @@ pub enum Remote {
     Queued,
     /// Running there, so its log can be followed.
     Running,
-}
-
-/// How a container ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Exit {
-    /// Exit code; 128 + signal where a signal ended it.
-    pub code: i32,
-    /// One CamelCase word: `Completed`, `Error`, `OOMKilled`, `SubmissionFailed`, `JobLost`...
-    pub reason: String,
-    /// Our own explanation. What the job itself said goes to `termination_message`, never to
-    /// both: the kubelet appends the termination-log file to this text.
-    pub message: String,
-    /// When it ended: never before it started, never in the future.
-    pub finished_at: Nanos,
-    /// What the job said at its end, bound for the termination-log file.
-    #[serde(default)]
-    pub termination_message: Option<String>,
 }
 
 /// A container's state as the CRI has it.

@@ -21,15 +21,15 @@ pub struct Job {
     pub created_at: Nanos,
     /// How far the submission has come.
     pub submission: Submission,
-    /// Answers to its submission so far by which the plugin most likely refuses it. Counted apart from other failures, because only
-    /// these can mean a refusal.
+    /// Answers to its submission so far by which the plugin most likely refuses it. Counted apart from
+    /// other failures, because only these can mean a refusal.
     #[serde(default)]
     pub server_errors: u32,
     /// Why it could not be submitted the last time, or what the plugin said when it could not tell
     /// its state; for people.
     #[serde(default)]
     pub trouble: Option<String>,
-    /// What the plugin calls it (a SLURM job id...), once it said so.
+    /// The plugin's own id of the job (the number of a batch system, for one), once it is known.
     #[serde(default)]
     pub remote_id: Option<String>,
     /// The longest grace period that any of its containers was stopped with, in seconds.
@@ -37,10 +37,11 @@ pub struct Job {
     pub grace_seconds: u32,
     /// The cancellation, once somebody asked for it.
     #[serde(default)]
-    pub cancel: Option<Cancel>,
-    /// What is known of the containers that belong to it.
-    #[serde(default)]
-    pub knowledge: Knowledge,
+    pub cancel: Option<Cancellation>,
+    /// The containers that belong to it, as far as they are known.
+    // Named `knowledge` on disk since the first version that kept it.
+    #[serde(default, rename = "knowledge")]
+    pub members: JobMembers,
     /// The names of those of its containers that are init containers over there.
     #[serde(default)]
     pub inits: Vec<String>,
@@ -48,17 +49,19 @@ pub struct Job {
     /// order. They are bound to the job when it does.
     #[serde(default)]
     pub expected: Vec<Expected>,
-    /// What is made of a plugin that does not speak of its init containers.
-    #[serde(default)]
-    pub silence: Silence,
-    /// Its end was reported, but not that it ever began.
-    #[serde(default)]
-    pub unwitnessed: Option<Unwitnessed>,
+    /// How its init containers are taken to be while the plugin does not report them.
+    // Named `silence` on disk since the first version that kept it.
+    #[serde(default, rename = "silence")]
+    pub unreported_inits: UnreportedInits,
+    /// Set while an end is reported for it, but nothing proves that it ever ran.
+    // Named `unwitnessed` on disk since the first version that kept it.
+    #[serde(default, rename = "unwitnessed")]
+    pub unproven_exit: Option<UnprovenExit>,
 }
 
-/// An end that is not believed until something tells that the job ran. `plan::witness` moves it.
+/// An end that is not believed until something proves that the job ran. `plan::unproven_exit` moves it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Unwitnessed {
+pub struct UnprovenExit {
     /// When it was first reported.
     pub since: Nanos,
     /// No look for a log before this time.
@@ -68,10 +71,10 @@ pub struct Unwitnessed {
     pub log_since: Option<Nanos>,
 }
 
-/// What is made of a plugin that does not speak of a job's init containers. `plan::inits` moves it,
-/// and draws the machine.
+/// How the init containers of a job are taken to be that the plugin does not report.
+/// `plan::init_containers` moves it, and draws the machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Silence {
+pub struct UnreportedInits {
     /// They count as successful, because main containers are said to run.
     #[serde(default)]
     pub presumed: bool,
@@ -80,17 +83,17 @@ pub struct Silence {
     pub in_doubt_since: Option<Nanos>,
 }
 
-/// What is known, while a job gathers, of the containers that belong to it.
+/// The containers that belong to a job that gathers, as the API server's pod tells.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Knowledge {
-    /// Nobody has asked.
+pub enum JobMembers {
+    /// The API server was not asked.
     #[default]
     NotAsked,
-    /// Nobody knows: it closes when no more containers come.
+    /// The API server did not say: the job closes when no more containers come.
     Unknown,
-    /// It closes when these have come too.
+    /// The job closes when the kubelet has started these too.
     Awaits {
-        /// Their names.
+        /// Names of the containers that it waits for.
         others: Vec<String>,
         /// The pod's sidecars. While nothing else has come, the pod's init containers may still be
         /// running, and the job waits as long as it takes.
@@ -171,7 +174,7 @@ pub enum Submission {
 /// The cancellation of a job: an HTTP DELETE that is owed until the plugin confirms it or does
 /// not know the job. A finished job is owed one too, for what it left behind over there.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum Cancel {
+pub enum Cancellation {
     /// Owed.
     Requested {
         /// Deliveries that failed.
@@ -203,11 +206,11 @@ impl Job {
             remote_id: None,
             grace_seconds: 0,
             cancel: None,
-            knowledge: Knowledge::default(),
+            members: JobMembers::default(),
             inits: Vec::new(),
             expected: Vec::new(),
-            silence: Silence::default(),
-            unwitnessed: None,
+            unreported_inits: UnreportedInits::default(),
+            unproven_exit: None,
         }
     }
 
@@ -229,6 +232,6 @@ impl Job {
 
     /// Whether nothing more is owed for it, now or later without a new request.
     pub fn is_settled(&self) -> bool {
-        matches!(self.cancel, Some(Cancel::Done))
+        matches!(self.cancel, Some(Cancellation::Done))
     }
 }

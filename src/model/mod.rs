@@ -3,6 +3,7 @@
 //! state to state is in `plan`, what keeps it is in `store`.
 
 mod container;
+mod exit;
 mod ids;
 mod image;
 mod job;
@@ -10,10 +11,11 @@ mod pod;
 mod sandbox;
 mod time;
 
-pub use container::{Container, ContainerEntry, ContainerPhase, ContainerStatus, Exit, Remote};
+pub use container::{Container, ContainerEntry, ContainerPhase, ContainerStatus, Remote};
+pub use exit::{exit_code, exit_reason, Exit};
 pub use ids::{ContainerId, JobUid, SandboxId};
 pub use image::Image;
-pub use job::{Cancel, Expected, Job, Knowledge, Silence, Submission, Unwitnessed};
+pub use job::{Cancellation, Expected, Job, JobMembers, Submission, UnprovenExit, UnreportedInits};
 pub use pod::Pod;
 pub use sandbox::{Sandbox, SandboxPhase, SandboxStatus};
 pub use time::{Clock, ManualClock, Nanos, SystemClock};

@@ -66,6 +66,16 @@ impl Pod {
         });
     }
 
+    /// A job by its number.
+    pub fn job(&self, number: u32) -> Option<&Job> {
+        self.jobs.iter().find(|job| job.number == number)
+    }
+
+    /// A job by its number, to be changed.
+    pub fn job_mut(&mut self, number: u32) -> Option<&mut Job> {
+        self.jobs.iter_mut().find(|job| job.number == number)
+    }
+
     /// The job that carries a container; a container is started once, so there is at most one.
     pub fn job_of(&self, id: &ContainerId) -> Option<&Job> {
         self.jobs.iter().find(|job| job.containers.contains(id))

@@ -7,11 +7,11 @@
 //! whole pod the job does not even wait for those: it takes them along, and they are bound to it
 //! when the kubelet starts them.
 
-use super::{shape::Shape, Rules};
+use super::{pod_containers::PodContainers, Rules};
 use crate::{
     config::schema::JobScope,
     model::{
-        ContainerId, ContainerPhase, Exit, Expected, Job, JobUid, Knowledge, Nanos, Pod,
+        ContainerId, ContainerPhase, Exit, Expected, Job, JobMembers, JobUid, Nanos, Pod,
         SandboxPhase, Submission,
     },
 };
@@ -112,7 +112,7 @@ fn carries(job: &Job) -> bool {
 }
 
 /// Takes over what the API server says that a gathering job's pod consists of; `None` is no answer.
-pub fn learn(pod: &mut Pod, number: u32, shape: Option<&Shape>, rules: &Rules) {
+pub fn note_members(pod: &mut Pod, number: u32, whole: Option<&PodContainers>, rules: &Rules) {
     let Some(index) = pod.jobs.iter().position(|job| job.number == number) else {
         return;
     };
@@ -120,29 +120,29 @@ pub fn learn(pod: &mut Pod, number: u32, shape: Option<&Shape>, rules: &Rules) {
     if !matches!(job.submission, Submission::Gathering { .. }) {
         return;
     }
-    let Some(shape) = shape.filter(|shape| knows_all(shape, job)) else {
-        pod.jobs[index].knowledge = Knowledge::Unknown;
+    let Some(whole) = whole.filter(|whole| knows_all(whole, job)) else {
+        pod.jobs[index].members = JobMembers::Unknown;
         return;
     };
     let (others, expected) = match rules.scope {
-        JobScope::Pod => (Vec::new(), still_to_come(pod, job, shape)),
-        JobScope::Containers => (belong_to(pod, job, shape), Vec::new()),
+        JobScope::Pod => (Vec::new(), still_to_come(pod, job, whole)),
+        JobScope::Containers => (belong_to(pod, job, whole), Vec::new()),
     };
     let job = &mut pod.jobs[index];
-    job.knowledge = Knowledge::Awaits {
+    job.members = JobMembers::Awaits {
         others,
-        sidecars: shape.sidecars.clone(),
+        sidecars: whole.sidecars.clone(),
     };
     job.expected = expected.iter().map(|name| Expected::new(name)).collect();
     if rules.scope == JobScope::Pod {
-        let is_init = |name: &&str| shape.inits.iter().any(|init| init == name);
+        let is_init = |name: &&str| whole.inits.iter().any(|init| init == name);
         job.inits = job.all_names().filter(is_init).map(str::to_owned).collect();
     }
 }
 
 /// Takes back what was expected of a job that has not left yet: nothing is known of it any more.
 pub fn forget_expected(pod: &mut Pod, number: u32) {
-    let job = pod.jobs.iter_mut().find(|job| job.number == number);
+    let job = pod.job_mut(number);
     if let Some(job) = job.filter(|job| matches!(job.submission, Submission::Pending { .. })) {
         job.expected.clear();
         job.inits.clear();
@@ -150,13 +150,13 @@ pub fn forget_expected(pod: &mut Pod, number: u32) {
 }
 
 /// Ephemeral containers are not part of what a pod consists of, and go alone.
-fn knows_all(shape: &Shape, job: &Job) -> bool {
-    let known: Vec<_> = shape.all().collect();
+fn knows_all(whole: &PodContainers, job: &Job) -> bool {
+    let known: Vec<_> = whole.all().collect();
     job.names.iter().all(|name| known.contains(&name))
 }
 
 /// The containers of a pod that were never started, but for those of this job.
-fn still_to_come(pod: &Pod, job: &Job, shape: &Shape) -> Vec<String> {
+fn still_to_come(pod: &Pod, job: &Job, whole: &PodContainers) -> Vec<String> {
     let was_started = |name: &String| {
         let mut same = pod
             .containers
@@ -164,19 +164,19 @@ fn still_to_come(pod: &Pod, job: &Job, shape: &Shape) -> Vec<String> {
             .filter(|entry| entry.container.name == *name);
         same.any(|entry| entry.status.started_at.is_some())
     };
-    let names = shape.all();
+    let names = whole.all();
     let names = names.filter(|name| !job.names.contains(name) && !was_started(name));
     names.cloned().collect()
 }
 
 /// The containers that a job waits for. What runs side by side belongs together; an init container
 /// that runs to its end belongs to nobody.
-fn belong_to(pod: &Pod, job: &Job, shape: &Shape) -> Vec<String> {
-    if job.names.iter().all(|name| shape.inits.contains(name)) {
+fn belong_to(pod: &Pod, job: &Job, whole: &PodContainers) -> Vec<String> {
+    if job.names.iter().all(|name| whole.inits.contains(name)) {
         return Vec::new();
     }
-    let mut names = still_to_come(pod, job, shape);
-    names.retain(|name| !shape.inits.contains(name));
+    let mut names = still_to_come(pod, job, whole);
+    names.retain(|name| !whole.inits.contains(name));
     names
 }
 
@@ -187,9 +187,9 @@ fn gathering_job<'a>(pod: &'a mut Pod, name: &str, now: Nanos) -> &'a mut Job {
     let open = pod.jobs.iter().position(|job| {
         matches!(job.submission, Submission::Gathering { .. })
             && !job.names.iter().any(|taken| taken == name)
-            && match &job.knowledge {
-                Knowledge::NotAsked | Knowledge::Unknown => true,
-                Knowledge::Awaits { others, .. } => others.iter().any(|other| other == name),
+            && match &job.members {
+                JobMembers::NotAsked | JobMembers::Unknown => true,
+                JobMembers::Awaits { others, .. } => others.iter().any(|other| other == name),
             }
     });
     let index = open.unwrap_or_else(|| {
@@ -207,7 +207,7 @@ fn gathering_job<'a>(pod: &'a mut Pod, name: &str, now: Nanos) -> &'a mut Job {
 /// which counts from the creation of a container that was created since the last start, for that
 /// is about to be started too. None: when something comes.
 pub fn closes_at(pod: &Pod, job: &Job, last_start: Nanos, rules: &Rules) -> Option<Nanos> {
-    if let Knowledge::Awaits { others, sidecars } = &job.knowledge {
+    if let JobMembers::Awaits { others, sidecars } = &job.members {
         if others.iter().all(|name| job.names.contains(name)) {
             return Some(last_start);
         }
@@ -320,9 +320,9 @@ mod tests {
         }
     }
 
-    fn shape(inits: &[&str], sidecars: &[&str], mains: &[&str]) -> Shape {
+    fn whole(inits: &[&str], sidecars: &[&str], mains: &[&str]) -> PodContainers {
         let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
-        Shape {
+        PodContainers {
             inits: texts(inits),
             sidecars: texts(sidecars),
             mains: texts(mains),
@@ -352,14 +352,14 @@ mod tests {
     #[test]
     fn the_first_start_takes_the_whole_pod_along() {
         let rules = rules(JobScope::Pod);
-        let shape = shape(&["i1", "i2"], &["s"], &["a", "b"]);
+        let whole = whole(&["i1", "i2"], &["s"], &["a", "b"]);
         let mut pod = pod(&[]);
         launch(&mut pod, "i1", 0, 1_000);
-        learn(&mut pod, 0, Some(&shape), &rules);
+        note_members(&mut pod, 0, Some(&whole), &rules);
         let job = &pod.jobs[0];
         assert_eq!(
             (expected(job), &job.inits),
-            (vec!["i2", "s", "a", "b"], &shape.inits)
+            (vec!["i2", "s", "a", "b"], &whole.inits)
         );
         assert_eq!(
             closes_at(&pod, job, Nanos(1_000), &rules),
@@ -375,7 +375,7 @@ mod tests {
         // A restart is a job of its own, and takes along what was never started.
         pod.jobs[0].expected.clear();
         launch(&mut pod, "i1", 1, 3_000);
-        learn(&mut pod, 1, Some(&shape), &rules);
+        note_members(&mut pod, 1, Some(&whole), &rules);
         assert_eq!(expected(&pod.jobs[1]), ["s", "a"]);
         assert_eq!(pod.jobs[1].inits, ["i1"]);
     }
@@ -385,7 +385,7 @@ mod tests {
         let rules = rules(JobScope::Pod);
         let mut pod = pod(&[]);
         launch(&mut pod, "i", 0, 1_000);
-        learn(&mut pod, 0, Some(&shape(&["i"], &[], &["a", "b"])), &rules);
+        note_members(&mut pod, 0, Some(&whole(&["i"], &[], &["a", "b"])), &rules);
         submitted(&mut pod, 0);
         pod.jobs[0].expected[0].remote = crate::model::Remote::Running;
         pod.jobs[0].expected[1].end = Some(Exit {
@@ -414,11 +414,11 @@ mod tests {
         for lose in [
             (|job: &mut Job| job.submission = Submission::Lost) as fn(&mut Job),
             |job| job.submission = Submission::Dropped,
-            |job| job.cancel = Some(crate::model::Cancel::Done),
+            |job| job.cancel = Some(crate::model::Cancellation::Done),
         ] {
             let mut pod = pod(&[]);
             launch(&mut pod, "i", 0, 1_000);
-            learn(&mut pod, 0, Some(&shape(&["i"], &[], &["a"])), &rules);
+            note_members(&mut pod, 0, Some(&whole(&["i"], &[], &["a"])), &rules);
             submitted(&mut pod, 0);
             lose(&mut pod.jobs[0]);
             launch(&mut pod, "a", 0, 2_000);
@@ -429,10 +429,10 @@ mod tests {
     #[test]
     fn a_job_that_knows_what_belongs_to_it_waits_for_that() {
         let rules = rules(JobScope::Containers);
-        let shape = shape(&["i"], &["s"], &["a", "b"]);
+        let whole = whole(&["i"], &["s"], &["a", "b"]);
         let mut pod = pod(&[]);
         launch(&mut pod, "s", 0, 1_000);
-        learn(&mut pod, 0, Some(&shape), &rules);
+        note_members(&mut pod, 0, Some(&whole), &rules);
         let closes =
             |pod: &Pod, number: usize, at| closes_at(pod, &pod.jobs[number], Nanos(at), &rules);
         assert_eq!(
@@ -441,7 +441,7 @@ mod tests {
             "init containers may take hours"
         );
         launch(&mut pod, "i", 0, 2_000);
-        learn(&mut pod, 1, Some(&shape), &rules);
+        note_members(&mut pod, 1, Some(&whole), &rules);
         assert_eq!(closes(&pod, 1, 2_000), Some(Nanos(2_000)), "it runs alone");
         launch(&mut pod, "a", 0, 3_000);
         assert_eq!(closes(&pod, 0, 3_000), Some(Nanos(3_000).plus(PATIENCE)));
@@ -450,7 +450,7 @@ mod tests {
         assert_eq!(jobs(&pod), [vec!["s", "a", "b"], vec!["i"]]);
         submitted(&mut pod, 0);
         launch(&mut pod, "a", 1, 5_000);
-        learn(&mut pod, 2, Some(&shape), &rules);
+        note_members(&mut pod, 2, Some(&whole), &rules);
         assert_eq!(
             closes(&pod, 2, 5_000),
             Some(Nanos(5_000)),
@@ -461,12 +461,12 @@ mod tests {
     #[test]
     fn without_an_answer_the_quiet_period_counts() {
         let rules = rules(JobScope::Pod);
-        let shape = shape(&[], &[], &["a"]);
-        for (name, shape) in [("a", None), ("debugger", Some(&shape))] {
+        let whole = whole(&[], &[], &["a"]);
+        for (name, whole) in [("a", None), ("debugger", Some(&whole))] {
             let mut pod = pod(&[]);
             launch(&mut pod, name, 0, 1_000);
-            learn(&mut pod, 0, shape, &rules);
-            assert_eq!(pod.jobs[0].knowledge, Knowledge::Unknown);
+            note_members(&mut pod, 0, whole, &rules);
+            assert_eq!(pod.jobs[0].members, JobMembers::Unknown);
             let due = closes_at(&pod, &pod.jobs[0], Nanos(1_000), &rules);
             assert_eq!(due, Some(Nanos(1_000).plus(rules.quiet_period)));
         }

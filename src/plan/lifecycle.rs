@@ -2,16 +2,9 @@
 //! stopped container is EXITED at once, and what the remote side is owed follows from the pod.
 
 use crate::model::{
-    Cancel, Container, ContainerEntry, ContainerId, ContainerPhase, ContainerStatus, Exit, Job,
-    Nanos, Pod, SandboxPhase, Submission,
+    exit_code, exit_reason, Cancellation, Container, ContainerEntry, ContainerId, ContainerPhase,
+    ContainerStatus, Exit, Job, Nanos, Pod, SandboxPhase, Submission,
 };
-
-/// Exit code of a container that was killed (128 + SIGKILL).
-pub const KILLED: i32 = 137;
-/// Reason of a container whose job the plugin refused for good.
-pub const REFUSED: &str = "SubmissionFailed";
-/// Exit code of a container that could not be started.
-pub const NOT_STARTED: i32 = 128;
 
 /// Stops one container. Its job is cancelled once none of its containers is left to run; one
 /// that shares its job with others goes on over there until the last of them ends.
@@ -97,7 +90,7 @@ pub fn forget_settled_jobs(pod: &mut Pod) {
 
 /// Ends the containers of a job that failed as a whole (refused, lost) with our own explanation.
 pub fn fail_job(pod: &mut Pod, number: u32, code: i32, reason: &str, message: &str, now: Nanos) {
-    let Some(job) = pod.jobs.iter().find(|job| job.number == number) else {
+    let Some(job) = pod.job(number) else {
         return;
     };
     let carried = job.containers.clone();
@@ -131,11 +124,11 @@ pub(super) fn report_end(
     message: &str,
     now: Nanos,
 ) {
-    let Some(job) = pod.jobs.iter().find(|job| job.number == number) else {
+    let Some(job) = pod.job(number) else {
         return;
     };
-    let live =
-        |entry: &&mut ContainerEntry| job.containers.contains(entry.id()) && entry.status.is_live();
+    let carried = job.containers.clone();
+    let live = |entry: &&mut ContainerEntry| carried.contains(entry.id()) && entry.status.is_live();
     for entry in pod.containers.iter_mut().filter(live) {
         let finished_at = end_time(&entry.container, &entry.status, now);
         entry.status.reported = Some(Exit {
@@ -162,30 +155,25 @@ pub fn complete_log(pod: &mut Pod, id: &ContainerId) {
 /// Where an init container fails or is stopped, what comes after it does not run: the kubelet
 /// starts it in another job, or not at all.
 pub(super) fn forget_what_will_not_run(pod: &mut Pod, number: u32) {
-    let Some(job) = pod.jobs.iter_mut().find(|job| job.number == number) else {
+    let Some(job) = pod.job(number) else {
         return;
     };
-    let containers = &pod.containers;
-    let is_init = |name: &str| job.inits.iter().any(|init| init == name);
-    let failed = |entry: &&ContainerEntry| {
-        let end = entry
-            .status
-            .exit
-            .as_ref()
-            .or(entry.status.reported.as_ref());
-        job.containers.contains(entry.id())
-            && is_init(&entry.container.name)
-            && end.is_some_and(|end| end.code != 0)
+    let mut carried = job.containers.iter().filter_map(|id| pod.container(id));
+    let init_failed = carried.any(|entry| {
+        let status = &entry.status;
+        let end = status.exit.as_ref().or(status.reported.as_ref());
+        job.is_init(&entry.container.name) && end.is_some_and(|end| end.code != 0)
+    });
+    let mut expected = job.expected.iter();
+    let expected_init_failed = expected
+        .any(|one| job.is_init(&one.name) && one.end.as_ref().is_some_and(|end| end.code != 0));
+    let Some(job) = pod.job_mut(number) else {
+        return;
     };
-    let mut unseen = job
-        .expected
-        .iter()
-        .filter(|expected| is_init(&expected.name));
-    let unseen_failed = unseen.any(|one| one.end.as_ref().is_some_and(|end| end.code != 0));
-    if containers.iter().any(|entry| failed(&entry)) {
+    if init_failed {
         job.expected.clear();
-    } else if unseen_failed {
-        // The failed one itself is still to be shown.
+    } else if expected_init_failed {
+        // The kubelet is still to see the failed one itself.
         let inits = &job.inits;
         job.expected
             .retain(|one| one.end.is_some() && inits.contains(&one.name));
@@ -208,8 +196,8 @@ fn end_now(container: &Container, status: &mut ContainerStatus, now: Nanos) {
     let was_started = status.started_at.is_some();
     let finished_at = end_time(container, status, now);
     status.exit = Some(status.reported.clone().unwrap_or_else(|| Exit {
-        code: KILLED,
-        reason: "Error".to_owned(),
+        code: exit_code::KILLED,
+        reason: exit_reason::ERROR.to_owned(),
         message: String::new(),
         finished_at,
         termination_message: None,
@@ -237,7 +225,7 @@ fn cancel_idle_jobs(pod: &mut Pod, now: Nanos) {
         .collect();
     for job in pod.jobs.iter_mut().filter(|job| idle.contains(&job.number)) {
         job.request_cancel(now);
-        if job.cancel == Some(Cancel::Done) {
+        if job.cancel == Some(Cancellation::Done) {
             // It never left, so there is no log to fetch.
             let carried = job.containers.clone();
             for entry in pod
@@ -301,11 +289,14 @@ mod tests {
         stop_container(&mut pod, &ids[0], 5, Nanos(300));
         assert_eq!(
             (code(&pod, &ids[0]), code(&pod, &ids[1])),
-            (Some(KILLED), None)
+            (Some(exit_code::KILLED), None)
         );
         assert_eq!(pod.jobs[0].cancel, None);
         stop_container(&mut pod, &ids[1], 5, Nanos(400));
-        assert!(matches!(pod.jobs[0].cancel, Some(Cancel::Requested { .. })));
+        assert!(matches!(
+            pod.jobs[0].cancel,
+            Some(Cancellation::Requested { .. })
+        ));
     }
 
     #[test]
@@ -348,7 +339,10 @@ mod tests {
             .containers
             .iter()
             .all(|e| e.status.phase() == ContainerPhase::Exited));
-        assert!(matches!(pod.jobs[0].cancel, Some(Cancel::Requested { .. })));
+        assert!(matches!(
+            pod.jobs[0].cancel,
+            Some(Cancellation::Requested { .. })
+        ));
     }
 
     #[test]

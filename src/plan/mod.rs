@@ -1,32 +1,41 @@
-//! What is to happen next, as pure functions of a pod, the time and the rules: which starts
-//! become one job (`batch`, `shape`), how a submission and a cancellation move on (`submission`), what a
-//! plugin's answer changes (`observe`), whether it is one (`freshness`), what its silence means (`inits`), whether an end can be believed (`witness`), what a reported end
-//! looks like (`handlers`), how containers and sandboxes end (`lifecycle`), what is owed to the remote
-//! side (`owed`), what people are told (`story`), and which bytes of
-//! a log are new (`resync`).
+//! What is to happen next, as pure functions of a pod, the time and the rules.
+//!
+//! ```text
+//! batch            which starts form a job        submission   how a submission and a cancellation go on
+//! pod_containers   what a pod consists of         owed         what the remote side is owed next
+//! call_results     what the answers to our calls change
+//! observe          what the state of a job changes, as the plugin reports it
+//! freshness        whether an answer is one, or a repetition
+//! init_containers  what follows for init containers that a plugin does not report
+//! unproven_exit    when an end without a start is believed
+//! exit_table       what a reported end looks like to the kubelet
+//! lifecycle        how containers and sandboxes end
+//! job_events       events and the readiness condition
+//! resync           which bytes of a log are new
+//! ```
 //!
 //! Nothing here reads a clock, takes a lock or performs a call. So the rules can be tested as
 //! tables, and explored exhaustively.
 
-pub mod answers;
 pub mod batch;
+pub mod call_results;
+mod exit_table;
 pub mod freshness;
-mod handlers;
-mod inits;
+mod init_containers;
+pub mod job_events;
 pub mod lifecycle;
 pub mod observe;
 pub mod owed;
+pub mod pod_containers;
 /// What must hold whatever comes in; `fuzz/` and the tests share it.
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod properties;
 pub mod resync;
 mod rules;
-pub mod shape;
-pub mod story;
 pub mod submission;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod testing;
-pub mod witness;
+pub mod unproven_exit;
 
 pub use rules::Rules;

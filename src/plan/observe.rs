@@ -8,8 +8,12 @@ use std::borrow::Cow;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStateTerminated, ContainerStatus};
 
-use super::{handlers::Reported, inits, lifecycle, submission::Event, witness, Rules};
-use crate::model::{ContainerEntry, Exit, Expected, Job, Nanos, Pod, Remote};
+use super::{
+    exit_table::Reported, init_containers, lifecycle, submission::Event, unproven_exit, Rules,
+};
+use crate::model::{
+    exit_code, exit_reason, ContainerEntry, Exit, Expected, Job, Nanos, Pod, Remote,
+};
 
 /// What the SLURM plugin says of a container whose job runs while its probes have not passed.
 const WAITS_FOR_PROBES: &str = "Waiting for probes";
@@ -74,8 +78,8 @@ pub fn apply(pod: &mut Pod, number: u32, report: Report<'_>, now: Nanos, rules: 
         pod.jobs[index].remote_id = Some(report.remote_id.to_owned());
     }
     let may_take_over = |verdict| verdict == Verdict::TakeOver;
-    if may_take_over(witness::weigh(pod, index, report, now))
-        && may_take_over(inits::weigh(pod, index, report, now, rules))
+    if may_take_over(unproven_exit::weigh(pod, index, report, now))
+        && may_take_over(init_containers::weigh(pod, index, report, now, rules))
     {
         take_over(pod, index, report, now, rules);
         lifecycle::forget_what_will_not_run(pod, number);
@@ -170,7 +174,7 @@ fn started(entry: &ContainerEntry) -> Nanos {
 /// The end in the CRI's terms. Times are clamped to started <= finished <= now: plugins leave them
 /// zero, and clocks over there differ.
 fn exit(started: Nanos, ended: &ContainerStateTerminated, now: Nanos, rules: &Rules) -> Exit {
-    let shown = rules.handlers.shown(Reported {
+    let shown = rules.exit_table.shown(Reported {
         code: exit_code(ended),
         reason: ended.reason.as_deref().unwrap_or_default(),
         message: ended.message.as_deref().unwrap_or_default(),
@@ -182,9 +186,9 @@ fn exit(started: Nanos, ended: &ContainerStateTerminated, now: Nanos, rules: &Ru
         .min(now)
         .max(started);
     let usual = if shown.code == 0 {
-        "Completed"
+        exit_reason::COMPLETED
     } else {
-        "Error"
+        exit_reason::ERROR
     };
     Exit {
         code: shown.code,
@@ -214,7 +218,7 @@ pub fn is_lost(missed_polls: u32, missing_for: std::time::Duration, rules: &Rule
 
 /// Ends a lost job and its containers.
 pub fn lose(pod: &mut Pod, number: u32, now: Nanos, rules: &Rules) {
-    let Some(job) = pod.jobs.iter_mut().find(|job| job.number == number) else {
+    let Some(job) = pod.job_mut(number) else {
         return;
     };
     let was = job.submission.clone();
@@ -233,7 +237,14 @@ pub fn lose(pod: &mut Pod, number: u32, now: Nanos, rules: &Rules) {
         "the plugin does not know job {}{named} any more; ask the site what became of it{said}",
         job.uid
     );
-    lifecycle::fail_job(pod, number, lifecycle::KILLED, "JobLost", &message, now);
+    lifecycle::fail_job(
+        pod,
+        number,
+        exit_code::KILLED,
+        exit_reason::JOB_LOST,
+        &message,
+        now,
+    );
 }
 
 #[cfg(test)]

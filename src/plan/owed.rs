@@ -7,14 +7,16 @@
 use std::time::Duration;
 
 use super::{batch, Rules};
-use crate::model::{Cancel, ContainerEntry, ContainerId, Job, Knowledge, Nanos, Pod, Submission};
+use crate::model::{
+    Cancellation, ContainerEntry, ContainerId, Job, JobMembers, Nanos, Pod, Submission,
+};
 
 /// One thing to do for a pod. Those of one pod are done one after the other, in this order where
 /// several are due.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Duty {
     /// Ask the API server what the pod consists of.
-    Learn(u32),
+    ReadApiPod(u32),
     /// The job gathers no more containers. No call.
     CloseJob(u32),
     /// POST the job.
@@ -22,7 +24,7 @@ pub enum Duty {
     /// Ask the plugin whether it has the job of a doubtful submission.
     Ask(u32),
     /// Look whether the plugin has a log of the job, whose end is not believed without one.
-    Witness(u32),
+    ProveExit(u32),
     /// Fetch the rest of a container's log, then show its end.
     CompleteLog(ContainerId),
     /// The time for fetching the rest of a log is over: show the end without it. No call.
@@ -72,12 +74,12 @@ fn reached_or(due: Nanos, now: Nanos, longest: Duration) -> Nanos {
 fn owed_job(pod: &Pod, job: &Job, now: Nanos, rules: &Rules) -> Option<Owed> {
     let number = job.number;
     match (&job.submission, &job.cancel) {
-        (_, Some(Cancel::Done)) | (Submission::Dropped, _) => None,
+        (_, Some(Cancellation::Done)) | (Submission::Dropped, _) => None,
         (Submission::Gathering { last_start }, _) => {
-            if rules.asks_api_server && job.knowledge == Knowledge::NotAsked {
+            if rules.asks_api_server && job.members == JobMembers::NotAsked {
                 return Some(Owed {
                     due: now,
-                    duty: Duty::Learn(number),
+                    duty: Duty::ReadApiPod(number),
                 });
             }
             let due = batch::closes_at(pod, job, *last_start, rules)?;
@@ -109,7 +111,7 @@ fn owed_job(pod: &Pod, job: &Job, now: Nanos, rules: &Rules) -> Option<Owed> {
         (Submission::Submitting { .. }, _) => None,
         (
             Submission::Submitted { .. } | Submission::Finished | Submission::Lost,
-            Some(Cancel::Requested { not_before, .. }),
+            Some(Cancellation::Requested { not_before, .. }),
         ) => {
             // The log goes with the job, so what can be had of it is fetched first.
             if carried(pod, job).any(owes_log) {
@@ -123,13 +125,13 @@ fn owed_job(pod: &Pod, job: &Job, now: Nanos, rules: &Rules) -> Option<Owed> {
         }
         (Submission::Submitted { .. }, None) => {
             let doubt = job
-                .unwitnessed
+                .unproven_exit
                 .as_ref()
                 .filter(|doubt| doubt.log_since.is_none())?;
             let due = reached_or(doubt.not_before, now, rules.retry.longest);
             Some(Owed {
                 due,
-                duty: Duty::Witness(number),
+                duty: Duty::ProveExit(number),
             })
         }
         (Submission::Finished | Submission::Lost, None) => None,

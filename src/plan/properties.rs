@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::resync::{End, Piece, Position, Resync};
-use crate::model::{Cancel, ContainerPhase, Job, Nanos, Pod, SandboxPhase, Submission};
+use crate::model::{Cancellation, ContainerPhase, Job, Nanos, Pod, SandboxPhase, Submission};
 
 /// What holds of every pod at any time. No time in it lies behind `latest`.
 pub fn holds(pod: &Pod, latest: Nanos) {
@@ -81,7 +81,7 @@ pub fn follows(before: &Pod, after: &Pod) {
         assert!(!old.log_complete || new.log_complete);
     }
     for old in &before.jobs {
-        let Some(new) = after.jobs.iter().find(|job| job.number == old.number) else {
+        let Some(new) = after.job(old.number) else {
             continue;
         };
         assert_eq!(old.uid, new.uid);
@@ -91,7 +91,7 @@ pub fn follows(before: &Pod, after: &Pod) {
         );
         assert!(!is_final || old.submission == new.submission);
         assert!(old.cancel.is_none() || new.cancel.is_some());
-        assert!(old.cancel != Some(Cancel::Done) || new.cancel == old.cancel);
+        assert!(old.cancel != Some(Cancellation::Done) || new.cancel == old.cancel);
     }
 }
 

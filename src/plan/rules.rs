@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::handlers::Handlers;
+use super::exit_table::ExitTable;
 use crate::{
     backoff::Backoff,
     config::{schema::JobScope, Config},
@@ -30,7 +30,7 @@ pub struct Rules {
     /// What a job is, where the API server is asked.
     pub scope: JobScope,
     /// What reported ends look like.
-    pub handlers: Arc<Handlers>,
+    pub exit_table: Arc<ExitTable>,
 }
 
 impl From<&Config> for Rules {
@@ -45,7 +45,7 @@ impl From<&Config> for Rules {
             lost_grace: config.jobs.lost_grace,
             asks_api_server: config.kubernetes.kubeconfig.is_some(),
             scope: config.jobs.job_scope.unwrap_or(JobScope::Pod),
-            handlers: Arc::new(Handlers::from(&config.states)),
+            exit_table: Arc::new(ExitTable::from(&config.states)),
         }
     }
 }

@@ -22,7 +22,7 @@
 use std::hash::Hash;
 
 use super::Rules;
-use crate::model::{Cancel, Job, Nanos, Submission};
+use crate::model::{Cancellation, Job, Nanos, Submission};
 
 /// Denials in a row, at the least, before a doubtful submission counts as never made.
 pub const MIN_DENIALS: u32 = 3;
@@ -228,7 +228,7 @@ impl Job {
         );
         if nothing_there && self.cancel.is_some() {
             self.submission = Submission::Dropped;
-            self.cancel = Some(Cancel::Done);
+            self.cancel = Some(Cancellation::Done);
         }
     }
 
@@ -241,13 +241,13 @@ impl Job {
         self.cancel = Some(match self.submission {
             Submission::Gathering { .. } | Submission::Pending { .. } | Submission::Dropped => {
                 self.submission = Submission::Dropped;
-                Cancel::Done
+                Cancellation::Done
             }
             Submission::Submitting { .. }
             | Submission::Unsure { .. }
             | Submission::Submitted { .. }
             | Submission::Finished
-            | Submission::Lost => Cancel::Requested {
+            | Submission::Lost => Cancellation::Requested {
                 failures: 0,
                 not_before: now,
                 denials: 0,
@@ -258,16 +258,16 @@ impl Job {
     /// The plugin confirmed the cancellation, or does not know the job.
     pub fn cancel_confirmed(&mut self) {
         if self.cancel.is_some() {
-            self.cancel = Some(Cancel::Done);
+            self.cancel = Some(Cancellation::Done);
         }
     }
 
     /// The cancellation could not be delivered; it stays owed.
     pub fn cancel_failed(&mut self, now: Nanos, rules: &Rules) {
-        if let Some(Cancel::Requested { failures, .. }) = self.cancel {
+        if let Some(Cancellation::Requested { failures, .. }) = self.cancel {
             let failures = failures.saturating_add(1);
             let not_before = now.plus(rules.retry.spread(failures, self.uid));
-            self.cancel = Some(Cancel::Requested {
+            self.cancel = Some(Cancellation::Requested {
                 failures,
                 not_before,
                 denials: 0,
@@ -278,16 +278,16 @@ impl Job {
     /// The plugin refused the cancellation and, asked, did not show the job. Once it may be
     /// mistaken; several times in a row the job is gone.
     pub fn cancel_denied(&mut self, now: Nanos, rules: &Rules) {
-        let Some(Cancel::Requested { denials, .. }) = self.cancel else {
+        let Some(Cancellation::Requested { denials, .. }) = self.cancel else {
             return;
         };
         let seen = denials.saturating_add(1);
         if seen >= MIN_DENIALS {
-            self.cancel = Some(Cancel::Done);
+            self.cancel = Some(Cancellation::Done);
             return;
         }
         self.cancel_failed(now, rules);
-        if let Some(Cancel::Requested { denials, .. }) = &mut self.cancel {
+        if let Some(Cancellation::Requested { denials, .. }) = &mut self.cancel {
             *denials = seen;
         }
     }
@@ -433,7 +433,7 @@ mod tests {
             job.request_cancel(now);
             assert_eq!(
                 (&job.submission, &job.cancel),
-                (&Submission::Dropped, &Some(Cancel::Done))
+                (&Submission::Dropped, &Some(Cancellation::Done))
             );
         }
         for state in [
@@ -450,7 +450,7 @@ mod tests {
         ] {
             let mut job = job(state);
             job.request_cancel(now);
-            assert!(matches!(job.cancel, Some(Cancel::Requested { .. })));
+            assert!(matches!(job.cancel, Some(Cancellation::Requested { .. })));
             assert!(!job.is_settled());
         }
     }
@@ -463,7 +463,7 @@ mod tests {
             job.submission_event(event, Nanos(1), &rules());
             assert_eq!(
                 (&job.submission, &job.cancel),
-                (&Submission::Dropped, &Some(Cancel::Done))
+                (&Submission::Dropped, &Some(Cancellation::Done))
             );
         }
     }

@@ -18,8 +18,8 @@ use crate::{
     kube::{self, Api, EventType, PodRef},
     model::{Pod, SandboxId, SandboxPhase},
     plan::{
-        shape::Shape,
-        story::{self, Telling},
+        job_events::{self, JobEvent},
+        pod_containers::PodContainers,
     },
     telemetry::chain,
     threads,
@@ -115,8 +115,8 @@ impl Announcer<'_> {
             return;
         };
         let before = self.seen.insert(id.clone(), pod.clone());
-        for telling in story::told(before.as_deref(), &pod) {
-            self.post(&pod, &telling);
+        for event in job_events::new_events(before.as_deref(), &pod) {
+            self.post(&pod, &event);
         }
         if pod.phase() == SandboxPhase::Ready && !pod.containers.is_empty() {
             self.set_gate(&pod);
@@ -125,7 +125,7 @@ impl Announcer<'_> {
         }
     }
 
-    fn post(&self, pod: &Pod, telling: &Telling) {
+    fn post(&self, pod: &Pod, event: &JobEvent) {
         let Some(recorder) = &self.api.recorder else {
             return;
         };
@@ -134,11 +134,11 @@ impl Announcer<'_> {
             name: pod.sandbox.name.clone(),
             uid: pod.sandbox.uid.clone(),
         };
-        let kind = match telling.is_warning {
+        let kind = match event.is_warning {
             true => EventType::Warning,
             false => EventType::Normal,
         };
-        let (reason, message) = (telling.reason, &telling.message);
+        let (reason, message) = (event.reason, &event.message);
         let now = self.context.store.clock().now();
         if let Err(error) = recorder.record(&self.api.client, &about, kind, reason, message, now) {
             self.trouble(pod, &format!("event {reason} is not posted"), &error);
@@ -172,7 +172,7 @@ impl Announcer<'_> {
             self.gates.remove(id);
             return;
         };
-        let wanted = story::runs(pod, &Shape::from(spec));
+        let wanted = job_events::running_condition(pod, &PodContainers::from(spec));
         let gate = self.gates.entry(id.clone()).or_default();
         let is_set = match gate.set {
             Some(set) => set == wanted,

@@ -6,8 +6,8 @@ use super::{context::Hold, Context};
 use crate::{
     convert,
     interlink::{self, Client},
-    model::{Cancel, Job, Pod, SandboxId, Submission},
-    plan::answers::{self, Deleted},
+    model::{Cancellation, Job, Pod, SandboxId, Submission},
+    plan::call_results::{self, Deleted},
     telemetry::{chain, Counter},
 };
 
@@ -16,7 +16,7 @@ pub fn cancel(context: &Context, client: &Client, id: &SandboxId, number: u32) -
     let Some(pod) = context.store.pod(id) else {
         return Hold::No;
     };
-    let Some(job) = pod.jobs.iter().find(|job| job.number == number) else {
+    let Some(job) = pod.job(number) else {
         return Hold::No;
     };
     let (name, uid) = (pod.full_name(), job.uid);
@@ -50,9 +50,9 @@ pub fn cancel(context: &Context, client: &Client, id: &SandboxId, number: u32) -
     let was_denied = ended == Deleted::Denied;
     let mut done = false;
     let hold = context.change(id, |pod, now| {
-        answers::deleted(pod, number, ended, now, &context.rules);
-        let left = pod.jobs.iter().find(|job| job.number == number);
-        done = left.is_none_or(|job| job.cancel == Some(Cancel::Done));
+        call_results::deleted(pod, number, ended, now, &context.rules);
+        let left = pod.job(number);
+        done = left.is_none_or(|job| job.cancel == Some(Cancellation::Done));
     });
     if done && hold == Hold::No {
         if !has_ended {
@@ -74,7 +74,7 @@ fn is_denied(
     error: &interlink::Error,
 ) -> bool {
     let now = context.store.clock().now();
-    if error.status().is_none() || !answers::may_be_gone(job, now, &context.rules) {
+    if error.status().is_none() || !call_results::may_be_gone(job, now, &context.rules) {
         return false;
     }
     match context.call(|| client.status(&[convert::status_pod(pod, job, &context.settings)])) {

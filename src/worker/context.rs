@@ -16,7 +16,7 @@ use crate::{
     interlink,
     kube::Api,
     logs::Registry,
-    model::{Cancel, Job, Nanos, Pod, SandboxId, Submission},
+    model::{Cancellation, Job, Nanos, Pod, SandboxId, Submission},
     plan::{submission::Event, Rules},
     store::{Change, Error, Store},
     telemetry::{chain, Counter, Counters, Health, Limited},
@@ -208,7 +208,7 @@ impl Context {
             {
                 *not_before = now.min(*not_before);
             }
-            if let Some(Cancel::Requested { not_before, .. }) = &mut job.cancel {
+            if let Some(Cancellation::Requested { not_before, .. }) = &mut job.cancel {
                 *not_before = now.min(*not_before);
             }
         });

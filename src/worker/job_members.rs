@@ -9,7 +9,7 @@ use super::{
 use crate::{
     config::schema::JobScope,
     model::{Pod, SandboxId},
-    plan::{batch, shape::Shape},
+    plan::{batch, pod_containers::PodContainers},
     telemetry::chain,
 };
 
@@ -22,10 +22,10 @@ pub fn read_api_pod(context: &Context, id: &SandboxId, number: u32) -> Hold {
     };
     let api_pod = api_pod(context, &pod);
     let spec = api_pod.as_ref().and_then(|pod| pod.spec.as_ref());
-    let shape = spec.map(Shape::from);
+    let containers = spec.map(PodContainers::from);
     let mut rules = context.rules.clone();
-    if let Some(shape) = shape.as_ref().filter(|_| rules.scope == JobScope::Pod) {
-        if let Err(error) = try_whole(context, &pod, number, shape) {
+    if let Some(containers) = containers.as_ref().filter(|_| rules.scope == JobScope::Pod) {
+        if let Err(error) = try_whole(context, &pod, number, containers) {
             log::warn!(
                 "pod {}: its init containers get jobs of their own: {}",
                 pod.full_name(),
@@ -35,15 +35,20 @@ pub fn read_api_pod(context: &Context, id: &SandboxId, number: u32) -> Hold {
         }
     }
     context.change(id, |pod, _| {
-        batch::learn(pod, number, shape.as_ref(), &rules);
+        batch::note_members(pod, number, containers.as_ref(), &rules);
     })
 }
 
 /// Tries on a copy whether the whole pod can be made into a job.
-fn try_whole(context: &Context, pod: &Pod, number: u32, shape: &Shape) -> Result<(), Error> {
+fn try_whole(
+    context: &Context,
+    pod: &Pod,
+    number: u32,
+    containers: &PodContainers,
+) -> Result<(), Error> {
     let mut trial = pod.clone();
-    batch::learn(&mut trial, number, Some(shape), &context.rules);
-    match trial.jobs.iter().find(|job| job.number == number) {
+    batch::note_members(&mut trial, number, Some(containers), &context.rules);
+    match trial.job(number) {
         Some(job) => expected::read(context, &trial, job).map(drop),
         None => Ok(()),
     }

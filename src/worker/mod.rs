@@ -27,7 +27,7 @@ mod poll;
 #[doc(hidden)]
 pub mod properties;
 mod submit;
-mod witness;
+mod unproven_exit;
 
 use std::{io, sync::Arc, time::Instant};
 
@@ -168,12 +168,14 @@ impl Workers {
 fn carry_out(context: &Context, client: Option<&Client>, task: &Task) -> Hold {
     let id = &task.sandbox;
     match (&task.duty, client) {
-        (Duty::Learn(number), _) => job_members::read_api_pod(context, id, *number),
+        (Duty::ReadApiPod(number), _) => job_members::read_api_pod(context, id, *number),
         (Duty::CloseJob(number), _) => submit::close(context, id, *number),
         (Duty::AbandonLog(container), _) => logs::abandon(context, id, container),
         (_, None) => Hold::NoInterLink,
         (Duty::Submit(number), Some(client)) => submit::submit(context, client, id, *number),
-        (Duty::Witness(number), Some(client)) => witness::look(context, client, id, *number),
+        (Duty::ProveExit(number), Some(client)) => {
+            unproven_exit::look(context, client, id, *number)
+        }
         (Duty::Ask(number), Some(client)) => submit::ask(context, client, id, *number),
         (Duty::CompleteLog(container), Some(client)) => {
             logs::complete(context, client, id, container)

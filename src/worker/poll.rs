@@ -210,7 +210,7 @@ impl<'a> Poller<'a> {
         let question: Vec<_> = batch
             .iter()
             .filter_map(|live| {
-                let job = live.pod.jobs.iter().find(|job| job.number == live.number)?;
+                let job = live.pod.job(live.number)?;
                 Some(convert::status_pod(&live.pod, job, &self.context.settings))
             })
             .collect();
@@ -260,8 +260,7 @@ impl<'a> Poller<'a> {
         let rules = &self.context.rules;
         let mut changes: Vec<(SandboxId, Change<'_>)> = Vec::new();
         for live in batch {
-            let mut jobs = live.pod.jobs.iter();
-            let Some(job) = jobs.find(|job| job.number == live.number) else {
+            let Some(job) = live.pod.job(live.number) else {
                 continue;
             };
             let told = understand(by_uid.get(&live.uid).copied(), job);
@@ -305,7 +304,7 @@ impl<'a> Poller<'a> {
         let (number, rules) = (live.number, &self.context.rules);
         let now = self.context.store.clock().now();
         let lose = move |pod: &mut Pod| {
-            let job = pod.jobs.iter_mut().find(|job| job.number == number);
+            let job = pod.job_mut(number);
             if let (Some(job), Some(words)) = (job, words) {
                 job.trouble = Some(words);
             }

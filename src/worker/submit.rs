@@ -5,17 +5,17 @@ use super::{
     expected::{self, FromApi},
     job_request,
     poll::Told,
-    witness, Context,
+    unproven_exit, Context,
 };
 use crate::{
     convert,
     interlink::{self, Client},
     model::{Job, JobUid, Pod, SandboxId, Submission},
     plan::{
-        answers::{self, Posted},
         batch,
+        call_results::{self, Posted},
         submission::Event,
-        witness::is_of_slurm,
+        unproven_exit::is_of_slurm,
     },
     telemetry::{chain, Counter},
 };
@@ -23,7 +23,7 @@ use crate::{
 /// Closes a job to further containers.
 pub fn close(context: &Context, id: &SandboxId, number: u32) -> Hold {
     context.change(id, |pod, now| {
-        if let Some(job) = job_mut(pod, number) {
+        if let Some(job) = pod.job_mut(number) {
             job.submission_event(Event::Closed, now, &context.rules);
         }
     })
@@ -37,7 +37,7 @@ pub fn submit(context: &Context, client: &Client, id: &SandboxId, number: u32) -
         Err(hold) => return hold,
     };
     let begun = context.try_change(id, |pod, now| {
-        if let Some(job) = job_mut(pod, number) {
+        if let Some(job) = pod.job_mut(number) {
             job.submission_event(Event::PostBegins, now, &context.rules);
         }
     });
@@ -47,7 +47,7 @@ pub fn submit(context: &Context, client: &Client, id: &SandboxId, number: u32) -
     let Some(pod) = context.store.pod(id) else {
         return Hold::No;
     };
-    let Some(job) = pod.jobs.iter().find(|job| job.number == number) else {
+    let Some(job) = pod.job(number) else {
         return Hold::No;
     };
     if !matches!(job.submission, Submission::Submitting { .. }) {
@@ -55,7 +55,7 @@ pub fn submit(context: &Context, client: &Client, id: &SandboxId, number: u32) -
     }
     let posted = post(context, client, &pod, job, from_api);
     let refused = context.settle(id, |pod, now| {
-        answers::posted(pod, number, &posted, now, &context.rules)
+        call_results::posted(pod, number, &posted, now, &context.rules)
     });
     if refused {
         context.counters.count(Counter::JobsRefused);
@@ -69,9 +69,7 @@ pub fn submit(context: &Context, client: &Client, id: &SandboxId, number: u32) -
 /// be part of it, it is submitted without them, and they get jobs of their own.
 fn ask_api(context: &Context, id: &SandboxId, number: u32) -> Result<Option<FromApi>, Hold> {
     let pod = context.store.pod(id);
-    let job = pod
-        .as_ref()
-        .and_then(|pod| pod.jobs.iter().find(|job| job.number == number));
+    let job = pod.as_ref().and_then(|pod| pod.job(number));
     let (Some(pod), Some(job)) = (&pod, job) else {
         return Ok(None);
     };
@@ -151,7 +149,7 @@ pub fn ask(context: &Context, client: &Client, id: &SandboxId, number: u32) -> H
     let Some(pod) = context.store.pod(id) else {
         return Hold::No;
     };
-    let Some(job) = pod.jobs.iter().find(|job| job.number == number) else {
+    let Some(job) = pod.job(number) else {
         return Hold::No;
     };
     let (name, uid) = (pod.full_name(), job.uid);
@@ -174,24 +172,20 @@ pub fn ask(context: &Context, client: &Client, id: &SandboxId, number: u32) -> H
     let is_denied = told
         .as_ref()
         .is_some_and(|told| !told.report().shows_the_job());
-    if is_denied && is_of_slurm(&witness::beginning(context, client, &pod, job)) {
+    if is_denied && is_of_slurm(&unproven_exit::beginning(context, client, &pod, job)) {
         log::warn!("pod {name}: job {uid} has a log, so it is not submitted again");
         return context.change(id, |pod, now| {
-            answers::found_by_its_log(pod, number, now, &context.rules);
+            call_results::found_by_its_log(pod, number, now, &context.rules);
         });
     }
     let mut refused = false;
     let hold = context.change(id, |pod, now| {
         let report = told.as_ref().map(Told::report);
-        refused = answers::asked(pod, number, report, asked_at, now, &context.rules);
+        refused = call_results::asked(pod, number, report, asked_at, now, &context.rules);
     });
     if refused && hold == Hold::No {
         log::warn!("pod {name}: job {uid} refused");
         context.counters.count(Counter::JobsRefused);
     }
     hold
-}
-
-fn job_mut(pod: &mut Pod, number: u32) -> Option<&mut Job> {
-    pod.jobs.iter_mut().find(|job| job.number == number)
 }

@@ -35,7 +35,7 @@ impl World {
             }
         }
         for old in &was.jobs {
-            let new = pod.jobs.iter().find(|job| job.number == old.number);
+            let new = pod.job(old.number);
             let is_final = matches!(
                 old.submission,
                 Submission::Finished | Submission::Lost | Submission::Dropped

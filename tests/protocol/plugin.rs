@@ -62,7 +62,7 @@ impl World {
         *next.runs.entry(number).or_default() += 1;
         let pod = self.pod.as_ref();
         let names = pod
-            .and_then(|pod| pod.jobs.iter().find(|job| job.number == number))
+            .and_then(|pod| pod.job(number))
             .map(|job| job.all_names().map(str::to_owned).collect::<Vec<_>>());
         let names = names.unwrap_or_default();
         let after_init = self.budget.whole && names.iter().any(|name| name == INIT);

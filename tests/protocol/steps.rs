@@ -7,11 +7,12 @@ use crate::{
 use interlink_cri::{
     model::{Container, ContainerPhase, Nanos, Pod, SandboxPhase, Submission},
     plan::{
-        answers::{self, Deleted, Posted},
-        batch, lifecycle,
+        batch,
+        call_results::{self, Deleted, Posted},
+        lifecycle,
         observe::{self, Report},
         owed::{self, Duty},
-        shape::Shape,
+        pod_containers::PodContainers,
         submission::{Event, MIN_DENIALS},
         Rules,
     },
@@ -233,17 +234,19 @@ impl World {
         };
         let event = |number: u32, event: Event| {
             self.with_pod(|pod, now, rules| {
-                if let Some(job) = pod.jobs.iter_mut().find(|job| job.number == number) {
+                if let Some(job) = pod.job_mut(number) {
                     job.submission_event(event, now, rules);
                 }
             })
         };
         let next = match owed.duty {
-            Duty::Learn(number) => {
-                let learn = |shape: Option<Shape>| {
-                    self.with_pod(|pod, _, rules| batch::learn(pod, number, shape.as_ref(), rules))
+            Duty::ReadApiPod(number) => {
+                let note = |containers: Option<PodContainers>| {
+                    self.with_pod(|pod, _, rules| {
+                        batch::note_members(pod, number, containers.as_ref(), rules)
+                    })
                 };
-                return vec![learn(self.shape())];
+                return vec![note(self.api_pod())];
             }
             Duty::CloseJob(number) => event(number, Event::Closed),
             Duty::Submit(number) => {
@@ -252,7 +255,7 @@ impl World {
                 next
             }
             // For jobs whose ids are numbers.
-            Duty::Witness(_) => return Vec::new(),
+            Duty::ProveExit(_) => return Vec::new(),
             Duty::Ask(number) => self.after(|world| world.lane = Lane::Asking(number, world.now)),
             Duty::CompleteLog(id) | Duty::AbandonLog(id) => {
                 self.with_pod(|pod, _, _| lifecycle::complete_log(pod, &id))
@@ -263,9 +266,9 @@ impl World {
     }
 
     /// The pod as the API server has it.
-    fn shape(&self) -> Option<Shape> {
+    fn api_pod(&self) -> Option<PodContainers> {
         let mains = (1..self.budget.containers).map(|number| format!("c{number}"));
-        Some(Shape {
+        Some(PodContainers {
             inits: vec![INIT.to_owned()],
             sidecars: Vec::new(),
             mains: mains.collect(),
@@ -279,7 +282,7 @@ impl World {
                 let doubt = mutation == Mutation::DoubtCountsAsNotActed
                     && matches!(posted, Posted::InDoubt { .. });
                 let posted = if doubt { &not_acted() } else { posted };
-                answers::posted(pod, *number, posted, now, rules);
+                call_results::posted(pod, *number, posted, now, rules);
             }
             Lane::Asked(number, at, view) => {
                 let at = match mutation {
@@ -294,7 +297,7 @@ impl World {
                     remote_id: "job-1",
                     containers,
                 });
-                answers::asked(pod, *number, report, at, now, rules);
+                call_results::asked(pod, *number, report, at, now, rules);
             }
             Lane::Deleted(number, deleted) => {
                 let forgets = mutation == Mutation::FailedDeleteIsForgotten;
@@ -303,7 +306,7 @@ impl World {
                 } else {
                     *deleted
                 };
-                answers::deleted(pod, *number, deleted, now, rules);
+                call_results::deleted(pod, *number, deleted, now, rules);
             }
             _ => {}
         });
@@ -450,7 +453,7 @@ fn not_acted() -> Posted {
 }
 
 fn hasten_denial(pod: &mut Pod, number: u32) {
-    let job = pod.jobs.iter_mut().find(|job| job.number == number);
+    let job = pod.job_mut(number);
     if let Some(Submission::Unsure { denials, since, .. }) = job.map(|job| &mut job.submission) {
         *denials = MIN_DENIALS;
         *since = Nanos(0);

@@ -10,9 +10,9 @@ use std::{
 use interlink_cri::{
     backoff::Backoff,
     config::schema::JobScope,
-    model::{Cancel, Container, ContainerId, Nanos, Pod, Sandbox, SandboxId, Submission},
+    model::{Cancellation, Container, ContainerId, Nanos, Pod, Sandbox, SandboxId, Submission},
     plan::{
-        answers::{Deleted, Posted},
+        call_results::{Deleted, Posted},
         submission::MIN_DENIALS,
         Rules,
     },
@@ -153,7 +153,7 @@ pub fn rules(budget: Budget) -> Rules {
         } else {
             JobScope::Containers
         },
-        handlers: Default::default(),
+        exit_table: Default::default(),
     }
 }
 
@@ -303,7 +303,7 @@ impl World {
                 Submission::Submitted { at } => *at = START,
                 Submission::Finished | Submission::Lost | Submission::Dropped => {}
             }
-            if let Some(Cancel::Requested {
+            if let Some(Cancellation::Requested {
                 failures,
                 not_before,
                 ..

@@ -10,7 +10,7 @@ use crate::{
     config::{policy::Unsupported, Config},
     convert::Settings,
     logs::{properties::Scratch, Registry},
-    model::{ContainerId, ManualClock, Nanos, Pod, SandboxId, Submission},
+    model::{exit_code, exit_reason, ContainerId, ManualClock, Nanos, Pod, SandboxId, Submission},
     plan::{
         lifecycle,
         observe::{self, Report},
@@ -223,13 +223,20 @@ fn befall(pod: &mut Pod, number: u32, event: Event, now: Nanos, rules: &Rules) {
     let was_posted = matches!(job.submission, Submission::Submitting { .. });
     job.submission_event(event, now, rules);
     if event == Event::Refused && was_posted {
-        let code = lifecycle::NOT_STARTED;
-        lifecycle::fail_job(pod, number, code, "SubmissionFailed", "refused", now);
+        let code = exit_code::NOT_STARTED;
+        lifecycle::fail_job(
+            pod,
+            number,
+            code,
+            exit_reason::SUBMISSION_FAILED,
+            "refused",
+            now,
+        );
     }
 }
 
 fn job_of(pod: &mut Pod, number: u32) -> &mut crate::model::Job {
-    let job = pod.jobs.iter_mut().find(|job| job.number == number);
+    let job = pod.job_mut(number);
     job.expect("a job goes with nothing that happens here")
 }
 

@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::PodSpec;
 
 /// The containers of a pod by kind, each kind in the pod's order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Shape {
+pub struct PodContainers {
     /// Init containers that run to their end, one after the other.
     pub inits: Vec<String>,
     /// Init containers that stay: native sidecars.
@@ -14,7 +14,7 @@ pub struct Shape {
     pub mains: Vec<String>,
 }
 
-impl From<&PodSpec> for Shape {
+impl From<&PodSpec> for PodContainers {
     fn from(spec: &PodSpec) -> Self {
         let inits = spec.init_containers.iter().flatten();
         let (sidecars, inits): (Vec<_>, Vec<_>) =
@@ -33,7 +33,7 @@ impl From<&PodSpec> for Shape {
     }
 }
 
-impl Shape {
+impl PodContainers {
     /// All of them: what runs to its end first, then what runs side by side.
     pub fn all(&self) -> impl Iterator<Item = &String> {
         self.inits.iter().chain(&self.sidecars).chain(&self.mains)

@@ -1,25 +1,25 @@
-//! What people are told of a pod's jobs: what is new between two looks at the pod, and whether its
-//! job runs. However many changes lie between the looks, nothing is told twice, and what came and
-//! went meanwhile is left out.
+//! The Kubernetes events and the readiness condition that follow from a pod's jobs. Events come from
+//! a comparison of two states of the pod. However many changes lie between the two, no event comes
+//! twice, and what came and went meanwhile is left out.
 
-use super::{lifecycle, shape::Shape};
-use crate::model::{Cancel, ContainerEntry, Job, Pod, Remote, Submission};
+use super::pod_containers::PodContainers;
+use crate::model::{exit_reason, Cancellation, ContainerEntry, Job, Pod, Remote, Submission};
 
-/// So many attempts at a submission fail before anybody is told.
+/// So many attempts at a submission fail before there is an event.
 const MANY_FAILURES: u32 = 3;
 
-/// One thing to tell.
+/// An event on a pod, as `kubectl describe pod` shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Telling {
-    /// One word, as Kubernetes has reasons of events.
+pub struct JobEvent {
+    /// One CamelCase word, as events of Kubernetes have it.
     pub reason: &'static str,
-    /// Whether something is wrong.
+    /// `Warning` rather than `Normal`.
     pub is_warning: bool,
-    /// For people.
+    /// A sentence for people.
     pub message: String,
 }
 
-impl Telling {
+impl JobEvent {
     fn normal(reason: &'static str, message: String) -> Self {
         Self {
             reason,
@@ -37,25 +37,25 @@ impl Telling {
     }
 }
 
-/// What has happened to a pod's jobs since it looked like `before`; all of it for a new one.
-pub fn told(before: Option<&Pod>, after: &Pod) -> Vec<Telling> {
+/// The events of a pod's jobs since the pod was as `before`; all of them for a new pod.
+pub fn new_events(before: Option<&Pod>, after: &Pod) -> Vec<JobEvent> {
     let jobs = after.jobs.iter();
     jobs.flat_map(|job| {
-        let old = before.and_then(|pod| pod.jobs.iter().find(|old| old.number == job.number));
-        told_of_job(before.zip(old), after, job)
+        let old = before.and_then(|pod| pod.job(job.number));
+        new_events_of_job(before.zip(old), after, job)
     })
     .collect()
 }
 
-fn told_of_job(before: Option<(&Pod, &Job)>, after: &Pod, job: &Job) -> Vec<Telling> {
+fn new_events_of_job(before: Option<(&Pod, &Job)>, after: &Pod, job: &Job) -> Vec<JobEvent> {
     let was = |is: &dyn Fn(&Pod, &Job) -> bool| before.is_some_and(|(pod, job)| is(pod, job));
     let is_new = |is: &dyn Fn(&Pod, &Job) -> bool| is(after, job) && !was(is);
     let named = named(job);
-    let mut told = Vec::new();
+    let mut events = Vec::new();
     if is_new(&|_, job| was_taken(job)) {
         let names: Vec<_> = job.all_names().collect();
         let message = format!("{named} was submitted, with {}", names.join(", "));
-        told.push(Telling::normal("JobSubmitted", message));
+        events.push(JobEvent::normal("JobSubmitted", message));
     }
     if is_new(&|_, job| is_late(job)) {
         let why = job
@@ -63,35 +63,39 @@ fn told_of_job(before: Option<(&Pod, &Job)>, after: &Pod, job: &Job) -> Vec<Tell
             .as_deref()
             .unwrap_or("the plugin is being asked");
         let message = format!("{named} is not submitted yet, and is tried again: {why}");
-        told.push(Telling::warning("SubmissionDelayed", message));
+        events.push(JobEvent::warning("SubmissionDelayed", message));
     }
     if is_new(&|pod, job| remote(pod, job) >= Some(Remote::Running)) {
-        told.push(Telling::normal("JobStarted", format!("{named} runs")));
+        events.push(JobEvent::normal("JobStarted", format!("{named} runs")));
     } else if is_new(&|pod, job| remote(pod, job) >= Some(Remote::Queued)) {
-        told.push(Telling::normal(
+        events.push(JobEvent::normal(
             "JobQueued",
             format!("{named} waits in the remote queue"),
         ));
     }
     if is_new(&|_, job| job.submission == Submission::Dropped) {
         if let Some(why) = refusal(after, job) {
-            told.push(Telling::warning(lifecycle::REFUSED, why.to_owned()));
+            events.push(JobEvent::warning(
+                exit_reason::SUBMISSION_FAILED,
+                why.to_owned(),
+            ));
         }
     }
     if is_new(&|_, job| job.submission == Submission::Lost) {
         let message = format!("the plugin does not know {named} any more");
-        told.push(Telling::warning("JobLost", message));
+        events.push(JobEvent::warning(exit_reason::JOB_LOST, message));
     }
     let is_cancelled = |_: &Pod, job: &Job| {
-        matches!(job.submission, Submission::Submitted { .. }) && job.cancel == Some(Cancel::Done)
+        matches!(job.submission, Submission::Submitted { .. })
+            && job.cancel == Some(Cancellation::Done)
     };
     if is_new(&is_cancelled) {
-        told.push(Telling::normal(
+        events.push(JobEvent::normal(
             "JobCancelled",
             format!("{named} was cancelled"),
         ));
     }
-    told
+    events
 }
 
 fn named(job: &Job) -> String {
@@ -133,7 +137,7 @@ fn remote(pod: &Pod, job: &Job) -> Option<Remote> {
 /// What the plugin said when it refused the job.
 fn refusal<'a>(pod: &'a Pod, job: &'a Job) -> Option<&'a str> {
     let mut exits = carried(pod, job).filter_map(|entry| entry.status.exit.as_ref());
-    let refused = exits.find(|exit| exit.reason == lifecycle::REFUSED)?;
+    let refused = exits.find(|exit| exit.reason == exit_reason::SUBMISSION_FAILED)?;
     Some(&refused.message)
 }
 
@@ -143,8 +147,8 @@ fn carried<'a>(pod: &'a Pod, job: &'a Job) -> impl Iterator<Item = &'a Container
 
 /// Whether a pod's job runs, and in one word why, or why not. Init containers do not count: the
 /// pod is not ready while they run.
-pub fn runs(pod: &Pod, shape: &Shape) -> (bool, &'static str) {
-    let is_main = |entry: &&ContainerEntry| shape.mains.contains(&entry.container.name);
+pub fn running_condition(pod: &Pod, containers: &PodContainers) -> (bool, &'static str) {
+    let is_main = |entry: &&ContainerEntry| containers.mains.contains(&entry.container.name);
     let mains: Vec<_> = pod.containers.iter().filter(is_main).collect();
     let mut live = mains.iter().filter(|entry| entry.status.is_live());
     if live
@@ -159,7 +163,7 @@ pub fn runs(pod: &Pod, shape: &Shape) -> (bool, &'static str) {
     // One that was lost before it has been told of, and is being tried again.
     let last = pod.jobs.last();
     if last.is_some_and(|job| job.submission == Submission::Lost) {
-        return (false, "JobLost");
+        return (false, exit_reason::JOB_LOST);
     }
     let have_ended = mains.iter().all(|entry| !entry.status.is_live());
     match !mains.is_empty() && have_ended {
@@ -173,7 +177,7 @@ mod tests {
     use super::*;
     use crate::{
         model::Nanos,
-        plan::{batch::start, testing::pod},
+        plan::{batch::start, lifecycle, testing::pod},
     };
 
     /// A pod with a job of two containers.
@@ -197,7 +201,10 @@ mod tests {
     }
 
     fn words(before: Option<&Pod>, after: &Pod) -> Vec<&'static str> {
-        told(before, after).iter().map(|one| one.reason).collect()
+        new_events(before, after)
+            .iter()
+            .map(|one| one.reason)
+            .collect()
     }
 
     #[test]
@@ -221,8 +228,12 @@ mod tests {
             pod.jobs[0].submission = Submission::Finished
         });
         let lost = with(&running, |pod| pod.jobs[0].submission = Submission::Lost);
-        let cancelled = with(&running, |pod| pod.jobs[0].cancel = Some(Cancel::Done));
-        let cleaned_up = with(&finished, |pod| pod.jobs[0].cancel = Some(Cancel::Done));
+        let cancelled = with(&running, |pod| {
+            pod.jobs[0].cancel = Some(Cancellation::Done)
+        });
+        let cleaned_up = with(&finished, |pod| {
+            pod.jobs[0].cancel = Some(Cancellation::Done)
+        });
         let failed = |failures| {
             with(&gathering, |pod| {
                 let not_before = Nanos(9);
@@ -285,7 +296,7 @@ mod tests {
         ] {
             assert_eq!(words(before, after), want, "{name}");
         }
-        let text = &told(Some(&gathering), &submitted)[0].message;
+        let text = &new_events(Some(&gathering), &submitted)[0].message;
         assert_eq!(text, "job 4711 was submitted, with a, b");
     }
 
@@ -298,14 +309,14 @@ mod tests {
                 pod,
                 0,
                 128,
-                lifecycle::REFUSED,
+                exit_reason::SUBMISSION_FAILED,
                 "invalid partition",
                 Nanos(9),
             );
         });
-        let told = told(Some(&before), &after);
-        let want = Telling::warning("SubmissionFailed", "invalid partition".to_owned());
-        assert_eq!(told, [want]);
+        let events = new_events(Some(&before), &after);
+        let want = JobEvent::warning("SubmissionFailed", "invalid partition".to_owned());
+        assert_eq!(events, [want]);
         // One that was stopped before it left was not refused.
         let stopped = with(&before, |pod| {
             lifecycle::stop_sandbox(pod, Nanos(9));
@@ -315,7 +326,7 @@ mod tests {
 
     #[test]
     fn a_pod_runs_while_one_of_its_main_containers_does() {
-        let shape = Shape {
+        let containers = PodContainers {
             inits: vec!["a".to_owned()],
             sidecars: Vec::new(),
             mains: vec!["b".to_owned()],
@@ -340,14 +351,14 @@ mod tests {
             ("queued", remote(1, Remote::Queued), (false, "JobQueued")),
             ("running", remote(1, Remote::Running), (true, "JobRunning")),
             ("ended", ended, (false, "JobFinished")),
-            ("lost", lost, (false, "JobLost")),
+            ("lost", lost, (false, exit_reason::JOB_LOST)),
             (
                 "empty",
                 super::super::testing::pod(&[]),
                 (false, "JobPending"),
             ),
         ] {
-            assert_eq!(runs(&pod, &shape), want, "{name}");
+            assert_eq!(running_condition(&pod, &containers), want, "{name}");
         }
     }
 }

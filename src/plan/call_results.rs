@@ -4,12 +4,12 @@
 //! explored without a network.
 
 use super::{
-    lifecycle::{self, NOT_STARTED, REFUSED},
+    lifecycle,
     observe::{self, Report},
     submission::{Event, MIN_DENIALS},
     Rules,
 };
-use crate::model::{Cancel, Job, Nanos, Pod, Submission};
+use crate::model::{exit_code, exit_reason, Cancellation, Job, Nanos, Pod, Submission};
 
 /// How a POST ended.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -46,7 +46,7 @@ pub enum Posted {
 
 /// Takes over how the POST of a job ended. True when the job is refused for good with it.
 pub fn posted(pod: &mut Pod, number: u32, posted: &Posted, now: Nanos, rules: &Rules) -> bool {
-    let Some(job) = job_mut(pod, number) else {
+    let Some(job) = pod.job_mut(number) else {
         return false;
     };
     let refusal = match posted {
@@ -85,7 +85,14 @@ pub fn posted(pod: &mut Pod, number: u32, posted: &Posted, now: Nanos, rules: &R
     };
     if let Some(reason) = refusal {
         job.submission_event(Event::Refused, now, rules);
-        lifecycle::fail_job(pod, number, NOT_STARTED, REFUSED, reason, now);
+        lifecycle::fail_job(
+            pod,
+            number,
+            exit_code::NOT_STARTED,
+            exit_reason::SUBMISSION_FAILED,
+            reason,
+            now,
+        );
     }
     refusal.is_some()
 }
@@ -101,7 +108,7 @@ pub fn asked(
     now: Nanos,
     rules: &Rules,
 ) -> bool {
-    let Some(job) = job_mut(pod, number) else {
+    let Some(job) = pod.job_mut(number) else {
         return false;
     };
     let mut refused = false;
@@ -118,7 +125,14 @@ pub fn asked(
             if is_denied && job.server_errors > rules.server_error_retries {
                 let reason = job.trouble.clone().unwrap_or_default();
                 job.submission_event(Event::Withdrawn, now, rules);
-                lifecycle::fail_job(pod, number, NOT_STARTED, REFUSED, &reason, now);
+                lifecycle::fail_job(
+                    pod,
+                    number,
+                    exit_code::NOT_STARTED,
+                    exit_reason::SUBMISSION_FAILED,
+                    &reason,
+                    now,
+                );
                 refused = true;
             }
         }
@@ -130,7 +144,7 @@ pub fn asked(
 /// Takes over that a doubtful job has a log, although the plugin denies it: it runs, or has run, and is
 /// not to be submitted again. If the plugin goes on denying it, it is lost.
 pub fn found_by_its_log(pod: &mut Pod, number: u32, now: Nanos, rules: &Rules) {
-    if let Some(job) = job_mut(pod, number) {
+    if let Some(job) = pod.job_mut(number) {
         job.trouble = None;
         job.submission_event(Event::Shown, now, rules);
     }
@@ -150,8 +164,7 @@ pub enum Deleted {
 /// Whether a refused cancellation is worth the question whether the plugin has the job at all:
 /// plugins answer 500 for one that is gone. A fresh job may be missing from its answers.
 pub fn may_be_gone(job: &Job, now: Nanos, rules: &Rules) -> bool {
-    let refused_before =
-        matches!(job.cancel, Some(Cancel::Requested { failures, .. }) if failures >= MIN_DENIALS);
+    let refused_before = matches!(job.cancel, Some(Cancellation::Requested { failures, .. }) if failures >= MIN_DENIALS);
     let fresh = match job.submission {
         Submission::Submitted { at } => now.since(at) < rules.unsure_grace,
         _ => false,
@@ -161,7 +174,7 @@ pub fn may_be_gone(job: &Job, now: Nanos, rules: &Rules) -> bool {
 
 /// Takes over how the DELETE of a job ended.
 pub fn deleted(pod: &mut Pod, number: u32, deleted: Deleted, now: Nanos, rules: &Rules) {
-    if let Some(job) = job_mut(pod, number) {
+    if let Some(job) = pod.job_mut(number) {
         match deleted {
             Deleted::Confirmed => job.cancel_confirmed(),
             Deleted::Failed => job.cancel_failed(now, rules),
@@ -169,10 +182,6 @@ pub fn deleted(pod: &mut Pod, number: u32, deleted: Deleted, now: Nanos, rules: 
         }
     }
     lifecycle::forget_settled_jobs(pod);
-}
-
-fn job_mut(pod: &mut Pod, number: u32) -> Option<&mut Job> {
-    pod.jobs.iter_mut().find(|job| job.number == number)
 }
 
 #[cfg(test)]
@@ -220,7 +229,10 @@ mod tests {
         assert!(refused);
         assert_eq!(rounds, rules.server_error_retries + 1);
         let exit = pod.containers[0].status.exit.as_ref().expect("an end");
-        assert_eq!((exit.code, &*exit.reason), (NOT_STARTED, REFUSED));
+        assert_eq!(
+            (exit.code, &*exit.reason),
+            (exit_code::NOT_STARTED, exit_reason::SUBMISSION_FAILED)
+        );
         assert_eq!(exit.message, "unsupported hostPath type");
     }
 }

@@ -25,10 +25,7 @@ use super::{
     observe::{exit_code, runs, Report, Verdict},
     Rules,
 };
-use crate::model::{Exit, Job, Nanos, Pod, Remote};
-
-/// Reason of a container that never ran because an init container failed before it.
-const FAILED_BEFORE: &str = "InitContainerFailed";
+use crate::model::{exit_reason, Exit, Job, Nanos, Pod, Remote};
 
 /// Weighs what is said of the job at `index` by what is not said of its init containers, and
 /// presumes of those what follows.
@@ -40,7 +37,7 @@ pub fn weigh(
     rules: &Rules,
 ) -> Verdict {
     let job = &pod.jobs[index];
-    let presumed = job.silence.presumed;
+    let presumed = job.unreported_inits.presumed;
     if job.inits.is_empty() || !(presumed || is_open(pod, job)) {
         return Verdict::TakeOver;
     }
@@ -57,8 +54,8 @@ pub fn weigh(
     }
     let code = |state: &ContainerState| state.terminated.as_ref().map(exit_code);
     if states().any(|(_, state)| code(state).is_some_and(|code| code != 0)) {
-        let silence = &mut pod.jobs[index].silence;
-        let since = *silence.in_doubt_since.get_or_insert(now);
+        let unreported = &mut pod.jobs[index].unreported_inits;
+        let since = *unreported.in_doubt_since.get_or_insert(now);
         if now.since(since) < rules.unsure_grace {
             return Verdict::Leave;
         }
@@ -91,7 +88,7 @@ fn first_failure(job: &Job, report: Report<'_>) -> Option<(String, i32)> {
 fn presume(pod: &mut Pod, index: usize, now: Nanos) {
     let succeeded = Exit {
         code: 0,
-        reason: "Completed".to_owned(),
+        reason: exit_reason::COMPLETED.to_owned(),
         message: String::new(),
         finished_at: now,
         termination_message: None,
@@ -100,7 +97,7 @@ fn presume(pod: &mut Pod, index: usize, now: Nanos) {
         jobs, containers, ..
     } = pod;
     let job = &mut jobs[index];
-    job.silence.presumed = true;
+    job.unreported_inits.presumed = true;
     let open = containers.iter_mut().filter(|entry| {
         job.containers.contains(entry.id())
             && job.inits.contains(&entry.container.name)
@@ -134,7 +131,14 @@ fn begin_anew(pod: &mut Pod, index: usize, failed: &str, code: i32, now: Nanos) 
     );
     let number = job.number;
     // What the job itself has written is in their logs.
-    lifecycle::report_end(pod, number, code, FAILED_BEFORE, &message, now);
+    lifecycle::report_end(
+        pod,
+        number,
+        code,
+        exit_reason::INIT_CONTAINER_FAILED,
+        &message,
+        now,
+    );
     lifecycle::stop_sandbox(pod, now);
 }
 
@@ -216,7 +220,7 @@ mod tests {
         tell(&mut pod, &[("m", json!({"waiting": {}}))], Nanos(10));
         assert_eq!(code(&pod, "i"), None);
         assert_eq!(expected(&pod), [("j", None), ("m", None)]);
-        assert!(!pod.jobs[0].silence.presumed);
+        assert!(!pod.jobs[0].unreported_inits.presumed);
     }
 
     #[test]
@@ -237,7 +241,7 @@ mod tests {
         tell(&mut pod, &[("i", ended(0)), ("j", ended(4))], Nanos(20));
         assert_eq!(code(&pod, "i"), Some(0));
         assert_eq!(expected(&pod), [("j", Some(4))]);
-        assert!(!pod.jobs[0].silence.presumed);
+        assert!(!pod.jobs[0].unreported_inits.presumed);
     }
 
     #[test]
@@ -246,7 +250,7 @@ mod tests {
         // Nothing was presumed yet: the init container is told to have failed, and all is well.
         let mut pod = pod();
         tell(&mut pod, &[("m", ended(68))], Nanos(10));
-        assert_eq!(pod.jobs[0].silence.in_doubt_since, Some(Nanos(10)));
+        assert_eq!(pod.jobs[0].unreported_inits.in_doubt_since, Some(Nanos(10)));
         assert_eq!(
             (code(&pod, "i"), expected(&pod)),
             (None, vec![("j", None), ("m", None)])
@@ -279,7 +283,7 @@ mod tests {
         tell(&mut pod, &told, Nanos(30));
         assert_eq!(code(&pod, "m"), Some(3));
         let end = pod.containers[2].status.exit.clone().expect("shown");
-        assert_eq!(end.reason, FAILED_BEFORE);
+        assert_eq!(end.reason, exit_reason::INIT_CONTAINER_FAILED);
         assert!(
             end.message.contains("init container `j` failed"),
             "{}",

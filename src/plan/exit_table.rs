@@ -91,7 +91,7 @@ pub struct Shown {
 
 /// The table, in the order in which it is looked through.
 #[derive(Clone, Debug, Default)]
-pub struct Handlers(Vec<Handler>);
+pub struct ExitTable(Vec<Handler>);
 
 #[derive(Clone, Debug)]
 struct Handler {
@@ -103,7 +103,7 @@ struct Handler {
     explanation: String,
 }
 
-impl From<&States> for Handlers {
+impl From<&States> for ExitTable {
     fn from(states: &States) -> Self {
         let own = states.handlers.iter().map(Handler::from);
         let builtin = BUILTIN
@@ -114,7 +114,7 @@ impl From<&States> for Handlers {
     }
 }
 
-impl Handlers {
+impl ExitTable {
     /// What is shown of an end: as the first entry says that fits, else as it was reported.
     pub fn shown(&self, end: Reported<'_>) -> Shown {
         let handler = self.0.iter().find(|handler| handler.fits(end));
@@ -180,7 +180,7 @@ mod tests {
     fn shown(toml: &str, reported: (i32, &str, &str)) -> String {
         let config: Config = toml::from_str(toml).unwrap();
         let (code, reason, message) = reported;
-        let shown = Handlers::from(&config.states).shown(Reported {
+        let shown = ExitTable::from(&config.states).shown(Reported {
             code,
             reason,
             message,

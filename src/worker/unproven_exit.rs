@@ -8,8 +8,8 @@ use super::{
 };
 use crate::{
     interlink::{Client, LogLimits},
-    model::{Job, Pod, SandboxId, Unwitnessed},
-    plan::witness,
+    model::{Job, Pod, SandboxId, UnprovenExit},
+    plan::unproven_exit,
     telemetry::chain,
 };
 
@@ -47,12 +47,12 @@ pub fn look(context: &Context, client: &Client, id: &SandboxId, number: u32) -> 
     let Some(pod) = context.store.pod(id) else {
         return Hold::No;
     };
-    let Some(job) = pod.jobs.iter().find(|job| job.number == number) else {
+    let Some(job) = pod.job(number) else {
         return Hold::No;
     };
     let has_log = !beginning(context, client, &pod, job).is_empty();
-    let is_first = |doubt: &Unwitnessed| doubt.not_before == doubt.since;
-    if !has_log && job.unwitnessed.as_ref().is_some_and(is_first) {
+    let is_first = |doubt: &UnprovenExit| doubt.not_before == doubt.since;
+    if !has_log && job.unproven_exit.as_ref().is_some_and(is_first) {
         log::info!(
             "pod {}: the plugin says that job {} has ended, but it has no log, so it is not believed \
              yet",
@@ -60,5 +60,7 @@ pub fn look(context: &Context, client: &Client, id: &SandboxId, number: u32) -> 
             job.uid
         );
     }
-    context.change(id, |pod, now| witness::looked(pod, number, has_log, now))
+    context.change(id, |pod, now| {
+        unproven_exit::looked(pod, number, has_log, now)
+    })
 }

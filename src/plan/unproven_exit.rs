@@ -15,28 +15,26 @@ use super::{
     lifecycle,
     observe::{exit_code, Report, Verdict},
 };
-use crate::model::{Job, Nanos, Pod, Remote, Unwitnessed};
+use crate::model::{exit_code, exit_reason, Job, Nanos, Pod, Remote, UnprovenExit};
 
 /// How long a job may be made ready. SLURM itself forgets one that was cancelled long before.
 const PATIENCE: Duration = Duration::from_secs(30 * 60);
 /// Pause between two looks for a log.
 const PAUSE: Duration = Duration::from_secs(5);
-/// Reason of a container whose job never began.
-const NEVER_RAN: &str = "NeverRan";
 
 /// Weighs what is said of the job at `index`: whether it can be believed.
 pub fn weigh(pod: &mut Pod, index: usize, report: Report<'_>, now: Nanos) -> Verdict {
     let job = &pod.jobs[index];
     if !is_slurm(job) || was_seen(pod, job) || !tells_of_an_end_without_a_start(report) {
-        pod.jobs[index].unwitnessed = None;
+        pod.jobs[index].unproven_exit = None;
         return Verdict::TakeOver;
     }
-    let begun = Unwitnessed {
+    let begun = UnprovenExit {
         since: now,
         not_before: now,
         log_since: None,
     };
-    let doubt = pod.jobs[index].unwitnessed.get_or_insert(begun);
+    let doubt = pod.jobs[index].unproven_exit.get_or_insert(begun);
     if let Some(log_since) = doubt.log_since {
         return match now.since(log_since) < REPEATS_FOR {
             true => Verdict::Leave,
@@ -51,8 +49,8 @@ pub fn weigh(pod: &mut Pod, index: usize, report: Report<'_>, now: Nanos) -> Ver
 
 /// Notes whether a log was found.
 pub fn looked(pod: &mut Pod, number: u32, has_log: bool, now: Nanos) {
-    let job = pod.jobs.iter_mut().find(|job| job.number == number);
-    if let Some(doubt) = job.and_then(|job| job.unwitnessed.as_mut()) {
+    let job = pod.job_mut(number);
+    if let Some(doubt) = job.and_then(|job| job.unproven_exit.as_mut()) {
         let found = has_log.then_some(now);
         doubt.log_since = doubt.log_since.or(found);
         doubt.not_before = now.plus(PAUSE);
@@ -104,7 +102,14 @@ fn end(pod: &mut Pod, index: usize, now: Nanos) {
         job.uid
     );
     let number = job.number;
-    lifecycle::report_end(pod, number, lifecycle::KILLED, NEVER_RAN, &message, now);
+    lifecycle::report_end(
+        pod,
+        number,
+        exit_code::KILLED,
+        exit_reason::NEVER_RAN,
+        &message,
+        now,
+    );
 }
 
 #[cfg(test)]
@@ -164,12 +169,12 @@ mod tests {
         let mut pod = pod("4711");
         tell(&mut pod, no_start(), Nanos(10));
         assert_eq!(code(&pod), None);
-        assert_eq!(duty(&pod, Nanos(10)), Some(owed::Duty::Witness(0)));
+        assert_eq!(duty(&pod, Nanos(10)), Some(owed::Duty::ProveExit(0)));
         looked(&mut pod, 0, false, Nanos(20));
         assert_eq!(duty(&pod, Nanos(21)), None, "not at once again");
         assert_eq!(
             duty(&pod, Nanos(20).plus(PAUSE)),
-            Some(owed::Duty::Witness(0))
+            Some(owed::Duty::ProveExit(0))
         );
         tell(&mut pod, no_start(), Nanos(30));
         assert_eq!(code(&pod), None);
@@ -200,7 +205,7 @@ mod tests {
         let mut pod = pod("4711");
         tell(&mut pod, no_start(), Nanos(10));
         tell(&mut pod, json!({"running": {}}), Nanos(20));
-        assert_eq!(pod.jobs[0].unwitnessed, None);
+        assert_eq!(pod.jobs[0].unproven_exit, None);
         assert_eq!(pod.containers[0].status.remote, Remote::Running);
         tell(&mut pod, no_start(), Nanos(30));
         assert_eq!(code(&pod), Some(0), "it was seen to run");
@@ -211,9 +216,9 @@ mod tests {
         let mut pod = pod("4711");
         tell(&mut pod, no_start(), Nanos(10));
         tell(&mut pod, no_start(), Nanos(10).plus(PATIENCE));
-        assert_eq!(code(&pod), Some(lifecycle::KILLED));
+        assert_eq!(code(&pod), Some(exit_code::KILLED));
         let end = pod.containers[0].status.reported.clone().expect("an end");
-        assert_eq!(end.reason, NEVER_RAN);
+        assert_eq!(end.reason, exit_reason::NEVER_RAN);
         assert_eq!(pod.jobs[0].submission, Submission::Finished);
     }
 
