@@ -167,7 +167,8 @@ fn conversion(bench: &mut Criterion) {
     let settings = Settings::new(&config).expect("the settings are good");
     let (pod, job) = pod(&volumes);
     let containers = read(&pod, &job, &settings);
-    let convert = || convert::job_pod(&pod, &job, &containers, None, &settings).expect("converted");
+    let convert =
+        || convert::job_pod(&pod, &job, &containers, None, None, &settings).expect("converted");
     let made = convert();
     println!(
         "{CONTAINERS} containers, {} volumes, each mounted by all",

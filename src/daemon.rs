@@ -10,7 +10,7 @@ use std::{
 use crossbeam_channel::unbounded;
 
 use crate::{
-    config::Config,
+    config::{pattern::BadPattern, Config},
     convert::{self, Settings},
     cri::{self, CriContext, Server},
     interlink::{self, Client},
@@ -18,6 +18,7 @@ use crate::{
     logs::Registry,
     model::SystemClock,
     plugin::{self, Plugin},
+    profile::Outgoing,
     store::{self, Store},
     telemetry::{chain, Counters, Health},
     worker::{Context, Workers},
@@ -35,6 +36,9 @@ pub enum Error {
     /// A setting cannot be used.
     #[error("configuration")]
     Settings(#[source] convert::Error),
+    /// A pattern of namespaces is none.
+    #[error("configuration: metadata.defaults")]
+    Pattern(#[source] BadPattern),
     /// The socket cannot be served.
     #[error(transparent)]
     Server(#[from] cri::StartError),
@@ -82,6 +86,7 @@ impl Daemon {
             config.interlink.url = Some(plugin.address());
         }
         let settings = Settings::new(&config).map_err(Error::Settings)?;
+        let outgoing = Outgoing::new(&config.metadata).map_err(Error::Pattern)?;
         let config = Arc::new(config);
         let client = match &config.interlink.url {
             Some(_) => Some(Arc::new(
@@ -96,7 +101,7 @@ impl Daemon {
         let health = Arc::new(Health::new(client.is_some()));
         let counters = Arc::new(Counters::default());
         let api = Api::new(&config.kubernetes, Arc::new(SystemClock)).map(Arc::new);
-        let context = Arc::new(Context::new(
+        let context = Context::new(
             store.clone(),
             config.clone(),
             logs.clone(),
@@ -104,7 +109,8 @@ impl Daemon {
             counters.clone(),
             settings.clone(),
             api,
-        ));
+        );
+        let context = Arc::new(context.with_outgoing(outgoing));
         context.recover_logs();
         let workers =
             Workers::start(context, client.clone(), &config, woken).map_err(Error::Thread)?;

@@ -22,6 +22,7 @@
 //!      host       reads what the kubelet prepared on this node's disk
 //!      kube       the HTTP client of the Kubernetes API server: pods, events, a condition
 //!   3  convert    CRI messages to Kubernetes pods (pure)
+//!      profile    what is known of each plugin, SLURM's first (pure)
 //!   2  kubelet    what is known of a kubelet: its directory, what it makes of a pod (pure)
 //!      plan       state machines, schedules, decisions (pure)
 //!   1  config     keys, defaults, checks, the sample
@@ -63,6 +64,7 @@ pub mod model;
 pub mod net;
 pub mod plan;
 pub mod plugin;
+pub mod profile;
 pub mod proto;
 pub mod quantity;
 pub mod store;

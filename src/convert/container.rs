@@ -6,8 +6,8 @@ use k8s_openapi::api::core::v1::{Container as PodContainer, EnvVar};
 
 use super::{
     extended, job_container::JobContainer, mount_check, mount_policy,
-    remote_names::remote_container_name, resources, security, security_policy, slurm,
-    volumes::JobVolumes, Error, Settings, Warning,
+    remote_names::remote_container_name, resources, security, security_policy, volumes::JobVolumes,
+    Error, Settings, Warning,
 };
 use crate::{
     kubelet::{notes, FoundMount},
@@ -101,6 +101,8 @@ pub(super) struct Surroundings<'a> {
     pub(super) context: &'a LinuxSandboxSecurityContext,
     /// The pod's annotations.
     pub(super) annotations: &'a BTreeMap<String, String>,
+    /// The memory limit in bytes of containers that bring none.
+    pub(super) default_memory: Option<u64>,
     /// What conversion depends on.
     pub(super) settings: &'a Settings,
 }
@@ -129,10 +131,6 @@ pub(super) fn pod_container(
             .filter(|given| given.key == variable.name);
         !given.any(|given| extended::names_devices(known, given))
     });
-    // The plugin would take a limit before the flag.
-    let flags = annotations.get(slurm::FLAGS);
-    let has_memory = flags.is_some_and(|flags| slurm::have_memory(flags));
-    let default_memory = settings.default_memory.filter(|_| !has_memory);
     let extended = extended::amounts(known, config, &container.name, annotations)?;
     let mounts = volumes.mounts(&config.mounts, found);
     let noted = |key| container.annotations.get(key).cloned();
@@ -143,7 +141,7 @@ pub(super) fn pod_container(
         args: list(&config.args),
         working_dir: (!config.working_dir.is_empty()).then(|| config.working_dir.clone()),
         env: (!variables.is_empty()).then_some(variables),
-        resources: resources::requirements(&linux.resources, extended, default_memory)?,
+        resources: resources::requirements(&linux.resources, extended, around.default_memory)?,
         security_context: security::of_container(&permitted, around.context, settings),
         volume_mounts: (!mounts.is_empty()).then_some(mounts),
         stdin: config.stdin.then_some(true),

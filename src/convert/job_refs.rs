@@ -31,7 +31,7 @@ pub fn status_pod(pod: &Pod, job: &Job, settings: &Settings) -> JobsPod {
     let expected = expected.map(|expected| short_container(&expected.name, None));
     let mut short = short_pod(pod, job, started.chain(expected).collect(), settings);
     if let Some(spec) = &mut short.spec {
-        // The SLURM plugin speaks of those that are named here, and of no others.
+        // Some plugins speak of those that are named here, and of no others.
         if job.unreported_inits.in_doubt_since.is_some() || spec.containers.is_empty() {
             let inits = job.inits.iter().map(|name| short_container(name, None));
             spec.containers.splice(0..0, inits);
@@ -77,7 +77,10 @@ fn short_pod(pod: &Pod, job: &Job, containers: Vec<PodContainer>, settings: &Set
     let is_init = |container: &PodContainer| inits.contains(&container.name);
     let (inits, containers): (Vec<_>, Vec<_>) = containers.into_iter().partition(is_init);
     JobsPod {
-        metadata: with_job_id(metadata::identity(&pod.sandbox, job, settings), job),
+        metadata: with_job_id(
+            metadata::identity(&pod.sandbox, job, &settings.metadata),
+            job,
+        ),
         spec: Some(PodSpec {
             init_containers: (!inits.is_empty()).then_some(inits),
             containers,
@@ -146,7 +149,7 @@ mod tests {
         assert_eq!(got["metadata"]["uid"], testing::UID);
         assert_eq!(got["metadata"]["annotations"]["JobID"], "4711");
         assert_eq!(
-            got["metadata"]["annotations"]["slurm-job.vk.io/flags"],
+            got["metadata"]["annotations"]["plugin.example/flags"],
             "--partition=gpu"
         );
         assert_eq!(got["metadata"].get("deletionGracePeriodSeconds"), None);

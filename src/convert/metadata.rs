@@ -7,8 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::{
     remote_names::{label_value, remote_namespace, remote_pod_name},
-    slurm::{self, Flag},
-    Error, Settings,
+    Error,
 };
 use crate::{
     config::{
@@ -52,7 +51,6 @@ struct SiteDefaults {
     /// None are all.
     namespaces: Option<Patterns>,
     may_override: bool,
-    flags: Vec<(Flag, String)>,
     annotations: BTreeMap<String, String>,
 }
 
@@ -79,26 +77,13 @@ impl Rules {
 
 impl SiteDefaults {
     fn new(from: &Defaults) -> Result<Self, Error> {
-        let flags = [
-            (Flag::Partition, &from.partition),
-            (Flag::Account, &from.account),
-            (Flag::Qos, &from.qos),
-        ];
-        let flags = flags.into_iter();
-        let mut annotations = from.annotations.clone();
-        if let Some(flavor) = &from.flavor {
-            annotations.insert(slurm::FLAVOR.to_owned(), flavor.clone());
-        }
         Ok(Self {
             namespaces: match from.namespaces.is_empty() {
                 true => None,
                 false => Some(Patterns::new(&from.namespaces)?),
             },
             may_override: from.may_override,
-            flags: flags
-                .filter_map(|(flag, value)| Some((flag, value.clone()?)))
-                .collect(),
-            annotations,
+            annotations: from.annotations.clone(),
         })
     }
 
@@ -109,12 +94,12 @@ impl SiteDefaults {
 }
 
 /// A job's identity over there: name, namespace, UID and annotations.
-pub fn identity(sandbox: &Sandbox, job: &Job, settings: &Settings) -> ObjectMeta {
+pub fn identity(sandbox: &Sandbox, job: &Job, rules: &Rules) -> ObjectMeta {
     ObjectMeta {
         name: Some(remote_pod_name(sandbox, job)),
         namespace: Some(remote_namespace(sandbox)),
         uid: Some(job.uid.to_string()),
-        annotations: Some(annotations(sandbox, job, &settings.metadata)),
+        annotations: Some(annotations(sandbox, job, rules)),
         ..ObjectMeta::default()
     }
 }
@@ -131,8 +116,8 @@ fn origin(sandbox: &Sandbox, job: &Job) -> [(&'static str, String); 5] {
 }
 
 /// The pod's own labels and its origin, shortened to what a label value holds.
-pub fn labels(sandbox: &Sandbox, job: &Job, settings: &Settings) -> BTreeMap<String, String> {
-    let choice = &settings.metadata.labels;
+pub fn labels(sandbox: &Sandbox, job: &Job, rules: &Rules) -> BTreeMap<String, String> {
+    let choice = &rules.labels;
     let own = sandbox.labels.iter();
     let own = own.filter(|(key, _)| !key.starts_with(notes::PREFIX) && choice.takes(key));
     let mut labels: BTreeMap<_, _> = own
@@ -168,33 +153,19 @@ fn annotations(sandbox: &Sandbox, job: &Job, rules: &Rules) -> BTreeMap<String, 
     annotations
 }
 
-/// Of the entries that are for a namespace, the first that says something of an annotation or a
-/// flag decides, and with it whether the pod may say otherwise.
+/// Of the entries that are for a namespace, the first that says something of an annotation decides,
+/// and with it whether the pod may say otherwise.
 fn add_defaults(
     annotations: &mut BTreeMap<String, String>,
     namespace: &str,
     defaults: &[SiteDefaults],
 ) {
-    let (mut keys, mut flags) = (BTreeSet::new(), BTreeSet::new());
-    let ours: Vec<_> = defaults
-        .iter()
-        .filter(|entry| entry.are_for(namespace))
-        .collect();
-    for entry in &ours {
+    let mut decided = BTreeSet::new();
+    for entry in defaults.iter().filter(|entry| entry.are_for(namespace)) {
         for (key, value) in &entry.annotations {
-            let is_first = keys.insert(key);
+            let is_first = decided.insert(key);
             if is_first && !(entry.may_override && annotations.contains_key(key)) {
                 annotations.insert(key.clone(), value.clone());
-            }
-        }
-    }
-    for entry in &ours {
-        for (flag, value) in &entry.flags {
-            let own = annotations.get(slurm::FLAGS).map_or("", String::as_str);
-            let is_first = flags.insert(flag);
-            if is_first && !(entry.may_override && slurm::has(own, *flag)) {
-                let flags = slurm::with(own, *flag, value);
-                annotations.insert(slurm::FLAGS.to_owned(), flags);
             }
         }
     }
@@ -205,7 +176,10 @@ mod tests {
     use super::*;
     use crate::{
         config::Config,
-        convert::testing::{self, fixture},
+        convert::{
+            testing::{self, fixture},
+            Settings,
+        },
     };
 
     fn settings(toml: &str) -> Settings {
@@ -217,7 +191,7 @@ mod tests {
         let (mut pod, job) = fixture(&["main"]);
         let text = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
         testing::sandbox_mut(&mut pod).annotations = annotations.iter().map(text).collect();
-        let got = identity(&pod.sandbox, &job, &settings(toml))
+        let got = identity(&pod.sandbox, &job, &settings(toml).metadata)
             .annotations
             .unwrap();
         let own = got.iter().filter(|(key, _)| !key.starts_with(PREFIX));
@@ -262,7 +236,7 @@ mod tests {
             ("labels_allow = ['t*']", vec!["team"]),
         ] {
             let settings = settings(&format!("[metadata]\n{toml}"));
-            let got = labels(&pod.sandbox, &job, &settings);
+            let got = labels(&pod.sandbox, &job, &settings.metadata);
             let got: Vec<_> = got.keys().filter(|key| !key.starts_with(PREFIX)).collect();
             assert_eq!(got, want, "{toml}");
         }
@@ -271,50 +245,12 @@ mod tests {
     #[test]
     fn the_site_gives_and_a_pod_says_otherwise_where_it_may() {
         // The pod of the fixture is in the namespace `lab`.
-        const OTHERS: &str = "[[metadata.defaults]]\nnamespaces = ['web-*']\nqos = 'web'\n";
-        for (entry, own, want) in [
-            ("partition = 'cpu'", "", "--partition=cpu"),
-            (
-                "partition = 'cpu'\nqos = 'low'",
-                "--time=1",
-                "--time=1 --partition=cpu --qos=low",
-            ),
-            (
-                "partition = 'cpu'",
-                "-p gpu --time=1",
-                "--time=1 --partition=cpu",
-            ),
-            (
-                "override = true\npartition = 'cpu'",
-                "-p gpu --time=1",
-                "-p gpu --time=1",
-            ),
-            (
-                "override = true\naccount = 'lab'",
-                "-p gpu",
-                "-p gpu --account=lab",
-            ),
-            ("namespaces = ['l*']\naccount = 'lab'", "", "--account=lab"),
-            ("namespaces = ['web']\naccount = 'lab'", "-p gpu", "-p gpu"),
-        ] {
-            let toml = format!("{OTHERS}[[metadata.defaults]]\n{entry}");
-            let own: &[_] = match own {
-                "" => &[],
-                own => &[(slurm::FLAGS, own)],
-            };
-            let got = shown(&toml, own);
-            assert_eq!(got, format!("slurm-job.vk.io/flags={want}"), "{entry}");
-        }
-        let two = "[[metadata.defaults]]\noverride = true\nflavor = 'small'\n\
+        let two = "[[metadata.defaults]]\nnamespaces = ['web-*']\nannotations = { a = '0' }\n\
+                   [[metadata.defaults]]\nnamespaces = ['l*']\noverride = true\n\
                    annotations = { a = '1' }\n\
-                   [[metadata.defaults]]\nflavor = 'large'\nannotations = { a = '2', b = '2' }";
-        assert_eq!(shown(two, &[]), "a=1;b=2;slurm-job.vk.io/flavor=small");
-        let own = [
-            ("a", "own"),
-            ("b", "own"),
-            ("slurm-job.vk.io/flavor", "own"),
-        ];
-        assert_eq!(shown(two, &own), "a=own;b=2;slurm-job.vk.io/flavor=own");
+                   [[metadata.defaults]]\nannotations = { a = '2', b = '2' }";
+        assert_eq!(shown(two, &[]), "a=1;b=2");
+        assert_eq!(shown(two, &[("a", "own"), ("b", "own")]), "a=own;b=2");
     }
 
     #[test]

@@ -39,7 +39,6 @@ pub mod resources;
 mod security;
 mod security_policy;
 mod settings;
-mod slurm;
 #[cfg(any(test, fuzzing))]
 mod testing;
 mod volumes;

@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_travel_is_refused_or_left_out() {
+    fn what_cannot_be_part_of_a_job_is_refused_or_left_out() {
         let with = |f: fn(&mut Mount)| {
             let mut mount = mount("/shared");
             f(&mut mount);
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_on_a_shared_file_system_travels_as_a_path() {
+    fn what_lies_on_a_shared_file_system_is_sent_as_a_path() {
         let config = |path: &str| ContainerConfig {
             mounts: vec![mount(path)],
             ..Default::default()
@@ -311,7 +311,7 @@ mod tests {
         let csi = config("pod:volumes/kubernetes.io~csi/pvc-1/mount");
         let mut settings = settings(Unsupported::Refuse);
         settings.host_paths = HostPaths::Shared;
-        for (shared, config, travels) in [
+        for (shared, config, is_sent) in [
             ("/shared", &csi, true),
             ("/shared/pvc-1", &csi, true),
             ("/shared/pvc", &csi, false),
@@ -323,7 +323,7 @@ mod tests {
         ] {
             settings.shared_paths = vec![shared.into()];
             let got = checked(config, &settings);
-            assert_eq!(got.is_ok(), travels, "{shared}: {got:?}");
+            assert_eq!(got.is_ok(), is_sent, "{shared}: {got:?}");
         }
     }
 

@@ -42,7 +42,8 @@ pub struct JobPod {
 /// Makes the pod of a job: its `containers` in the order of their starts, as main containers unless
 /// they are known to be init containers, and never restarted over there, because restarts are the
 /// kubelet's to decide. Where it is known what is `written` in the API server, the pod is completed
-/// by that, and its containers come in that order.
+/// by that, and its containers come in that order. `default_memory` is the limit in bytes of containers
+/// that bring none.
 ///
 /// # Errors
 /// A job of which no container was started that has not ended, or a stored configuration that cannot
@@ -52,6 +53,7 @@ pub fn job_pod(
     job: &Job,
     containers: &[JobContainer],
     written: Option<&PodSpec>,
+    default_memory: Option<u64>,
     settings: &Settings,
 ) -> Result<JobPod, Error> {
     if to_run(pod, job).next().is_none() {
@@ -63,6 +65,7 @@ pub fn job_pod(
     let around = Surroundings {
         context,
         annotations: &pod.sandbox.annotations,
+        default_memory,
         settings,
     };
     let mut volumes = JobVolumes::new(remote_namespace(&pod.sandbox), settings);
@@ -107,8 +110,8 @@ pub fn job_pod(
     Ok(JobPod {
         pod: JobsPod {
             metadata: ObjectMeta {
-                labels: Some(metadata::labels(&pod.sandbox, job, settings)),
-                ..metadata::identity(&pod.sandbox, job, settings)
+                labels: Some(metadata::labels(&pod.sandbox, job, &settings.metadata)),
+                ..metadata::identity(&pod.sandbox, job, &settings.metadata)
             },
             spec: Some(spec),
             status: Some(phase("Pending")),
@@ -210,7 +213,15 @@ mod tests {
     #[test]
     fn a_kubelet_s_pod_becomes_a_job() {
         let (pod, job) = fixture(&["main", "side"]);
-        let got = job_pod(&pod, &job, &job_containers(&pod, &job), None, &settings()).unwrap();
+        let got = job_pod(
+            &pod,
+            &job,
+            &job_containers(&pod, &job),
+            None,
+            None,
+            &settings(),
+        )
+        .unwrap();
         assert!(got.configmaps.is_empty() && got.secrets.is_empty() && got.projected.is_empty());
         let origin = json!({
             "cri.interlink.eu/pod-name": "train-7",
@@ -253,7 +264,7 @@ mod tests {
                     "cri.interlink.eu/sandbox-id": "5a5a5a5a5a5a",
                 })),
                 "annotations": with(json!({
-                    "slurm-job.vk.io/flags": "--partition=gpu",
+                    "plugin.example/flags": "--partition=gpu",
                     "cri.interlink.eu/sandbox-id": testing::SANDBOX,
                 })),
             },
@@ -282,9 +293,16 @@ mod tests {
         let container = std::sync::Arc::make_mut(&mut pod.containers[0].container);
         container.config = [].into();
         container.annotations.clear();
-        let got = job_pod(&pod, &job, &job_containers(&pod, &job), None, &settings())
-            .unwrap()
-            .pod;
+        let got = job_pod(
+            &pod,
+            &job,
+            &job_containers(&pod, &job),
+            None,
+            None,
+            &settings(),
+        )
+        .unwrap()
+        .pod;
         let want = json!({
             "containers": [{"name": "main", "image": "busybox"}],
             "restartPolicy": "Never",
@@ -296,7 +314,7 @@ mod tests {
     fn other_jobs_and_attempts_have_other_names() {
         let (mut pod, mut job) = fixture(&["main"]);
         let name = |pod: &Pod, job: &Job| {
-            metadata::identity(&pod.sandbox, job, &settings())
+            metadata::identity(&pod.sandbox, job, &settings().metadata)
                 .name
                 .unwrap()
         };
@@ -319,10 +337,17 @@ mod tests {
         let (mut pod, job) = fixture(&["main"]);
         let long = "n".repeat(200);
         testing::sandbox_mut(&mut pod).name.clone_from(&long);
-        let got = job_pod(&pod, &job, &job_containers(&pod, &job), None, &settings())
-            .unwrap()
-            .pod
-            .metadata;
+        let got = job_pod(
+            &pod,
+            &job,
+            &job_containers(&pod, &job),
+            None,
+            None,
+            &settings(),
+        )
+        .unwrap()
+        .pod
+        .metadata;
         let key = "cri.interlink.eu/pod-name";
         assert_eq!(got.labels.unwrap()[key].len(), 63);
         assert_eq!(got.annotations.unwrap()[key], long);
@@ -340,29 +365,57 @@ mod tests {
         });
         // A record that was removed meanwhile.
         job.containers.push(ContainerId::from("gone"));
-        let spec = job_pod(&pod, &job, &job_containers(&pod, &job), None, &settings())
-            .unwrap()
-            .pod
-            .spec
-            .unwrap();
+        let spec = job_pod(
+            &pod,
+            &job,
+            &job_containers(&pod, &job),
+            None,
+            None,
+            &settings(),
+        )
+        .unwrap()
+        .pod
+        .spec
+        .unwrap();
         let names: Vec<_> = spec.containers.iter().map(|c| c.name.as_str()).collect();
         assert_eq!(names, ["side"]);
         pod.containers[1].status = pod.containers[0].status.clone();
-        let nothing = job_pod(&pod, &job, &job_containers(&pod, &job), None, &settings());
+        let nothing = job_pod(
+            &pod,
+            &job,
+            &job_containers(&pod, &job),
+            None,
+            None,
+            &settings(),
+        );
         assert!(matches!(nothing, Err(Error::NoContainers)), "{nothing:?}");
     }
 
     #[test]
     fn two_containers_of_one_name_and_damaged_records_are_errors() {
         let (pod, job) = fixture(&["main", "main"]);
-        let got = job_pod(&pod, &job, &job_containers(&pod, &job), None, &settings());
+        let got = job_pod(
+            &pod,
+            &job,
+            &job_containers(&pod, &job),
+            None,
+            None,
+            &settings(),
+        );
         assert!(
             matches!(got, Err(Error::DuplicateContainer { .. })),
             "{got:?}"
         );
         let (mut pod, job) = fixture(&["main"]);
         testing::sandbox_mut(&mut pod).config = [0xff, 0xff].into();
-        let got = job_pod(&pod, &job, &job_containers(&pod, &job), None, &settings());
+        let got = job_pod(
+            &pod,
+            &job,
+            &job_containers(&pod, &job),
+            None,
+            None,
+            &settings(),
+        );
         assert!(matches!(got, Err(Error::Decode { .. })), "{got:?}");
     }
 }

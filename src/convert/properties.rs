@@ -145,6 +145,7 @@ pub fn any_job(data: &[u8]) {
         &job,
         &testing::job_containers(&pod, &job),
         None,
+        settings.default_memory,
         &settings,
     ) {
         Ok(made) => hangs_together(&pod, &job, &made),

@@ -181,7 +181,7 @@ fn sandbox() -> Sandbox {
             ("io.kubernetes.pod.uid", UID),
         ]),
         annotations: map(&[
-            ("slurm-job.vk.io/flags", "--partition=gpu"),
+            ("plugin.example/flags", "--partition=gpu"),
             ("kubernetes.io/config.seen", "2026-08-01T10:00:00Z"),
             ("kubernetes.io/config.source", "api"),
             ("kubectl.kubernetes.io/last-applied-configuration", "{}"),

@@ -1,9 +1,8 @@
 //! The volumes of a job, with what they hold.
 //!
-//! How they are put is what the plugins understand. The interLink server looks for the contents of
-//! a volume by name, so volume and object have the same one. The SLURM plugin binds every file of
-//! a ConfigMap, Secret or projected volume by its key below the mount path, or all of them **at**
-//! the mount path where there is a subPath; it ignores `items`, and needs `defaultMode`. So keys
+//! The interLink server looks for the contents of a volume by name, so volume and object have the same
+//! one. Plugins bind every file of a ConfigMap, Secret or projected volume by its key below the mount
+//! path, or all of them **at** the mount path where there is a subPath; not all know `items`. So keys
 //! are paths, and what is mounted by subPath is a volume of its own with that one file in it.
 
 use std::{
@@ -196,7 +195,7 @@ fn volume(name: &str, content: Content<'_>) -> Volume {
                 ContentKind::ConfigMap => {
                     volume.config_map = Some(ConfigMapVolumeSource {
                         name: name.to_owned(),
-                        default_mode: Some(default_mode),
+                        default_mode,
                         items,
                         optional: None,
                     });
@@ -204,7 +203,7 @@ fn volume(name: &str, content: Content<'_>) -> Volume {
                 ContentKind::Secret => {
                     volume.secret = Some(SecretVolumeSource {
                         secret_name: Some(name.to_owned()),
-                        default_mode: Some(default_mode),
+                        default_mode,
                         items,
                         optional: None,
                     });
@@ -220,7 +219,7 @@ fn volume(name: &str, content: Content<'_>) -> Volume {
                         ..VolumeProjection::default()
                     };
                     volume.projected = Some(ProjectedVolumeSource {
-                        default_mode: Some(default_mode),
+                        default_mode,
                         sources: Some(vec![source]),
                     });
                 }
@@ -230,8 +229,9 @@ fn volume(name: &str, content: Content<'_>) -> Volume {
     volume
 }
 
-/// The mode that most files have; and all files with theirs, unless that says it all.
-fn modes(files: &Files) -> (i32, Option<Vec<KeyToPath>>) {
+/// The mode that most files have, unless it is Kubernetes' own; and all files with theirs, unless that
+/// says it all.
+fn modes(files: &Files) -> (Option<i32>, Option<Vec<KeyToPath>>) {
     let mut counts = BTreeMap::new();
     for file in files.values() {
         *counts.entry(file.mode).or_insert(0) += 1;
@@ -240,15 +240,16 @@ fn modes(files: &Files) -> (i32, Option<Vec<KeyToPath>>) {
     let usual = usual.map_or(DEFAULT_MODE, |(mode, _)| {
         i32::try_from(*mode).unwrap_or(DEFAULT_MODE)
     });
+    let default_mode = (usual != DEFAULT_MODE).then_some(usual);
     if counts.len() <= 1 {
-        return (usual, None);
+        return (default_mode, None);
     }
     let items = files.iter().map(|(path, file)| KeyToPath {
         key: path.clone(),
         path: path.clone(),
         mode: i32::try_from(file.mode).ok(),
     });
-    (usual, Some(items.collect()))
+    (default_mode, Some(items.collect()))
 }
 
 fn config_map(metadata: ObjectMeta, files: &Files) -> ConfigMap {
@@ -280,16 +281,12 @@ fn secret_data(files: &Files) -> Option<BTreeMap<String, ByteString>> {
 fn host_path(path: &str, kind: PathKind) -> HostPathVolumeSource {
     HostPathVolumeSource {
         path: without_trailing_slash(path).to_owned(),
-        // Always there, for the SLURM plugin does not look whether it is; what was found here has
-        // to be there too.
-        type_: Some(
-            match kind {
-                PathKind::Directory => "Directory",
-                PathKind::File => "File",
-                PathKind::Unknown => "",
-            }
-            .to_owned(),
-        ),
+        // What was found here has to be there too.
+        type_: match kind {
+            PathKind::Directory => Some("Directory".to_owned()),
+            PathKind::File => Some("File".to_owned()),
+            PathKind::Unknown => None,
+        },
     }
 }
 
@@ -367,9 +364,9 @@ mod tests {
         let [mount, volume, object] = shown(content(ContentKind::ConfigMap, "", &files));
         assert_eq!(mount, json!({"name": "conf", "mountPath": "/data"}));
         let item = |path: &str, mode: u32| json!({"key": path, "path": path, "mode": mode});
+        // The mode of the others is Kubernetes' own.
         let want = json!({"name": "conf", "configMap": {
             "name": "conf",
-            "defaultMode": 0o644,
             "items": [item("a.conf", 0o644), item("dir/run.sh", 0o755), item("logo", 0o644)],
         }});
         assert_eq!(volume, want);
@@ -421,7 +418,7 @@ mod tests {
     fn an_optional_config_map_that_is_missing_is_an_empty_one() {
         let [mount, volume, object] = shown(content(ContentKind::ConfigMap, "", &[]));
         assert_eq!(mount["name"], "conf");
-        assert_eq!(volume["configMap"]["defaultMode"], 0o644);
+        assert_eq!(volume["configMap"], json!({"name": "conf"}));
         assert_eq!(object["configmaps"].get("data"), None);
     }
 

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use super::{context::Hold, Context};
+use super::{context::Hold, job_request, Context};
 use crate::{
-    convert,
     interlink::{self, Client},
     model::{Cancellation, Job, Pod, SandboxId, Submission},
     plan::call_results::{self, Deleted},
@@ -26,27 +25,26 @@ pub fn cancel(context: &Context, client: &Client, id: &SandboxId, number: u32) -
         true => "cleaned up",
         false => "cancelled",
     };
-    let ended = match context
-        .call(|| client.delete(&convert::delete_pod(&pod, job, grace, &context.settings)))
-    {
-        Ok(()) => {
-            log::info!("pod {name}: job {uid} {what}");
-            Deleted::Confirmed
-        }
-        Err(error) if error.status() == Some(404) => {
-            log::info!("pod {name}: job {uid} is not known to the plugin any more");
-            Deleted::Confirmed
-        }
-        Err(error) => {
-            let reason = chain(&error);
-            log::warn!("pod {name}: job {uid} not {what}, to be tried again: {reason}");
-            if is_denied(context, client, &pod, job, &error) {
-                Deleted::Denied
-            } else {
-                Deleted::Failed
+    let ended =
+        match context.call(|| client.delete(&job_request::delete_pod(context, &pod, job, grace))) {
+            Ok(()) => {
+                log::info!("pod {name}: job {uid} {what}");
+                Deleted::Confirmed
             }
-        }
-    };
+            Err(error) if error.status() == Some(404) => {
+                log::info!("pod {name}: job {uid} is not known to the plugin any more");
+                Deleted::Confirmed
+            }
+            Err(error) => {
+                let reason = chain(&error);
+                log::warn!("pod {name}: job {uid} not {what}, to be tried again: {reason}");
+                if is_denied(context, client, &pod, job, &error) {
+                    Deleted::Denied
+                } else {
+                    Deleted::Failed
+                }
+            }
+        };
     let was_denied = ended == Deleted::Denied;
     let mut done = false;
     let hold = context.change(id, |pod, now| {
@@ -77,7 +75,7 @@ fn is_denied(
     if error.status().is_none() || !call_results::may_be_gone(job, now, &context.rules) {
         return false;
     }
-    match context.call(|| client.status(&[convert::status_pod(pod, job, &context.settings)])) {
+    match context.call(|| client.status(&[job_request::status_pod(context, pod, job)])) {
         Ok(statuses) => !super::poll::told(&statuses, job).report().shows_the_job(),
         Err(_) => false,
     }

@@ -18,6 +18,7 @@ use crate::{
     logs::Registry,
     model::{Cancellation, Job, Nanos, Pod, SandboxId, Submission},
     plan::{submission::Event, Rules},
+    profile::Outgoing,
     store::{Change, Error, Store},
     telemetry::{chain, Counter, Counters, Health, Limited},
 };
@@ -36,6 +37,8 @@ pub struct Context {
     pub health: Arc<Health>,
     /// What conversion depends on.
     pub settings: Settings,
+    /// What is changed in pods before they are sent.
+    pub outgoing: Outgoing,
     /// What is counted.
     pub counters: Arc<Counters>,
     /// The API server, if it may be asked.
@@ -92,12 +95,19 @@ impl Context {
             health,
             counters,
             settings,
+            outgoing: Outgoing::default(),
             poll_trouble: Limited::new(Duration::from_secs(60)),
             api_trouble: Limited::new(Duration::from_secs(60)),
             announce_trouble: Limited::new(Duration::from_secs(60)),
             stopping: AtomicBool::new(false),
             nudge: bounded(1),
         }
+    }
+
+    /// With what is changed in pods before they are sent.
+    pub fn with_outgoing(mut self, outgoing: Outgoing) -> Self {
+        self.outgoing = outgoing;
+        self
     }
 
     /// Changes a pod. A pod that is gone needs no change.

@@ -1,5 +1,9 @@
 //! The bodies of requests to interLink about a job.
 
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Pod as JobsPod;
+
 use super::{
     expected::{mount_reader, FromApi},
     Context,
@@ -9,6 +13,7 @@ use crate::{
     host,
     interlink::wire::{LogStruct, PodCreateRequests},
     model::{ContainerId, Job, Pod},
+    profile::outgoing,
 };
 
 /// Why there is no body.
@@ -56,12 +61,15 @@ pub fn create_request(
     let expected = expected.into_iter();
     containers.extend(expected.filter(|one| is_expected(&one.container.name)));
     let written = api_pod.as_ref().and_then(|pod| pod.spec.as_ref());
+    let (pod_here, settings) = (&pod.sandbox, &context.settings);
+    let default_memory = outgoing::default_memory(&pod_here.annotations, settings.default_memory);
     let JobPod {
-        pod,
+        mut pod,
         configmaps,
         secrets,
         projected,
-    } = convert::job_pod(pod, job, &containers, written, &context.settings)?;
+    } = convert::job_pod(pod, job, &containers, written, default_memory, settings)?;
+    context.outgoing.complete_job(&pod_here.namespace, &mut pod);
     Ok(PodCreateRequests {
         pod,
         configmaps,
@@ -69,6 +77,26 @@ pub fn create_request(
         projected_volumes: projected,
         jobscript_url: String::new(),
     })
+}
+
+/// The pod to ask /status about.
+pub fn status_pod(context: &Context, pod: &Pod, job: &Job) -> JobsPod {
+    let mut short = convert::status_pod(pod, job, &context.settings);
+    let namespace = &pod.sandbox.namespace;
+    context
+        .outgoing
+        .complete_metadata(namespace, &mut short.metadata);
+    short
+}
+
+/// The body of /delete.
+pub fn delete_pod(context: &Context, pod: &Pod, job: &Job, grace: Duration) -> JobsPod {
+    let mut short = convert::delete_pod(pod, job, grace, &context.settings);
+    let namespace = &pod.sandbox.namespace;
+    context
+        .outgoing
+        .complete_metadata(namespace, &mut short.metadata);
+    short
 }
 
 /// The body of /getLogs for a container of a job: all of its log.

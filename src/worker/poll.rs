@@ -9,7 +9,7 @@ use std::{
 use crossbeam_channel::{select, Receiver};
 use k8s_openapi::api::core::v1::ContainerStatus;
 
-use super::Context;
+use super::{job_request, Context};
 use crate::{
     backoff::Backoff,
     config::Config,
@@ -211,7 +211,7 @@ impl<'a> Poller<'a> {
             .iter()
             .filter_map(|live| {
                 let job = live.pod.job(live.number)?;
-                Some(convert::status_pod(&live.pod, job, &self.context.settings))
+                Some(job_request::status_pod(self.context, &live.pod, job))
             })
             .collect();
         let asked_at = Instant::now();

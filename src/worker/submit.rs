@@ -8,7 +8,6 @@ use super::{
     unproven_exit, Context,
 };
 use crate::{
-    convert,
     interlink::{self, Client},
     model::{Job, JobUid, Pod, SandboxId, Submission},
     plan::{
@@ -154,8 +153,7 @@ pub fn ask(context: &Context, client: &Client, id: &SandboxId, number: u32) -> H
     };
     let (name, uid) = (pod.full_name(), job.uid);
     let asked_at = context.store.clock().now();
-    let answer =
-        context.call(|| client.status(&[convert::status_pod(&pod, job, &context.settings)]));
+    let answer = context.call(|| client.status(&[job_request::status_pod(context, &pod, job)]));
     let told = match answer {
         Ok(statuses) => {
             let told = super::poll::told(&statuses, job);

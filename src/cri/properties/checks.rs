@@ -103,7 +103,14 @@ fn travels(face: &CriContext, pod: &Pod) {
             found: Vec::new(),
         });
         let containers: Vec<_> = containers.collect();
-        match convert::job_pod(pod, job, &containers, None, &face.settings) {
+        match convert::job_pod(
+            pod,
+            job,
+            &containers,
+            None,
+            face.settings.default_memory,
+            &face.settings,
+        ) {
             Ok(made) => assert!(serde_json::to_vec(&made.pod).is_ok()),
             Err(convert::Error::NoContainers) => {}
             Err(error) => panic!("what was created does not convert: {error}"),

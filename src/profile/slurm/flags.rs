@@ -1,4 +1,4 @@
-//! Flags for sbatch, in the annotation that the SLURM plugin takes them from.
+//! Flags for sbatch, in the annotation that the plugin takes them from.
 
 /// The annotation: words as sbatch takes them, with spaces between.
 pub const FLAGS: &str = "slurm-job.vk.io/flags";
