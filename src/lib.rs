@@ -22,7 +22,7 @@
 //!      host       reads what the kubelet prepared on this node's disk
 //!      kube       the HTTP client of the Kubernetes API server: pods, events, a condition
 //!   3  convert    CRI messages to Kubernetes pods (pure)
-//!      profile    what is known of each plugin, SLURM's first (pure)
+//!      profile    what is known of each plugin: what it says, what it understands (pure)
 //!   2  kubelet    what is known of a kubelet: its directory, what it makes of a pod (pure)
 //!      plan       state machines, schedules, decisions (pure)
 //!   1  config     keys, defaults, checks, the sample

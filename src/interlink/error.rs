@@ -23,8 +23,8 @@
 //! * **Retryable**: the same call can succeed later, without a change to the pod.
 //! * **Ambiguous**: the plugin may have acted. From the first byte of a request on everything
 //!   is, except a refusal that can only be had instead of an action. 502 and 504 are a proxy's
-//!   or a server's word that the next one did not answer; but the SLURM plugin has a meaning of its
-//!   own for 504 (`gateway`). A 500 without a body is the same:
+//!   or a server's word that the next one did not answer; but there are plugins that mean something
+//!   else by 504 (`profile::gateway_timeout`). A 500 without a body is the same:
 //!   the server (0.6, 0.7: `ReqWithError` in pkg/interlink/api/handler.go) writes it when its
 //!   own call to the plugin breaks or takes longer than 120 s, while a plugin's 500 comes with
 //!   text. A 200 whose body cannot be used may stand for a job that runs.
@@ -34,11 +34,11 @@
 
 use std::{io, path::PathBuf, time::Duration};
 
-use super::{
-    call::Call,
-    gateway::{self, Meaning},
+use super::call::Call;
+use crate::{
+    model::JobUid,
+    profile::{self, GatewayTimeout},
 };
-use crate::model::JobUid;
 
 /// The configuration's key for the file with the bearer token.
 pub(super) const TOKEN_KEY: &str = "interlink.token_file";
@@ -242,7 +242,7 @@ impl Error {
             Self::Status { status, .. } => {
                 matches!(status, 401 | 407 | 408 | 425 | 429 | 503)
                     || self.is_ambiguous()
-                    || self.gateway() == Some(Meaning::NotNow)
+                    || self.gateway_timeout() == Some(GatewayTimeout::NotNow)
             }
             Self::NoUrl | Self::BadUrl { .. } | Self::TooLarge { .. } | Self::Request { .. } => {
                 false
@@ -257,7 +257,10 @@ impl Error {
             Self::Status { status, says, .. } => match status {
                 500 => says.is_empty(),
                 502 => true,
-                504 => matches!(gateway::meaning(says), Meaning::Unknown | Meaning::Words),
+                504 => matches!(
+                    profile::gateway_timeout(says),
+                    GatewayTimeout::Unknown | GatewayTimeout::Words
+                ),
                 _ => false,
             },
             Self::Cancelled { sent, .. } => *sent,
@@ -290,22 +293,22 @@ impl Error {
 
     /// Whether the plugin or the server said that it failed: to be tried a few times more.
     pub fn is_server_error(&self) -> bool {
-        match self.gateway() {
-            Some(meaning) => meaning == Meaning::Failed,
+        match self.gateway_timeout() {
+            Some(meaning) => meaning == GatewayTimeout::Failed,
             None => matches!(self, Self::Status { status: 500.., .. }) && !self.is_retryable(),
         }
     }
 
     /// Whether a plugin has most likely refused, in its own words, although it may have acted.
     pub fn is_likely_refusal(&self) -> bool {
-        self.gateway() == Some(Meaning::Words)
+        self.gateway_timeout() == Some(GatewayTimeout::Words)
     }
 
-    fn gateway(&self) -> Option<Meaning> {
+    fn gateway_timeout(&self) -> Option<GatewayTimeout> {
         match self {
             Self::Status {
                 status: 504, says, ..
-            } => Some(gateway::meaning(says)),
+            } => Some(profile::gateway_timeout(says)),
             _ => None,
         }
     }
@@ -431,7 +434,7 @@ mod tests {
             ("503", status(503, ""), y, n, n, n),
             ("504", status(504, "x"), y, y, n, n),
             ("504 of sbatch", status(504, "sbatch: error: x"), n, n, n, y),
-            ("504, not now", status(504, "sbatch: error: Batch job submission failed: Unable to contact slurm controller"), y, n, n, n),
+            ("504, not now", status(504, "sbatch: error: Batch job submission failed: Job violates QOSMaxSubmitJobPerUserLimit"), y, n, n, n),
             ("504 with a warning", status(504, "sbatch: Warning: x"), n, n, n, n),
             ("599", status(599, ""), n, n, n, y),
         ];

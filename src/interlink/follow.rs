@@ -2,7 +2,8 @@
 
 use std::io::{self, Read};
 
-use super::{answer::Answer, notes::Notes};
+use super::answer::Answer;
+use crate::profile::LogNotes;
 
 /// Read at once.
 const PIECE: usize = 16 << 10;
@@ -18,7 +19,7 @@ const PIECE: usize = 16 << 10;
 pub struct FollowReader {
     answer: Answer,
     failed: bool,
-    notes: Notes,
+    notes: LogNotes,
     /// Room for what is read. Followers have small stacks.
     piece: Box<[u8]>,
     /// What was read and is to be given out, from `given` on.
@@ -31,7 +32,7 @@ impl FollowReader {
         Self {
             answer,
             failed: false,
-            notes: Notes::default(),
+            notes: LogNotes::default(),
             piece: vec![0; PIECE].into(),
             ready: Vec::new(),
             given: 0,

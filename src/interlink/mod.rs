@@ -12,9 +12,7 @@ mod dial;
 mod error;
 mod error_body;
 mod follow;
-mod gateway;
 mod link;
-mod notes;
 /// What must hold whatever comes in; `fuzz/` and the tests share it.
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]

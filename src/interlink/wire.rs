@@ -226,7 +226,7 @@ where
     Option::<T>::deserialize(from).map(Option::unwrap_or_default)
 }
 
-/// Python plugins give a SLURM job id as the number that it is.
+/// Plugins in Python give a job id that is a number as a number.
 fn text_or_number<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
     match Value::deserialize(from)? {
         Value::Null => Ok(String::new()),

@@ -296,7 +296,7 @@ mod tests {
 
     #[test]
     fn a_container_that_was_just_created_holds_the_job_open() {
-        let rules = Rules::from(&Config::default());
+        let rules = crate::profile::rules(&Config::default());
         let mut pod = pod(&["a"]);
         let id = pod.containers[0].id().clone();
         start(&mut pod, &id, Nanos(1_000)).expect("starts");
@@ -316,7 +316,7 @@ mod tests {
         Rules {
             scope,
             asks_api_server: true,
-            ..Rules::from(&Config::default())
+            ..crate::profile::rules(&Config::default())
         }
     }
 

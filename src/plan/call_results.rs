@@ -4,8 +4,8 @@
 //! explored without a network.
 
 use super::{
-    lifecycle,
-    observe::{self, Report},
+    lifecycle, observe,
+    report::JobReport,
     submission::{Event, MIN_DENIALS},
     Rules,
 };
@@ -103,7 +103,7 @@ pub fn posted(pod: &mut Pod, number: u32, posted: &Posted, now: Nanos, rules: &R
 pub fn asked(
     pod: &mut Pod,
     number: u32,
-    answer: Option<Report<'_>>,
+    answer: Option<&JobReport>,
     asked_at: Nanos,
     now: Nanos,
     rules: &Rules,
@@ -190,13 +190,14 @@ mod tests {
     use crate::{
         config::Config,
         plan::{batch, testing},
+        profile,
     };
 
     /// A plugin that refuses in its own words with a status that leaves open whether it has acted
     /// is believed when it has denied the job as often as another one may answer 500.
     #[test]
     fn a_likely_refusal_counts_when_the_plugin_denies_the_job() {
-        let rules = Rules::from(&Config::default());
+        let rules = profile::rules(&Config::default());
         let mut pod = testing::pod(&["a"]);
         let id = pod.containers[0].id().clone();
         batch::start(&mut pod, &id, Nanos(1)).expect("starts");
@@ -216,11 +217,8 @@ mod tests {
             );
             let denied = (0..MIN_DENIALS).any(|_| {
                 now = now.plus(rules.unsure_grace);
-                let report = Report {
-                    remote_id: "",
-                    containers: &[],
-                };
-                asked(&mut pod, 0, Some(report), now, now, &rules)
+                let nothing = JobReport::default();
+                asked(&mut pod, 0, Some(&nothing), now, now, &rules)
             });
             if denied || rounds > 10 {
                 break denied;

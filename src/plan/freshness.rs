@@ -1,7 +1,8 @@
 //! Which answers to /status are answers, and which are repetitions.
 //!
-//! The SLURM plugin gives one answer to whatever it is asked within 10 s. Asked for other jobs meanwhile,
-//! it repeats what it said, and the jobs of the later question are not in it, although they run.
+//! Some plugins give one answer to whatever they are asked within some seconds. Asked for other jobs
+//! meanwhile, they repeat what they said, and the jobs of the later question are not in it, although they
+//! run.
 
 use std::{
     collections::HashSet,
@@ -10,12 +11,10 @@ use std::{
 
 use crate::model::JobUid;
 
-/// The plugin's 10 s, and time on the way.
-pub const REPEATS_FOR: Duration = Duration::from_secs(15);
-
 /// Remembers the last answer.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Freshness {
+    repeats_for: Duration,
     last: Option<Answer>,
 }
 
@@ -27,6 +26,14 @@ struct Answer {
 }
 
 impl Freshness {
+    /// For a plugin that repeats its answers for so long at the most.
+    pub fn new(repeats_for: Duration) -> Self {
+        Self {
+            repeats_for,
+            last: None,
+        }
+    }
+
     /// Takes an answer in which jobs `told` are, to a question for jobs `asked`; gives the jobs of
     /// which it says that the plugin does not know them. One that speaks of the same jobs as the
     /// last answer may be that one again, which was about what was asked then.
@@ -37,7 +44,7 @@ impl Freshness {
         now: Instant,
     ) -> HashSet<JobUid> {
         let repeats = self.last.as_ref().filter(|last| {
-            last.told == told && now.saturating_duration_since(last.at) < REPEATS_FOR
+            last.told == told && now.saturating_duration_since(last.at) < self.repeats_for
         });
         if let Some(last) = repeats {
             let both = asked.intersection(&last.asked).copied();
@@ -67,7 +74,7 @@ mod tests {
     #[test]
     fn a_repetition_denies_only_what_was_asked_for_before() {
         let begin = Instant::now();
-        let mut freshness = Freshness::default();
+        let mut freshness = Freshness::new(Duration::from_secs(15));
         let mut ask = |after: u64, asked: &[u32], told: &[u32]| {
             let now = begin + Duration::from_secs(after);
             freshness.denied(jobs(asked), jobs(told), now)

@@ -1,7 +1,7 @@
 //! Init containers that a plugin does not speak of.
 //!
-//! The SLURM plugin reports only containers that the question names under `spec.containers`, and
-//! says of all of them what its job does; init containers go unmentioned. That main containers run
+//! Some plugins report only containers that the question names under `spec.containers`, and
+//! say of all of them what their job does; init containers go unmentioned. That main containers run
 //! means that the init containers have succeeded, so that is presumed of the silent ones: else the
 //! kubelet would wait for them for ever.
 //!
@@ -12,58 +12,65 @@
 //!                               a main container ends badly
 //! ```
 //!
-//! The SLURM job runs, and its main containers are said to, while its init containers still do. So
+//! The job runs, and its main containers are said to, while its init containers still do. So
 //! when a main container ends badly, it may never have run. Nothing is taken over then until the plugin
-//! was asked for the init containers by name, among the others: of ended ones the SLURM plugin knows
+//! was asked for the init containers by name, among the others: of ended ones such a plugin knows
 //! the exit codes. Where one has failed that was presumed to have succeeded, the pod begins anew, in
 //! a new sandbox, as the kubelet does it: its init containers run again.
 
-use k8s_openapi::api::core::v1::ContainerState;
-
 use super::{
     lifecycle,
-    observe::{exit_code, runs, Report, Verdict},
+    report::{JobReport, ReportedState, Verdict},
     Rules,
 };
 use crate::model::{exit_reason, Exit, Job, Nanos, Pod, Remote};
 
-/// Weighs what is said of the job at `index` by what is not said of its init containers, and
-/// presumes of those what follows.
-pub fn weigh(
+/// Judges a report of job `number` by what it leaves out of its init containers, and presumes of
+/// those what follows.
+pub(super) fn judge(
     pod: &mut Pod,
-    index: usize,
-    report: Report<'_>,
+    number: u32,
+    report: &JobReport,
     now: Nanos,
     rules: &Rules,
 ) -> Verdict {
-    let job = &pod.jobs[index];
+    let Some(job) = pod.job(number) else {
+        return Verdict::Leave;
+    };
     let presumed = job.unreported_inits.presumed;
     if job.inits.is_empty() || !(presumed || is_open(pod, job)) {
         return Verdict::TakeOver;
     }
-    let states = || {
-        let with_state = report.containers.iter();
-        with_state.filter_map(|one| Some((one.name.as_str(), one.state.as_ref()?)))
-    };
-    if states().any(|(name, _)| job.is_init(name)) {
+    let mut names = report.containers.iter().map(|one| &one.name);
+    if names.any(|name| job.is_init(name)) {
         if let (true, Some((name, code))) = (presumed, first_failure(job, report)) {
-            begin_anew(pod, index, &name, code, now);
+            begin_anew(pod, number, &name, code, now);
             return Verdict::Leave;
         }
         return Verdict::TakeOver;
     }
-    let code = |state: &ContainerState| state.terminated.as_ref().map(exit_code);
-    if states().any(|(_, state)| code(state).is_some_and(|code| code != 0)) {
-        let unreported = &mut pod.jobs[index].unreported_inits;
-        let since = *unreported.in_doubt_since.get_or_insert(now);
-        if now.since(since) < rules.unsure_grace {
+    let states = || report.containers.iter().map(|one| &one.state);
+    if states().any(|state| state.exit_code().is_some_and(|code| code != 0)) {
+        if is_still_asked(pod, number, now, rules) {
             return Verdict::Leave;
         }
-    } else if !states().any(|(_, state)| runs(state) || code(state) == Some(0)) {
+    } else if !states().any(init_containers_are_over) {
         return Verdict::TakeOver;
     }
-    presume(pod, index, now);
+    presume(pod, number, now);
     Verdict::TakeOver
+}
+
+/// Whether the init containers are being asked for by name, from the first time on.
+fn is_still_asked(pod: &mut Pod, number: u32, now: Nanos, rules: &Rules) -> bool {
+    let unreported = pod.job_mut(number).map(|job| &mut job.unreported_inits);
+    let since = unreported.map(|unreported| *unreported.in_doubt_since.get_or_insert(now));
+    since.is_some_and(|since| now.since(since) < rules.unsure_grace)
+}
+
+/// Whether the state of a main container tells that the init containers have succeeded.
+fn init_containers_are_over(main: &ReportedState) -> bool {
+    matches!(main, ReportedState::Running { .. }) || main.exit_code() == Some(0)
 }
 
 /// Whether the end of an init container is still to be heard of.
@@ -76,16 +83,15 @@ fn is_open(pod: &Pod, job: &Job) -> bool {
 
 /// The init container that failed, and its exit code. Those after it did not run, whatever is said
 /// of them.
-fn first_failure(job: &Job, report: Report<'_>) -> Option<(String, i32)> {
+fn first_failure(job: &Job, report: &JobReport) -> Option<(String, i32)> {
     job.inits.iter().find_map(|init| {
-        let named = report.containers.iter().find(|one| one.name == *init)?;
-        let code = exit_code(named.state.as_ref()?.terminated.as_ref()?);
+        let code = report.state(init)?.exit_code()?;
         (code != 0).then(|| (init.clone(), code))
     })
 }
 
 /// Ends the init containers that are not spoken of, as successful.
-fn presume(pod: &mut Pod, index: usize, now: Nanos) {
+fn presume(pod: &mut Pod, number: u32, now: Nanos) {
     let succeeded = Exit {
         code: 0,
         reason: exit_reason::COMPLETED.to_owned(),
@@ -93,14 +99,19 @@ fn presume(pod: &mut Pod, index: usize, now: Nanos) {
         finished_at: now,
         termination_message: None,
     };
-    let Pod {
-        jobs, containers, ..
-    } = pod;
-    let job = &mut jobs[index];
+    let Some(job) = pod.job_mut(number) else {
+        return;
+    };
     job.unreported_inits.presumed = true;
-    let open = containers.iter_mut().filter(|entry| {
-        job.containers.contains(entry.id())
-            && job.inits.contains(&entry.container.name)
+    let (inits, carried) = (job.inits.clone(), job.containers.clone());
+    let expected = job.expected.iter_mut();
+    for expected in expected.filter(|one| one.end.is_none() && inits.contains(&one.name)) {
+        expected.remote = Remote::Running;
+        expected.end = Some(succeeded.clone());
+    }
+    let open = pod.containers.iter_mut().filter(|entry| {
+        carried.contains(entry.id())
+            && inits.contains(&entry.container.name)
             && entry.status.is_live()
     });
     for entry in open {
@@ -113,32 +124,21 @@ fn presume(pod: &mut Pod, index: usize, now: Nanos) {
         });
         status.log_owed_since = status.log_owed_since.or(Some(now));
     }
-    let inits = &job.inits;
-    let expected = job.expected.iter_mut();
-    for expected in expected.filter(|one| one.end.is_none() && inits.contains(&one.name)) {
-        expected.remote = Remote::Running;
-        expected.end = Some(succeeded.clone());
-    }
 }
 
 /// The kubelet was told that an init container has succeeded, and it has not. No container's end
 /// would make the kubelet run it again; that of the sandbox does.
-fn begin_anew(pod: &mut Pod, index: usize, failed: &str, code: i32, now: Nanos) {
-    let job = &pod.jobs[index];
+fn begin_anew(pod: &mut Pod, number: u32, failed: &str, code: i32, now: Nanos) {
+    let Some(job) = pod.job(number) else {
+        return;
+    };
     let message = format!(
         "init container `{failed}` failed in job {} with code {code}, so this container did not run",
         job.uid
     );
-    let number = job.number;
+    let reason = exit_reason::INIT_CONTAINER_FAILED;
     // What the job itself has written is in their logs.
-    lifecycle::report_end(
-        pod,
-        number,
-        code,
-        exit_reason::INIT_CONTAINER_FAILED,
-        &message,
-        now,
-    );
+    lifecycle::report_end(pod, number, code, reason, &message, now);
     lifecycle::stop_sandbox(pod, now);
 }
 
@@ -152,10 +152,11 @@ mod tests {
         config::Config,
         model::{Expected, SandboxPhase, Submission},
         plan::{batch::start, observe, testing},
+        profile,
     };
 
     fn rules() -> Rules {
-        Rules::from(&Config::default())
+        profile::rules(&Config::default())
     }
 
     /// A job with init container `i`, which runs, another one, `j`, and main container `m`.
@@ -186,11 +187,8 @@ mod tests {
                 serde_json::from_value(status).unwrap()
             })
             .collect();
-        let report = Report {
-            remote_id: "",
-            containers: &statuses,
-        };
-        observe::apply(pod, 0, report, now, &rules());
+        let report = profile::job_report("", &statuses, &pod.jobs[0]);
+        observe::apply(pod, 0, &report, now, &rules());
     }
 
     fn running() -> Value {
@@ -300,7 +298,7 @@ mod tests {
         bind(&mut pod, "m", Nanos(12));
         tell(&mut pod, &[("m", ended(5))], Nanos(20));
         // What befell the job says nothing of an init container that ended well before.
-        let timeout = json!({"terminated": {"exitCode": 0, "reason": "SlurmJobTimeout"}});
+        let timeout = json!({"terminated": {"exitCode": 0, "reason": "JobTimeout"}});
         let told = [("i", timeout.clone()), ("j", timeout), ("m", ended(5))];
         tell(&mut pod, &told, Nanos(30));
         assert_eq!(code(&pod, "m"), Some(5));
@@ -310,7 +308,7 @@ mod tests {
     #[test]
     fn an_init_container_that_ended_well_is_not_blamed_for_what_befell_the_job() {
         let mut pod = pod();
-        let timeout = json!({"terminated": {"exitCode": 0, "reason": "SlurmJobTimeout"}});
+        let timeout = json!({"terminated": {"exitCode": 0, "reason": "JobTimeout"}});
         tell(
             &mut pod,
             &[("i", timeout.clone()), ("m", timeout)],

@@ -4,6 +4,8 @@
 //! batch            which starts form a job        submission   how a submission and a cancellation go on
 //! pod_containers   what a pod consists of         owed         what the remote side is owed next
 //! call_results     what the answers to our calls change
+//! report           what a plugin reports of a job, in the daemon's own terms
+//! traits           what has to be known of a plugin
 //! observe          what the state of a job changes, as the plugin reports it
 //! freshness        whether an answer is one, or a repetition
 //! init_containers  what follows for init containers that a plugin does not report
@@ -31,11 +33,15 @@ pub mod pod_containers;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod properties;
+mod report;
 pub mod resync;
 mod rules;
 pub mod submission;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod testing;
+mod traits;
 pub mod unproven_exit;
 
+pub use report::{ContainerReport, JobReport, ReportedEnd, ReportedState, Verdict};
 pub use rules::Rules;
+pub use traits::{KnownEnd, PluginTraits};

@@ -1,169 +1,101 @@
-//! What a plugin's word about a job changes.
+//! What a plugin's report of a job changes.
 //!
 //! Every change is monotonic: a late or repeated answer never resurrects a container, and times
 //! are set once.
 
-use std::borrow::Cow;
-
-use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{ContainerState, ContainerStateTerminated, ContainerStatus};
-
 use super::{
-    exit_table::Reported, init_containers, lifecycle, submission::Event, unproven_exit, Rules,
+    init_containers, lifecycle,
+    report::{JobReport, ReportedEnd, ReportedState, Verdict},
+    submission::Event,
+    unproven_exit, Rules,
 };
 use crate::model::{
     exit_code, exit_reason, ContainerEntry, Exit, Expected, Job, Nanos, Pod, Remote,
 };
 
-/// What the SLURM plugin says of a container whose job runs while its probes have not passed.
-const WAITS_FOR_PROBES: &str = "Waiting for probes";
-
-/// What to do with a report.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// Take it over.
-    TakeOver,
-    /// Leave it: the plugin is to be asked again, or nothing is left that it could change.
-    Leave,
-}
-
-/// What a plugin said of one job.
-#[derive(Clone, Copy, Debug)]
-pub struct Report<'a> {
-    /// The plugin's own id of the job; often empty.
-    pub remote_id: &'a str,
-    /// The containers it speaks of, init containers included.
-    pub containers: &'a [ContainerStatus],
-}
-
-impl<'a> Report<'a> {
-    /// The state of one of a job's containers. An init container that ended well has nothing to do with
-    /// what befell the job, which the SLURM plugin says of each container.
-    fn state(&self, name: &str, job: &Job) -> Option<Cow<'a, ContainerState>> {
-        let named = self.containers.iter().find(|status| status.name == name);
-        let state = named?.state.as_ref()?;
-        let ended_well = state.terminated.as_ref().filter(|it| exit_code(it) == 0);
-        let Some(ended) = ended_well.filter(|_| job.is_init(name)) else {
-            return Some(Cow::Borrowed(state));
-        };
-        Some(Cow::Owned(ContainerState {
-            terminated: Some(ContainerStateTerminated {
-                reason: None,
-                message: None,
-                ..ended.clone()
-            }),
-            ..ContainerState::default()
-        }))
-    }
-
-    /// Whether the plugin really has the job. The SLURM plugin answers an empty state for one
-    /// that it has no job id for: deleted, or not submitted yet.
-    pub fn shows_the_job(&self) -> bool {
-        self.containers
-            .iter()
-            .filter_map(|status| status.state.as_ref())
-            .any(|state| {
-                state.waiting.is_some() || state.running.is_some() || state.terminated.is_some()
-            })
-    }
-}
-
-/// Takes over what the plugin said of job `number`. Containers that it does not mention stay as
+/// Takes over what the plugin reports of job `number`. Containers that it does not mention stay as
 /// they are.
-pub fn apply(pod: &mut Pod, number: u32, report: Report<'_>, now: Nanos, rules: &Rules) {
-    let Some(index) = pod.jobs.iter().position(|job| job.number == number) else {
+pub fn apply(pod: &mut Pod, number: u32, report: &JobReport, now: Nanos, rules: &Rules) {
+    let Some(job) = pod.job_mut(number) else {
         return;
     };
     if !report.remote_id.is_empty() {
-        pod.jobs[index].remote_id = Some(report.remote_id.to_owned());
+        job.remote_id = Some(report.remote_id.clone());
     }
-    let may_take_over = |verdict| verdict == Verdict::TakeOver;
-    if may_take_over(unproven_exit::weigh(pod, index, report, now))
-        && may_take_over(init_containers::weigh(pod, index, report, now, rules))
+    if unproven_exit::judge(pod, number, report, now, rules) == Verdict::TakeOver
+        && init_containers::judge(pod, number, report, now, rules) == Verdict::TakeOver
     {
-        take_over(pod, index, report, now, rules);
+        take_over(pod, number, report, now, rules);
         lifecycle::forget_what_will_not_run(pod, number);
     }
-    if lifecycle::has_ended(pod, &pod.jobs[index]) {
-        pod.jobs[index].submission_event(Event::Ended, now, rules);
+    let has_ended = |job: &&Job| lifecycle::has_ended(pod, job);
+    if pod.job(number).filter(has_ended).is_some() {
+        if let Some(job) = pod.job_mut(number) {
+            job.submission_event(Event::Ended, now, rules);
+        }
     }
 }
 
-fn take_over(pod: &mut Pod, index: usize, report: Report<'_>, now: Nanos, rules: &Rules) {
-    let mut expected = std::mem::take(&mut pod.jobs[index].expected);
-    let job = &pod.jobs[index];
-    for expected in &mut expected {
-        if let Some(state) = report.state(&expected.name, job) {
-            note_state(expected, &state, now, rules);
+fn take_over(pod: &mut Pod, number: u32, report: &JobReport, now: Nanos, rules: &Rules) {
+    let Some(job) = pod.job_mut(number) else {
+        return;
+    };
+    for expected in &mut job.expected {
+        if let Some(state) = report.state(&expected.name) {
+            note_state(expected, state, now, rules);
         }
     }
-    let carried = |entry: &&mut ContainerEntry| job.containers.contains(entry.id());
+    let carried = job.containers.clone();
+    let carried = |entry: &&mut ContainerEntry| carried.contains(entry.id());
     for entry in pod.containers.iter_mut().filter(carried) {
-        if let Some(state) = report.state(&entry.container.name, job) {
-            apply_state(entry, &state, now, rules);
+        if let Some(state) = report.state(&entry.container.name) {
+            apply_state(entry, state, now, rules);
         }
     }
-    pod.jobs[index].expected = expected;
 }
 
-/// Whether a container runs over there.
-pub(super) fn runs(state: &ContainerState) -> bool {
-    let reason = state.waiting.as_ref().and_then(|it| it.reason.as_deref());
-    state.running.is_some() || reason.is_some_and(|it| it.starts_with(WAITS_FOR_PROBES))
-}
-
-/// Notes what is said of a container that the kubelet has not started yet.
-fn note_state(expected: &mut Expected, state: &ContainerState, now: Nanos, rules: &Rules) {
+/// Notes what is reported of a container that the kubelet has not started yet.
+fn note_state(expected: &mut Expected, state: &ReportedState, now: Nanos, rules: &Rules) {
     if expected.end.is_some() {
         return;
     }
-    if let Some(ended) = &state.terminated {
-        expected.remote = Remote::Running;
-        // Its times are those of its binding.
-        expected.end = Some(exit(Nanos(0), ended, now, rules));
-    } else if runs(state) {
-        expected.remote = Remote::Running;
-    } else if state.waiting.is_some() && expected.remote == Remote::Unknown {
-        expected.remote = Remote::Queued;
+    match state {
+        ReportedState::NotShown => {}
+        ReportedState::Queued => expected.remote = expected.remote.max(Remote::Queued),
+        ReportedState::Running { .. } => expected.remote = Remote::Running,
+        ReportedState::Ended(ended) => {
+            expected.remote = Remote::Running;
+            // Its times are those of its binding.
+            expected.end = Some(exit(Nanos(0), ended, now, rules));
+        }
     }
 }
 
-fn apply_state(entry: &mut ContainerEntry, state: &ContainerState, now: Nanos, rules: &Rules) {
+fn apply_state(entry: &mut ContainerEntry, state: &ReportedState, now: Nanos, rules: &Rules) {
     if !entry.status.is_live() {
         return;
     }
-    let earliest = entry.container.created_at;
-    if let Some(ended) = &state.terminated {
-        began(
-            entry,
-            ended.started_at.as_ref().map(|time| time.0),
-            earliest,
-            now,
-        );
-        entry.status.reported = Some(exit(started(entry), ended, now, rules));
-        entry.status.log_owed_since = entry.status.log_owed_since.or(Some(now));
-    } else if runs(state) {
-        let given = state.running.as_ref();
-        let given = given.and_then(|running| running.started_at.as_ref());
-        began(entry, given.map(|time| time.0), now, now);
-    } else if state.waiting.is_some() {
-        entry.status.remote = Remote::Queued;
+    match state {
+        ReportedState::NotShown => {}
+        ReportedState::Queued => entry.status.remote = Remote::Queued,
+        ReportedState::Running { since } => began(entry, since.unwrap_or(now), now),
+        ReportedState::Ended(ended) => {
+            let earliest = entry.container.created_at;
+            began(entry, ended.started_at.unwrap_or(earliest), now);
+            entry.status.reported = Some(exit(started(entry), ended, now, rules));
+            entry.status.log_owed_since = entry.status.log_owed_since.or(Some(now));
+        }
     }
 }
 
-/// Notes that the remote run has begun, once: at the time the plugin gives, kept between the start
-/// and now, else at `unknown`.
-fn began(entry: &mut ContainerEntry, given: Option<Timestamp>, unknown: Nanos, now: Nanos) {
+/// Notes that the remote run began at this time, once. Clocks over there differ, so the time is kept
+/// between the start and now.
+fn began(entry: &mut ContainerEntry, at: Nanos, now: Nanos) {
     if entry.status.remote == Remote::Running {
         return;
     }
-    let earliest = entry
-        .status
-        .started_at
-        .unwrap_or(entry.container.created_at);
-    let given = given.map(Nanos::from).filter(|time| time.0 > 0);
     entry.status.remote = Remote::Running;
-    entry.status.started_at = Some(given.unwrap_or(unknown).min(now).max(earliest));
+    entry.status.started_at = Some(at.min(now).max(started(entry)));
 }
 
 fn started(entry: &ContainerEntry) -> Nanos {
@@ -171,24 +103,12 @@ fn started(entry: &ContainerEntry) -> Nanos {
     started.unwrap_or(entry.container.created_at)
 }
 
-/// The end in the CRI's terms. Times are clamped to started <= finished <= now: plugins leave them
-/// zero, and clocks over there differ.
-fn exit(started: Nanos, ended: &ContainerStateTerminated, now: Nanos, rules: &Rules) -> Exit {
-    let shown = rules.exit_table.shown(Reported {
-        code: exit_code(ended),
-        reason: ended.reason.as_deref().unwrap_or_default(),
-        message: ended.message.as_deref().unwrap_or_default(),
-    });
-    let finished = ended.finished_at.as_ref().map(|time| Nanos::from(time.0));
-    let finished_at = finished
-        .filter(|time| time.0 > 0)
-        .unwrap_or(now)
-        .min(now)
-        .max(started);
-    let usual = if shown.code == 0 {
-        exit_reason::COMPLETED
-    } else {
-        exit_reason::ERROR
+/// The end in the CRI's terms. Times are kept to started <= finished <= now.
+fn exit(started: Nanos, ended: &ReportedEnd, now: Nanos, rules: &Rules) -> Exit {
+    let shown = rules.exit_table.shown(ended);
+    let usual = match shown.code {
+        0 => exit_reason::COMPLETED,
+        _ => exit_reason::ERROR,
     };
     Exit {
         code: shown.code,
@@ -197,17 +117,8 @@ fn exit(started: Nanos, ended: &ContainerStateTerminated, now: Nanos, rules: &Ru
             false => shown.reason,
         },
         message: shown.explanation,
-        finished_at,
-        termination_message: ended.message.clone().filter(|message| !message.is_empty()),
-    }
-}
-
-/// The exit code; where a plugin gives a signal but no code, the one that a shell would show.
-/// Controllers must not take a killed container for a successful one.
-pub(super) fn exit_code(ended: &ContainerStateTerminated) -> i32 {
-    match (ended.exit_code, ended.signal) {
-        (0, Some(signal)) if (1..128).contains(&signal) => 128 + signal,
-        (code, _) => code,
+        finished_at: ended.finished_at.unwrap_or(now).min(now).max(started),
+        termination_message: Some(ended.message.clone()).filter(|message| !message.is_empty()),
     }
 }
 
@@ -249,8 +160,12 @@ pub fn lose(pod: &mut Pod, number: u32, now: Nanos, rules: &Rules) {
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
     use k8s_openapi::{
-        api::core::v1::{ContainerStateRunning, ContainerStateWaiting},
+        api::core::v1::{
+            ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting,
+            ContainerStatus,
+        },
         apimachinery::pkg::apis::meta::v1::Time,
     };
 
@@ -259,12 +174,13 @@ mod tests {
         config::Config,
         model::{ContainerPhase, Submission},
         plan::{batch::start, testing::pod},
+        profile,
     };
 
     const NOW: Nanos = Nanos(1_000_000);
 
     fn rules() -> Rules {
-        Rules::from(&Config::default())
+        profile::rules(&Config::default())
     }
 
     fn submitted() -> Pod {
@@ -303,16 +219,8 @@ mod tests {
     }
 
     fn tell(pod: &mut Pod, status: ContainerStatus, now: Nanos) {
-        apply(
-            pod,
-            0,
-            Report {
-                remote_id: "job-7",
-                containers: &[status],
-            },
-            now,
-            &rules(),
-        );
+        let report = profile::job_report("job-7", &[status], &pod.jobs[0]);
+        apply(pod, 0, &report, now, &rules());
     }
 
     #[test]
@@ -340,7 +248,7 @@ mod tests {
                 "what the table knows",
                 1,
                 None,
-                Some("SlurmJobTimeout"),
+                Some("JobTimeout"),
                 (124, "TimeLimit"),
             ),
             ("an empty reason", 0, None, Some(""), (0, "Completed")),
@@ -477,10 +385,7 @@ mod tests {
             ("running", vec![running(None)], true),
         ];
         for (name, containers, want) in rows {
-            let report = Report {
-                remote_id: "",
-                containers: &containers,
-            };
+            let report = profile::job_report("", &containers, &submitted().jobs[0]);
             assert_eq!(report.shows_the_job(), want, "{name}");
         }
     }

@@ -192,7 +192,7 @@ mod tests {
     };
 
     fn rules() -> Rules {
-        Rules::from(&Config::default())
+        crate::profile::rules(&Config::default())
     }
 
     fn started(submission: Submission) -> Pod {

@@ -1,7 +1,7 @@
 //! Which bytes of a remote log are new.
 //!
 //! interLink has no log offsets: every fetch, and every reconnect of a followed log, sends the
-//! whole log from its beginning. And that beginning can grow: the SLURM plugin puts the job's own
+//! whole log from its beginning. And that beginning can grow: some plugins put the job's own
 //! output before the container's, so what was read before moves.
 //!
 //! ```text

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::exit_table::ExitTable;
+use super::{exit_table::ExitTable, traits::PluginTraits};
 use crate::{
     backoff::Backoff,
     config::{schema::JobScope, Config},
@@ -29,12 +29,15 @@ pub struct Rules {
     pub asks_api_server: bool,
     /// What a job is, where the API server is asked.
     pub scope: JobScope,
-    /// What reported ends look like.
+    /// What reported ends look like to the kubelet.
     pub exit_table: Arc<ExitTable>,
+    /// What is known of the plugin.
+    pub plugin: PluginTraits,
 }
 
-impl From<&Config> for Rules {
-    fn from(config: &Config) -> Self {
+impl Rules {
+    /// The rules that follow from a configuration, for a plugin with these traits.
+    pub fn new(config: &Config, plugin: PluginTraits) -> Self {
         Self {
             quiet_period: config.jobs.quiet_period,
             retry: Backoff::doubling(config.interlink.retry_min, config.interlink.retry_max),
@@ -45,7 +48,8 @@ impl From<&Config> for Rules {
             lost_grace: config.jobs.lost_grace,
             asks_api_server: config.kubernetes.kubeconfig.is_some(),
             scope: config.jobs.job_scope.unwrap_or(JobScope::Pod),
-            exit_table: Arc::new(ExitTable::from(&config.states)),
+            exit_table: Arc::new(ExitTable::new(&config.states, plugin.known_ends)),
+            plugin,
         }
     }
 }

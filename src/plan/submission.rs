@@ -320,7 +320,7 @@ mod tests {
     ];
 
     fn rules() -> Rules {
-        Rules::from(&Config::default())
+        crate::profile::rules(&Config::default())
     }
 
     fn job(submission: Submission) -> Job {

@@ -1,32 +1,40 @@
 //! Ends of jobs that may never have begun.
 //!
-//! The SLURM plugin takes a job whose nodes are still being made ready (`CF`) for one that has
-//! failed, and one that was cancelled while it waited for one that has ended: it reports exit code 0 and
-//! no time of a start for both. A job that did run has a log, for the job itself writes into it first.
-//! So such an end is believed when there is a log, and when it is still reported after the time for
-//! which the plugin repeats its answers: the log may be that of a job that has just begun.
+//! Some plugins report a job as ended, with exit code 0, whose nodes are still being made ready, or that
+//! was cancelled while it waited; `profile` marks such an end as unproven. A job that did run has a log,
+//! for the job itself writes into it first. So an unproven end is believed when there is a log, and when
+//! it is still reported after the time for which the plugin repeats its answers: the log may be that of a
+//! job that has just begun.
 
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::ContainerState;
-
 use super::{
-    freshness::REPEATS_FOR,
     lifecycle,
-    observe::{exit_code, Report, Verdict},
+    report::{JobReport, ReportedState, Verdict},
+    Rules,
 };
 use crate::model::{exit_code, exit_reason, Job, Nanos, Pod, Remote, UnprovenExit};
 
-/// How long a job may be made ready. SLURM itself forgets one that was cancelled long before.
-const PATIENCE: Duration = Duration::from_secs(30 * 60);
 /// Pause between two looks for a log.
 const PAUSE: Duration = Duration::from_secs(5);
 
-/// Weighs what is said of the job at `index`: whether it can be believed.
-pub fn weigh(pod: &mut Pod, index: usize, report: Report<'_>, now: Nanos) -> Verdict {
-    let job = &pod.jobs[index];
-    if !is_slurm(job) || was_seen(pod, job) || !tells_of_an_end_without_a_start(report) {
-        pod.jobs[index].unproven_exit = None;
+/// Judges a report of job `number`: whether the end that it tells of can be believed.
+pub(super) fn judge(
+    pod: &mut Pod,
+    number: u32,
+    report: &JobReport,
+    now: Nanos,
+    rules: &Rules,
+) -> Verdict {
+    let Some(job) = pod.job(number) else {
+        return Verdict::Leave;
+    };
+    let is_proven = was_seen(pod, job) || !is_unproven(report);
+    let Some(job) = pod.job_mut(number) else {
+        return Verdict::Leave;
+    };
+    if is_proven {
+        job.unproven_exit = None;
         return Verdict::TakeOver;
     }
     let begun = UnprovenExit {
@@ -34,15 +42,15 @@ pub fn weigh(pod: &mut Pod, index: usize, report: Report<'_>, now: Nanos) -> Ver
         not_before: now,
         log_since: None,
     };
-    let doubt = pod.jobs[index].unproven_exit.get_or_insert(begun);
+    let doubt = job.unproven_exit.get_or_insert(begun);
     if let Some(log_since) = doubt.log_since {
-        return match now.since(log_since) < REPEATS_FOR {
+        return match now.since(log_since) < rules.plugin.repeats_answers_for {
             true => Verdict::Leave,
             false => Verdict::TakeOver,
         };
     }
-    if now.since(doubt.since) >= PATIENCE {
-        end(pod, index, now);
+    if now.since(doubt.since) >= rules.plugin.may_prepare_for {
+        end(pod, number, now);
     }
     Verdict::Leave
 }
@@ -57,22 +65,6 @@ pub fn looked(pod: &mut Pod, number: u32, has_log: bool, now: Nanos) {
     }
 }
 
-/// Whether the beginning of a log is that of a job that SLURM has, or had.
-///
-/// A SLURM plugin that dies between sbatch and its own note does not know the job afterwards; but the
-/// job writes this first.
-pub fn is_of_slurm(beginning: &[u8]) -> bool {
-    const SUBMITTED: &[u8] = b"has been submitted to SLURM node";
-    let mut windows = beginning.windows(SUBMITTED.len());
-    windows.any(|window| window == SUBMITTED)
-}
-
-/// SLURM's job ids are numbers; other plugins' are not, and theirs may run without a word.
-fn is_slurm(job: &Job) -> bool {
-    let id = job.remote_id.as_deref().unwrap_or_default();
-    !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit())
-}
-
 /// Whether anything of a job was seen to run, or to end.
 fn was_seen(pod: &Pod, job: &Job) -> bool {
     let mut carried = job.containers.iter().filter_map(|id| pod.container(id));
@@ -81,35 +73,26 @@ fn was_seen(pod: &Pod, job: &Job) -> bool {
         || expected.any(|one| one.remote == Remote::Running)
 }
 
-fn tells_of_an_end_without_a_start(report: Report<'_>) -> bool {
-    let states = report.containers.iter();
-    let mut states = states.filter_map(|status| status.state.as_ref()).peekable();
-    let is_strange = |state: &ContainerState| {
-        state.terminated.as_ref().is_some_and(|ended| {
-            let start = ended.started_at.as_ref().map(|at| Nanos::from(at.0));
-            exit_code(ended) == 0 && start.is_none_or(|start| start.0 <= 0)
-        })
-    };
-    states.peek().is_some() && states.all(is_strange)
+/// Whether all that is reported of a job is that it has ended, and nothing proves that it ran.
+fn is_unproven(report: &JobReport) -> bool {
+    let is_unproven =
+        |state: &ReportedState| matches!(state, ReportedState::Ended(end) if end.is_unproven);
+    let mut containers = report.containers.iter();
+    !report.containers.is_empty() && containers.all(|one| is_unproven(&one.state))
 }
 
-fn end(pod: &mut Pod, index: usize, now: Nanos) {
-    let job = &mut pod.jobs[index];
+fn end(pod: &mut Pod, number: u32, now: Nanos) {
+    let Some(job) = pod.job_mut(number) else {
+        return;
+    };
     job.expected.clear();
     let message = format!(
         "the plugin says that job {} has ended, but nothing tells that it ever ran; it was cancelled \
          while it waited, most likely",
         job.uid
     );
-    let number = job.number;
-    lifecycle::report_end(
-        pod,
-        number,
-        exit_code::KILLED,
-        exit_reason::NEVER_RAN,
-        &message,
-        now,
-    );
+    let (code, reason) = (exit_code::KILLED, exit_reason::NEVER_RAN);
+    lifecycle::report_end(pod, number, code, reason, &message, now);
 }
 
 #[cfg(test)]
@@ -120,7 +103,8 @@ mod tests {
     use crate::{
         config::Config,
         model::Submission,
-        plan::{batch::start, observe, owed, testing, Rules},
+        plan::{batch::start, observe, owed, testing},
+        profile,
     };
 
     fn pod(remote_id: &str) -> Pod {
@@ -136,15 +120,12 @@ mod tests {
         let status = json!({"name": "a", "state": state, "ready": false, "restartCount": 0,
             "image": "", "imageID": ""});
         let statuses = [serde_json::from_value(status).unwrap()];
-        let report = Report {
-            remote_id: "",
-            containers: &statuses,
-        };
-        observe::apply(pod, 0, report, now, &rules());
+        let report = profile::job_report("", &statuses, &pod.jobs[0]);
+        observe::apply(pod, 0, &report, now, &rules());
     }
 
     fn rules() -> Rules {
-        Rules::from(&Config::default())
+        profile::rules(&Config::default())
     }
 
     fn no_start() -> Value {
@@ -182,22 +163,12 @@ mod tests {
         assert_eq!(duty(&pod, Nanos(40).plus(PAUSE)), None);
         tell(&mut pod, no_start(), Nanos(50));
         assert_eq!(code(&pod), None, "it may be what was said before");
-        tell(&mut pod, no_start(), Nanos(40).plus(REPEATS_FOR));
+        tell(
+            &mut pod,
+            no_start(),
+            Nanos(40).plus(rules().plugin.repeats_answers_for),
+        );
         assert_eq!(code(&pod), Some(0));
-    }
-
-    #[test]
-    fn logs_of_slurm_jobs() {
-        for (beginning, is_one) in [
-            (
-                "This pod web/1 has been submitted to SLURM node n1.\nmore",
-                true,
-            ),
-            ("job 7 not found", false),
-            ("", false),
-        ] {
-            assert_eq!(is_of_slurm(beginning.as_bytes()), is_one, "{beginning}");
-        }
     }
 
     #[test]
@@ -215,7 +186,11 @@ mod tests {
     fn one_of_which_nothing_is_ever_seen_has_not_succeeded() {
         let mut pod = pod("4711");
         tell(&mut pod, no_start(), Nanos(10));
-        tell(&mut pod, no_start(), Nanos(10).plus(PATIENCE));
+        tell(
+            &mut pod,
+            no_start(),
+            Nanos(10).plus(rules().plugin.may_prepare_for),
+        );
         assert_eq!(code(&pod), Some(exit_code::KILLED));
         let end = pod.containers[0].status.reported.clone().expect("an end");
         assert_eq!(end.reason, exit_reason::NEVER_RAN);

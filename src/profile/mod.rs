@@ -1,9 +1,43 @@
-//! What is known of each plugin: what it makes of a pod, and what it says of a job. A room for it, so
-//! that no other one has to know a plugin by name. Pure functions.
+//! What is known of the plugins behind an interLink server: how they say what they say, and what they
+//! understand of what they are sent. All knowledge of one plugin stands here and nowhere else.
 //!
-//! [`slurm`] is interLink's SLURM plugin. What is done for it does no harm to other plugins, so it is
-//! done for all of them.
+//! ```text
+//! reports   answers to /status, made into the reports of `plan`, once
+//! ends      words for what happened to a job, and what the kubelet is shown instead
+//! slurm     the SLURM plugin: the table of its quirks, and what handles each
+//! ```
+//!
+//! A client does not see which plugin stands behind a server, so a quirk is recognised by what it
+//! looks like, [`traits`] are the most careful ones of all plugins, and what is sent is completed with
+//! what any of them needs: it does no harm to the others.
 
+mod ends;
+mod reports;
 pub mod slurm;
 
-pub use slurm::outgoing::{self, Outgoing};
+pub use reports::{job_report, shows_a_job};
+pub use slurm::{
+    log_notes::LogNotes,
+    log_tells_of_the_job,
+    outgoing::{self, Outgoing},
+    sbatch::{gateway_timeout, GatewayTimeout},
+};
+
+use crate::{
+    config::Config,
+    plan::{PluginTraits, Rules},
+};
+
+/// The rules for plugins that may be any of those known.
+pub fn rules(config: &Config) -> Rules {
+    Rules::new(config, traits())
+}
+
+/// What is taken for granted of a plugin that may be any of those known.
+pub fn traits() -> PluginTraits {
+    PluginTraits {
+        repeats_answers_for: slurm::REPEATS_ANSWERS_FOR,
+        may_prepare_for: slurm::MAY_PREPARE_FOR,
+        known_ends: &ends::KNOWN,
+    }
+}

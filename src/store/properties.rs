@@ -7,12 +7,7 @@ use super::{
     recover::{recover, Recovered},
     table::{Contents, Table, Write},
 };
-use crate::{
-    config::Config,
-    convert,
-    model::Nanos,
-    plan::{owed, Rules},
-};
+use crate::{config::Config, convert, model::Nanos, plan::owed};
 
 /// Rows, one a line: a letter for the table, the key, a space, and the value. `s` sandboxes, `c`
 /// containers, `p` pods and `i` images have JSON there, for which the header is made; a capital
@@ -118,7 +113,7 @@ fn is_written_as_it_is(found: &Recovered) {
 /// Whatever was read, what is owed can be worked out, and who is meant by each job.
 fn can_be_gone_on_with(found: &Recovered) {
     let config = Config::default();
-    let rules = Rules::from(&config);
+    let rules = crate::profile::rules(&config);
     let settings = convert::Settings::new(&config).expect("the defaults are good");
     for pod in &found.pods {
         for now in [Nanos(i64::MIN), Nanos(0), Nanos(i64::MAX)] {

@@ -10,7 +10,7 @@ use super::{Delivery, Error, Store};
 use crate::{
     config::Config,
     model::{ManualClock, Nanos, Pod, SandboxId, SandboxPhase},
-    plan::{batch, lifecycle, observe, submission::Event, testing, Rules},
+    plan::{batch, lifecycle, observe, submission::Event, testing},
 };
 
 const PODS: usize = 3;
@@ -81,7 +81,7 @@ fn new_pod(number: usize) -> Pod {
 
 /// The change that a step makes to its pod, the same for the store and the model.
 fn change(step: Step, pod: &mut Pod) {
-    let rules = Rules::from(&Config::default());
+    let rules = crate::profile::rules(&Config::default());
     let name = |pod: usize, container: usize| format!("c{container}-{pod}").as_str().into();
     match step {
         Step::Create(number, container) => {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{context::Hold, job_request, Context};
+use super::{changes::Hold, job_request, reports, Context};
 use crate::{
     interlink::{self, Client},
     model::{Cancellation, Job, Pod, SandboxId, Submission},
@@ -76,7 +76,7 @@ fn is_denied(
         return false;
     }
     match context.call(|| client.status(&[job_request::status_pod(context, pod, job)])) {
-        Ok(statuses) => !super::poll::told(&statuses, job).report().shows_the_job(),
+        Ok(statuses) => !reports::report_of(&statuses, job).shows_the_job(),
         Err(_) => false,
     }
 }

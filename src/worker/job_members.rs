@@ -2,7 +2,7 @@
 
 use super::{
     api_pod::api_pod,
-    context::Hold,
+    changes::Hold,
     expected::{self, Error},
     Context,
 };

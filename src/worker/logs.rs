@@ -2,10 +2,7 @@
 
 use std::{ops::ControlFlow, time::Duration};
 
-use super::{
-    context::{Context, Hold},
-    job_request,
-};
+use super::{changes::Hold, job_request, Context};
 use crate::{
     convert,
     interlink::{Client, LogEnd, LogLimits},

@@ -14,6 +14,7 @@ mod announce;
 mod api_objects;
 mod api_pod;
 mod cancel;
+mod changes;
 mod context;
 mod expected;
 mod follow;
@@ -26,6 +27,8 @@ mod poll;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod properties;
+mod reports;
+mod restart;
 mod submit;
 mod unproven_exit;
 
@@ -35,7 +38,7 @@ use crossbeam_channel::{bounded, unbounded, Receiver, Sender};
 
 pub use self::context::Context;
 use self::{
-    context::Hold,
+    changes::Hold,
     lanes::{Channels, Done, Task},
 };
 use crate::{

@@ -7,62 +7,23 @@ use std::{
 };
 
 use crossbeam_channel::{select, Receiver};
-use k8s_openapi::api::core::v1::ContainerStatus;
 
-use super::{job_request, Context};
+use super::{job_request, reports, Context};
 use crate::{
     backoff::Backoff,
     config::Config,
-    convert,
     interlink::{self, wire::PodStatus, Client},
-    model::{Job, JobUid, Nanos, Pod, Remote, SandboxId, Submission},
-    plan::{
-        freshness::Freshness,
-        observe::{self, Report},
-    },
+    model::{JobUid, Nanos, Pod, Remote, SandboxId, Submission},
+    plan::{freshness::Freshness, observe},
     store::Change,
     telemetry::{chain, Counter, Reach},
     threads,
 };
 
 /// How long a job because of which a question was refused is left out of others.
-const SPOILER_PAUSE: Duration = Duration::from_secs(10);
+const LEFT_OUT_FOR: Duration = Duration::from_secs(10);
 /// How long after its submission a job is watched closely.
 const FRESH: Duration = Duration::from_secs(30);
-
-/// What a plugin says of one job.
-pub struct Told {
-    remote_id: String,
-    containers: Vec<ContainerStatus>,
-}
-
-impl Told {
-    pub fn report(&self) -> Report<'_> {
-        Report {
-            remote_id: &self.remote_id,
-            containers: &self.containers,
-        }
-    }
-}
-
-/// What an answer to a question about one job says of it.
-pub fn told(statuses: &[PodStatus], job: &Job) -> Told {
-    let mut statuses = statuses.iter();
-    let status = statuses.find(|status| JobUid::parse(&status.uid) == Some(job.uid));
-    understand(status, job)
-}
-
-/// Everything that is said of a job: its containers have the names that they have here, and those
-/// that plugins put elsewhere, as init containers, are among them.
-pub fn understand(status: Option<&PodStatus>, job: &Job) -> Told {
-    let lists = status.map(|status| status.init_containers.iter().chain(&status.containers));
-    let mut containers: Vec<_> = lists.into_iter().flatten().cloned().collect();
-    convert::restore_container_names(job, &mut containers);
-    Told {
-        remote_id: status.map(|status| status.jid.clone()).unwrap_or_default(),
-        containers,
-    }
-}
 
 /// Polls until told to stop. A nudge says that a job was just submitted.
 pub fn run(
@@ -77,9 +38,9 @@ pub fn run(
         client,
         config,
         missing: HashMap::new(),
-        spoilers: HashMap::new(),
+        left_out: HashMap::new(),
         heard: HashMap::new(),
-        freshness: Freshness::default(),
+        freshness: Freshness::new(context.rules.plugin.repeats_answers_for),
         quiet: 0,
     };
     let mut next_ping = Instant::now();
@@ -99,15 +60,15 @@ pub fn run(
     }
 }
 
-/// Whether a smaller question may be answered: one job's missing files make the SLURM plugin refuse
-/// the whole question, and an answer can be too large.
-fn spoils_the_batch(error: &interlink::Error) -> bool {
+/// Whether a smaller question may be answered: a plugin can refuse the whole question because of one
+/// job, and an answer can be too large.
+fn may_be_about_one_job(error: &interlink::Error) -> bool {
     error.is_server_error() || matches!(error, interlink::Error::TooLarge { .. })
 }
 
-/// Whether such a refusal names the jobs that are to blame: the SLURM plugin does, with the path of a
-/// file that is missing.
-fn is_about_some(error: &interlink::Error, batch: &[Live]) -> bool {
+/// Whether such a refusal names jobs that were asked about, perhaps within the path of a file that is
+/// missing (`profile`).
+fn names_some(error: &interlink::Error, batch: &[Live]) -> bool {
     error.is_server_error() && batch.iter().any(|live| error.names(live.uid))
 }
 
@@ -127,18 +88,6 @@ fn ping(context: &Context, client: &Client) {
             }
         }
     }
-}
-
-/// Whether a status is one of a job that the plugin has.
-fn shows_a_job(status: &PodStatus) -> bool {
-    let lists = [&status.init_containers, &status.containers];
-    lists.into_iter().any(|containers| {
-        let report = Report {
-            remote_id: "",
-            containers,
-        };
-        report.shows_the_job()
-    })
 }
 
 /// A job that the plugin has, with what /status wants of it.
@@ -164,7 +113,7 @@ struct Poller<'a> {
     /// Jobs that the last answers left out. Lost by a restart, which only gives them more time.
     missing: HashMap<JobUid, Missing>,
     /// Jobs because of which a question was refused, and when.
-    spoilers: HashMap<JobUid, Instant>,
+    left_out: HashMap<JobUid, Instant>,
     /// When jobs were last in an answer.
     heard: HashMap<JobUid, Instant>,
     freshness: Freshness,
@@ -180,9 +129,9 @@ impl<'a> Poller<'a> {
         let uids: HashSet<_> = live.iter().map(|job| job.uid).collect();
         self.missing.retain(|uid, _| uids.contains(uid));
         self.heard.retain(|uid, _| uids.contains(uid));
-        self.spoilers
-            .retain(|uid, at| uids.contains(uid) && at.elapsed() < SPOILER_PAUSE);
-        live.retain(|job| !self.spoilers.contains_key(&job.uid));
+        self.left_out
+            .retain(|uid, at| uids.contains(uid) && at.elapsed() < LEFT_OUT_FOR);
+        live.retain(|job| !self.left_out.contains_key(&job.uid));
         // A plugin that repeats its answer for a while gives a real one to the first question only:
         // that is for those who have waited longest.
         live.sort_by_key(|job| self.heard.get(&job.uid).copied());
@@ -203,9 +152,8 @@ impl<'a> Poller<'a> {
         self.quiet = 0;
     }
 
-    /// Asks about some jobs; false when there was no answer. The SLURM plugin refuses the whole
-    /// question because of one job whose files are missing. Where its words name the job, the others
-    /// are asked for without it; else the batch is halved until the job that spoils it is alone.
+    /// Asks about some jobs; false when there was no answer. Where a refusal names a job, the others are
+    /// asked for without it; else the batch is halved until the job that it is about is alone.
     fn ask(&mut self, batch: &[Live]) -> bool {
         let question: Vec<_> = batch
             .iter()
@@ -220,20 +168,20 @@ impl<'a> Poller<'a> {
                 self.take(batch, &statuses, asked_at);
                 true
             }
-            Err(error) if is_about_some(&error, batch) => {
-                let (spoilers, others): (Vec<_>, Vec<_>) = batch
+            Err(error) if names_some(&error, batch) => {
+                let (named, others): (Vec<_>, Vec<_>) = batch
                     .iter()
                     .cloned()
                     .partition(|live| error.names(live.uid));
                 let mut changes = Vec::new();
-                for spoiler in &spoilers {
-                    self.spoilers.insert(spoiler.uid, asked_at);
-                    changes.extend(self.miss(spoiler, asked_at, Some(chain(&error))));
+                for live in &named {
+                    self.left_out.insert(live.uid, asked_at);
+                    changes.extend(self.miss(live, asked_at, Some(chain(&error))));
                 }
                 self.keep(changes);
                 others.is_empty() || self.ask(&others)
             }
-            Err(error) if spoils_the_batch(&error) && batch.len() > 1 => {
+            Err(error) if may_be_about_one_job(&error) && batch.len() > 1 => {
                 let (left, right) = batch.split_at(batch.len() / 2);
                 let left = self.ask(left);
                 self.ask(right) && left
@@ -253,7 +201,9 @@ impl<'a> Poller<'a> {
             .iter()
             .filter_map(|s| Some((JobUid::parse(&s.uid)?, s)))
             .collect();
-        let shown = by_uid.iter().filter(|(_, status)| shows_a_job(status));
+        let shown = by_uid
+            .iter()
+            .filter(|(_, status)| reports::shows_a_job(status));
         let shown = shown.map(|(uid, _)| *uid).collect();
         let asked = batch.iter().map(|live| live.uid).collect();
         let denied = self.freshness.denied(asked, shown, asked_at);
@@ -263,14 +213,14 @@ impl<'a> Poller<'a> {
             let Some(job) = live.pod.job(live.number) else {
                 continue;
             };
-            let told = understand(by_uid.get(&live.uid).copied(), job);
+            let report = reports::report(by_uid.get(&live.uid).copied(), job);
             let now = self.context.store.clock().now();
             let number = live.number;
-            if told.report().shows_the_job() {
+            if report.shows_the_job() {
                 self.missing.remove(&live.uid);
                 self.heard.insert(live.uid, asked_at);
                 let apply = move |pod: &mut Pod| {
-                    observe::apply(pod, number, told.report(), now, rules);
+                    observe::apply(pod, number, &report, now, rules);
                 };
                 changes.push((live.sandbox.clone(), Box::new(apply)));
             } else if denied.contains(&live.uid) {

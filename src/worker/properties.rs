@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::poll;
+use super::reports;
 use crate::{
     config::Config,
     interlink::{properties::is_plain, wire},
@@ -10,7 +10,7 @@ use crate::{
     plan::{
         batch, lifecycle, observe,
         properties::{follows, holds},
-        testing, Rules,
+        testing,
     },
 };
 
@@ -24,15 +24,15 @@ pub fn any_status(body: &[u8]) {
         Ok(statuses) => statuses,
         Err(why) => return is_plain(&why),
     };
-    let rules = Rules::from(&Config::default());
+    let rules = crate::profile::rules(&Config::default());
     let (mut pod, mut now) = submitted();
     for status in &statuses {
-        let told = poll::understand(Some(status), &pod.jobs[0]);
+        let report = reports::report(Some(status), &pod.jobs[0]);
         let before = pod.clone();
         for again in [false, true] {
             now = now.plus(Duration::from_secs(1));
             let once = pod.clone();
-            observe::apply(&mut pod, 0, told.report(), now, &rules);
+            observe::apply(&mut pod, 0, &report, now, &rules);
             assert!(!again || pod == once, "the same answer again says nothing");
         }
         holds(&pod, now);

@@ -1,11 +1,9 @@
 //! Submitting jobs, and asking about those of which it is not known whether they were submitted.
 
 use super::{
-    context::Hold,
+    changes::Hold,
     expected::{self, FromApi},
-    job_request,
-    poll::Told,
-    unproven_exit, Context,
+    job_request, reports, unproven_exit, Context,
 };
 use crate::{
     interlink::{self, Client},
@@ -14,8 +12,8 @@ use crate::{
         batch,
         call_results::{self, Posted},
         submission::Event,
-        unproven_exit::is_of_slurm,
     },
+    profile,
     telemetry::{chain, Counter},
 };
 
@@ -154,23 +152,27 @@ pub fn ask(context: &Context, client: &Client, id: &SandboxId, number: u32) -> H
     let (name, uid) = (pod.full_name(), job.uid);
     let asked_at = context.store.clock().now();
     let answer = context.call(|| client.status(&[job_request::status_pod(context, &pod, job)]));
-    let told = match answer {
+    let report = match answer {
         Ok(statuses) => {
-            let told = super::poll::told(&statuses, job);
-            let has_it = told.report().shows_the_job();
-            let verdict = if has_it { "has it" } else { "does not know it" };
+            let report = reports::report_of(&statuses, job);
+            let verdict = match report.shows_the_job() {
+                true => "has it",
+                false => "does not know it",
+            };
             log::info!("pod {name}: asked about job {uid}: the plugin {verdict}");
-            Some(told)
+            Some(report)
         }
         Err(error) => {
             log::debug!("pod {name}: asked about job {uid}: {}", chain(&error));
             None
         }
     };
-    let is_denied = told
+    let is_denied = report
         .as_ref()
-        .is_some_and(|told| !told.report().shows_the_job());
-    if is_denied && is_of_slurm(&unproven_exit::beginning(context, client, &pod, job)) {
+        .is_some_and(|report| !report.shows_the_job());
+    let log_tells_of_it =
+        || profile::log_tells_of_the_job(&unproven_exit::beginning(context, client, &pod, job));
+    if is_denied && log_tells_of_it() {
         log::warn!("pod {name}: job {uid} has a log, so it is not submitted again");
         return context.change(id, |pod, now| {
             call_results::found_by_its_log(pod, number, now, &context.rules);
@@ -178,7 +180,7 @@ pub fn ask(context: &Context, client: &Client, id: &SandboxId, number: u32) -> H
     }
     let mut refused = false;
     let hold = context.change(id, |pod, now| {
-        let report = told.as_ref().map(Told::report);
+        let report = report.as_ref();
         refused = call_results::asked(pod, number, report, asked_at, now, &context.rules);
     });
     if refused && hold == Hold::No {

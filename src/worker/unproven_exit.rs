@@ -2,10 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use super::{
-    context::{Context, Hold},
-    job_request,
-};
+use super::{changes::Hold, job_request, Context};
 use crate::{
     interlink::{Client, LogLimits},
     model::{Job, Pod, SandboxId, UnprovenExit},

@@ -1,9 +1,6 @@
 //! The plugin: what it does with jobs, and what it shows of them.
 
-use k8s_openapi::api::core::v1::{
-    ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting,
-    ContainerStatus,
-};
+use interlink_cri::plan::{ContainerReport, JobReport, ReportedEnd, ReportedState};
 
 use crate::world::{ticks, Over, Remote, View, World, BLIND, CODE, INIT};
 
@@ -100,25 +97,21 @@ impl World {
     }
 }
 
-/// An answer as the wire has it.
-pub fn statuses(view: &[(String, Over)]) -> Vec<ContainerStatus> {
-    let status = |(name, over): &(String, Over)| {
-        let mut state = ContainerState::default();
-        match over {
-            Over::Waits => state.waiting = Some(ContainerStateWaiting::default()),
-            Over::Runs => state.running = Some(ContainerStateRunning::default()),
-            Over::Ended(exit_code) => {
-                state.terminated = Some(ContainerStateTerminated {
-                    exit_code: *exit_code,
-                    ..Default::default()
-                });
-            }
-        }
-        ContainerStatus {
-            name: name.clone(),
-            state: Some(state),
-            ..Default::default()
-        }
-    };
-    view.iter().map(status).collect()
+/// An answer, as the daemon understands it.
+pub fn report(view: &[(String, Over)]) -> JobReport {
+    let containers = view.iter().map(|(name, over)| ContainerReport {
+        name: name.clone(),
+        state: match over {
+            Over::Waits => ReportedState::Queued,
+            Over::Runs => ReportedState::Running { since: None },
+            Over::Ended(code) => ReportedState::Ended(ReportedEnd {
+                code: *code,
+                ..ReportedEnd::default()
+            }),
+        },
+    });
+    JobReport {
+        remote_id: "job-1".to_owned(),
+        containers: containers.collect(),
+    }
 }

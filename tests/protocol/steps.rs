@@ -1,7 +1,7 @@
 //! What can happen next in a world.
 
 use crate::{
-    plugin::statuses,
+    plugin::report,
     world::{container, rules, ticks, Lane, Mutation, Over, View, World, INIT, LATE, LIMIT, TICK},
 };
 use interlink_cri::{
@@ -9,8 +9,7 @@ use interlink_cri::{
     plan::{
         batch,
         call_results::{self, Deleted, Posted},
-        lifecycle,
-        observe::{self, Report},
+        lifecycle, observe,
         owed::{self, Duty},
         pod_containers::PodContainers,
         submission::{Event, MIN_DENIALS},
@@ -292,12 +291,8 @@ impl World {
                 if mutation == Mutation::OneDenialIsEnough {
                     hasten_denial(pod, *number);
                 }
-                let told = view.as_deref().map(statuses);
-                let report = told.as_ref().map(|containers| Report {
-                    remote_id: "job-1",
-                    containers,
-                });
-                call_results::asked(pod, *number, report, at, now, rules);
+                let report = view.as_deref().map(report);
+                call_results::asked(pod, *number, report.as_ref(), at, now, rules);
             }
             Lane::Deleted(number, deleted) => {
                 let forgets = mutation == Mutation::FailedDeleteIsForgotten;
@@ -340,16 +335,12 @@ impl World {
                 continue;
             }
             next.missing.remove(number);
-            let containers = statuses(view);
+            let report = report(view);
             next = next.with_pod(|pod, now, rules| {
                 if self.mutation == Mutation::LateAnswersResurrect {
                     resurrect(pod, view);
                 }
-                let report = Report {
-                    remote_id: "job-1",
-                    containers: &containers,
-                };
-                observe::apply(pod, *number, report, now, rules);
+                observe::apply(pod, *number, &report, now, rules);
             });
         }
         steps.push(("the poller notes the answer".into(), next));

@@ -154,6 +154,7 @@ pub fn rules(budget: Budget) -> Rules {
             JobScope::Containers
         },
         exit_table: Default::default(),
+        plugin: interlink_cri::profile::traits(),
     }
 }
 

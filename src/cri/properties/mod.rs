@@ -11,12 +11,8 @@ use crate::{
     convert::Settings,
     logs::{properties::Scratch, Registry},
     model::{exit_code, exit_reason, ContainerId, ManualClock, Nanos, Pod, SandboxId, Submission},
-    plan::{
-        lifecycle,
-        observe::{self, Report},
-        submission::Event,
-        Rules,
-    },
+    plan::{lifecycle, observe, submission::Event, Rules},
+    profile,
     store::{Error, Store},
     telemetry::{Counters, Health},
 };
@@ -99,7 +95,7 @@ impl Node {
             clock: Arc::new(ManualClock::at(now)),
             latest: now,
             face: None,
-            rules: Rules::from(&config),
+            rules: profile::rules(&config),
             config: Arc::new(config),
             sandboxes: Vec::new(),
             containers: Vec::new(),
@@ -153,13 +149,10 @@ impl Node {
             }),
             b'n' => {
                 let containers = serde_json::from_slice::<Vec<_>>(message).unwrap_or_default();
-                let report = Report {
-                    remote_id: "7",
-                    containers: &containers,
-                };
                 self.for_jobs(|pod, number, now, rules| {
                     if job_of(pod, number).is_polled() {
-                        observe::apply(pod, number, report, now, rules);
+                        let report = profile::job_report("7", &containers, job_of(pod, number));
+                        observe::apply(pod, number, &report, now, rules);
                     }
                 });
             }

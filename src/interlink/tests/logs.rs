@@ -133,7 +133,7 @@ fn a_followed_log_comes_as_it_grows() {
     assert_eq!(read_some(&mut reader).unwrap(), b"");
 }
 
-/// What the SLURM plugin says while there is no log.
+/// What a plugin says while there is no log.
 #[test]
 fn a_followed_log_comes_without_the_plugin_s_notes() {
     let note =

@@ -1,4 +1,26 @@
-//! interLink's SLURM plugin.
+//! interLink's SLURM plugin (github.com/interlink-hq/interlink-slurm-plugin, in Go): what it says, how
+//! that is recognised, and what it needs of what it is sent.
+//!
+//! Files are those in the plugin's `pkg/slurm`: Status.go as of its commit 0cb7f04, Create.go as of
+//! 00bfc68. Most of it was seen with the plugin at f8451d9 behind the interLink server at f6321757 and
+//! before a SLURM 22.05; see docs/features.md.
+//!
+//! What it says:
+//!
+//! | the plugin | where it does so | handled by |
+//! |---|---|---|
+//! | gives one answer to whatever it is asked within 10 s, so a fresh job is missing from it | Status.go, `StatusHandler`: `timer`, `cachedStatus` | [`REPEATS_ANSWERS_FOR`], `plan::freshness`; `plan::submission` for a fresh job |
+//! | reports only what the question has under `spec.containers`; init containers go unmentioned | Status.go: every loop over `pod.Spec.Containers` | `plan::init_containers`, `convert::status_pod` |
+//! | gives each container the fate of the whole job, a time limit for one | Status.go: `TO`, `OOM` | [`clear_job_s_fate`], for init containers that ended well before |
+//! | says "Waiting for probes to be ready." of a container that runs | Status.go: `R` | [`runs_although_waiting`] |
+//! | says nothing of a job that it has no id for: an empty state | Status.go: the branch where `checkIfJidExists` says no | `profile::reports` |
+//! | reports code 0 and no start for a job whose nodes are made ready (`CF`), and for one that was cancelled while it waited | Status.go: `default`, for every state that its pattern does not know | [`may_not_have_run`], `plan::unproven_exit` |
+//! | refuses a question for all jobs because of one whose status file is missing, and names the file | Status.go: where squeue has an error, "unable to retrieve container status" | `worker::poll`, which leaves out the job that is named, or halves the question |
+//! | answers 504 when sbatch fails, with its words | Create.go, `SubmitHandler`: `StatusGatewayTimeout` | [`sbatch`] |
+//! | forgets a job when it dies between sbatch and its own note | Create.go: `SLURMBatchSubmit`, then `handleJidAndPodUid` | [`log_tells_of_the_job`] |
+//! | puts the job's own output before that of a container, so a log grows at its beginning | GetLogs.go | `plan::resync` |
+//! | writes a note into a followed log, every 4 s, while there is none | GetLogs.go: "Cannot open in follow mode" | [`log_notes`] |
+//! | answers 500 to the deletion of a job that it does not know | not looked up | `plan::call_results`, `may_be_gone` |
 //!
 //! What it needs of a pod, beyond what Kubernetes asks for:
 //!
@@ -11,4 +33,88 @@
 //! | `type` of a host path is read in the same way | Kubernetes' default, the empty text, is written out | [`outgoing`] |
 
 pub mod flags;
+pub mod log_notes;
 pub mod outgoing;
+pub mod sbatch;
+
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::ContainerStateWaiting;
+
+use crate::plan::ReportedEnd;
+
+/// The plugin's 10 s, and time on the way.
+pub(super) const REPEATS_ANSWERS_FOR: Duration = Duration::from_secs(15);
+
+/// How long a job may be made ready. SLURM itself forgets one that was cancelled long before
+/// (slurm.conf(5), `MinJobAge`: 300 s by default).
+pub(super) const MAY_PREPARE_FOR: Duration = Duration::from_secs(30 * 60);
+
+/// What is said of a container whose job runs while its probes have not passed.
+const WAITS_FOR_PROBES: &str = "Waiting for probes";
+
+/// What the job script prints before anything else (prepare.go, `produceSLURMScript`).
+const SUBMITTED: &[u8] = b"has been submitted to SLURM node";
+
+/// SLURM's job ids are numbers. Other plugins' are not, and theirs may run without a word.
+pub(super) fn is_job_id(id: &str) -> bool {
+    !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Whether the plugin says this end also of jobs that never ran.
+pub(super) fn may_not_have_run(end: &ReportedEnd) -> bool {
+    end.code == 0 && end.started_at.is_none()
+}
+
+/// Whether a container that is said to wait runs.
+pub(super) fn runs_although_waiting(waiting: &ContainerStateWaiting) -> bool {
+    let reason = waiting.reason.as_deref().unwrap_or_default();
+    reason.starts_with(WAITS_FOR_PROBES)
+}
+
+/// Takes what happened to the job from the end of a container that was over before.
+pub(super) fn clear_job_s_fate(end: &mut ReportedEnd) {
+    end.reason.clear();
+    end.message.clear();
+}
+
+/// Whether the beginning of a log is that of a job that SLURM has, or had.
+pub fn log_tells_of_the_job(beginning: &[u8]) -> bool {
+    let mut windows = beginning.windows(SUBMITTED.len());
+    windows.any(|window| window == SUBMITTED)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logs_of_slurm_jobs() {
+        for (beginning, is_one) in [
+            (
+                "This pod web/1 has been submitted to SLURM node n1.\nmore",
+                true,
+            ),
+            ("job 7 not found", false),
+            ("", false),
+        ] {
+            assert_eq!(
+                log_tells_of_the_job(beginning.as_bytes()),
+                is_one,
+                "{beginning}"
+            );
+        }
+    }
+
+    #[test]
+    fn ids_of_slurm_jobs() {
+        for (id, is_one) in [
+            ("4711", true),
+            ("local-1f", false),
+            ("17.0", false),
+            ("", false),
+        ] {
+            assert_eq!(is_job_id(id), is_one, "{id}");
+        }
+    }
+}

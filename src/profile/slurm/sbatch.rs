@@ -1,9 +1,9 @@
 //! What an answer 504 means. A proxy says with it that the next one did not answer in time; the SLURM
-//! plugin says with it that it could not submit a job, and why (Create.go).
+//! plugin says with it that it could not submit a job, and why (Create.go, `SubmitHandler`).
 
-/// What can be made of the words of a 504.
+/// What can be made of the words of a 504 (Gateway Timeout).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Meaning {
+pub enum GatewayTimeout {
     /// A proxy's: nobody knows what became of the call.
     Unknown,
     /// Somebody's words. A plugin's most likely, who could not do it; but that is not certain.
@@ -27,24 +27,25 @@ const NOT_NOW: [&str; 3] = [
     "maxsubmitjob",
 ];
 
-pub(super) fn meaning(says: &str) -> Meaning {
+/// What somebody means who answers 504 with these words.
+pub fn gateway_timeout(says: &str) -> GatewayTimeout {
     let says = says.to_lowercase();
     let is_page = says.starts_with('<');
     if says.is_empty() || is_page || OUT_OF_TIME.iter().any(|words| says.contains(words)) {
-        return Meaning::Unknown;
+        return GatewayTimeout::Unknown;
     }
     if !says.contains("sbatch:") {
-        return Meaning::Words;
+        return GatewayTimeout::Words;
     }
     let failed = says.contains("submission failed");
     if failed && NOT_NOW.iter().any(|words| says.contains(words)) {
-        return Meaning::NotNow;
+        return GatewayTimeout::NotNow;
     }
     // A warning is no error, and an error after which sbatch goes on is none either.
     let goes_on = says.contains("retrying") && !failed;
     match says.contains("sbatch: error") && !goes_on {
-        true => Meaning::Failed,
-        false => Meaning::PerhapsDone,
+        true => GatewayTimeout::Failed,
+        false => GatewayTimeout::PerhapsDone,
     }
 }
 
@@ -55,43 +56,43 @@ mod tests {
     #[test]
     fn a_proxy_is_told_from_the_plugin() {
         for (says, want) in [
-            ("", Meaning::Unknown),
-            ("<html><h1>504 Gateway Time-out</h1></html>", Meaning::Unknown),
-            ("upstream request timeout", Meaning::Unknown),
+            ("", GatewayTimeout::Unknown),
+            ("<html><h1>504 Gateway Time-out</h1></html>", GatewayTimeout::Unknown),
+            ("upstream request timeout", GatewayTimeout::Unknown),
             (
                 "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation",
-                Meaning::Unknown,
+                GatewayTimeout::Unknown,
             ),
             (
                 "sbatch: error: invalid partition specified: nonexist \
                  sbatch: error: Batch job submission failed: Invalid partition name specified",
-                Meaning::Failed,
+                GatewayTimeout::Failed,
             ),
             (
                 "sbatch: error: Batch job submission failed: Unable to contact slurm controller \
                  (connect failure)",
-                Meaning::NotNow,
+                GatewayTimeout::NotNow,
             ),
             (
                 "sbatch: error: QOSMaxSubmitJobPerUserLimit sbatch: error: Batch job submission \
                  failed: Job violates accounting/QOS policy",
-                Meaning::NotNow,
+                GatewayTimeout::NotNow,
             ),
-            ("sbatch: unrecognized option '--x' sbatch: error: bad", Meaning::Failed),
+            ("sbatch: unrecognized option '--x' sbatch: error: bad", GatewayTimeout::Failed),
             (
                 "unsupported hostPath type File for volume data in pod train",
-                Meaning::Words,
+                GatewayTimeout::Words,
             ),
             (
                 "sbatch: Warning: can't run 1 processes on 2 nodes, setting nnodes to 1",
-                Meaning::PerhapsDone,
+                GatewayTimeout::PerhapsDone,
             ),
             (
                 "sbatch: error: Slurm temporarily unable to accept job, sleeping and retrying.",
-                Meaning::PerhapsDone,
+                GatewayTimeout::PerhapsDone,
             ),
         ] {
-            assert_eq!(meaning(says), want, "{says}");
+            assert_eq!(gateway_timeout(says), want, "{says}");
         }
     }
 }

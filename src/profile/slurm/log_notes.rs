@@ -12,16 +12,16 @@ const END: &[u8] = b"sleeping before retrying...";
 const MAX_SESSION: usize = 256;
 const MAX_NOTE: usize = 8 << 10;
 
-/// Takes notes out of a stream that comes in pieces.
+/// Takes the notes out of a followed log that comes in pieces.
 #[derive(Debug, Default)]
-pub(super) struct Notes {
+pub struct LogNotes {
     /// What may be the beginning of a note.
     held: Vec<u8>,
 }
 
-impl Notes {
+impl LogNotes {
     /// Passes on what is certainly no note.
-    pub(super) fn pass(&mut self, piece: &[u8], out: &mut Vec<u8>) {
+    pub fn pass(&mut self, piece: &[u8], out: &mut Vec<u8>) {
         self.held.extend_from_slice(piece);
         while let Some(at) = find(&self.held, BEGIN) {
             let begin = self.begin(at);
@@ -42,7 +42,7 @@ impl Notes {
     }
 
     /// Passes on the rest: nothing more comes.
-    pub(super) fn end(&mut self, out: &mut Vec<u8>) {
+    pub fn end(&mut self, out: &mut Vec<u8>) {
         out.append(&mut self.held);
     }
 
@@ -94,7 +94,7 @@ mod tests {
     }
 
     fn passed(pieces: &[&[u8]]) -> String {
-        let (mut notes, mut out) = (Notes::default(), Vec::new());
+        let (mut notes, mut out) = (LogNotes::default(), Vec::new());
         for piece in pieces {
             notes.pass(piece, &mut out);
         }
@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn what_is_no_note_is_not_held_back() {
-        let (mut notes, mut out) = (Notes::default(), Vec::new());
+        let (mut notes, mut out) = (LogNotes::default(), Vec::new());
         notes.pass(b"a line without an end", &mut out);
         assert_eq!(out, b"a line without an end");
         notes.pass(b", HTTP Inter", &mut out);

@@ -1,0 +1,68 @@
+//! What is made up for after an interruption: the daemon's own, or interLink's.
+
+use std::sync::Arc;
+
+use super::{logs, Context};
+use crate::{
+    model::{Cancellation, Pod, Submission},
+    plan::submission::Event,
+    telemetry::chain,
+};
+
+impl Context {
+    /// What a crash left: a POST of which nobody knows how it ended.
+    pub(super) fn recover(&self) {
+        let posting = |pod: &Arc<Pod>| {
+            pod.jobs
+                .iter()
+                .any(|job| matches!(job.submission, Submission::Submitting { .. }))
+        };
+        let pods: Vec<_> = self.store.pods().into_iter().filter(posting).collect();
+        if pods.is_empty() {
+            return;
+        }
+        log::warn!(
+            "{} pods had a submission under way when the daemon ended",
+            pods.len()
+        );
+        self.change_jobs(&pods, |job, now, rules| {
+            job.submission_event(Event::Recovered, now, rules)
+        });
+    }
+
+    /// Opens the logs of the containers that have not ended, before anybody can ask for them.
+    pub fn recover_logs(&self) {
+        for pod in self.store.pods() {
+            for entry in &pod.containers {
+                let status = &entry.status;
+                if status.started_at.is_none() || status.log_complete {
+                    continue;
+                }
+                let position = self.store.take_log_position(entry.id());
+                let opened = self
+                    .logs
+                    .recover(&pod.sandbox, &entry.container, position.as_deref());
+                if let Err(error) = opened {
+                    let about = logs::about(&pod, entry);
+                    log::error!("{about}: its log cannot be written: {}", chain(&error));
+                }
+            }
+        }
+    }
+
+    /// interLink is back: nothing waits for its back-off to end.
+    pub(super) fn hasten(&self) {
+        let waits = |pod: &Arc<Pod>| pod.jobs.iter().any(|job| !job.is_settled());
+        let pods: Vec<_> = self.store.pods().into_iter().filter(waits).collect();
+        self.change_jobs(&pods, |job, now, _| {
+            if let Submission::Pending { not_before, .. } | Submission::Unsure { not_before, .. } =
+                &mut job.submission
+            {
+                *not_before = now.min(*not_before);
+            }
+            if let Some(Cancellation::Requested { not_before, .. }) = &mut job.cancel {
+                *not_before = now.min(*not_before);
+            }
+        });
+    }
+}
