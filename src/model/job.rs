@@ -235,3 +235,35 @@ impl Job {
         matches!(self.cancel, Some(Cancellation::Done))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is kept under other names on disk than here is read, and written under those names.
+    #[test]
+    fn names_on_disk_stay() {
+        let job = Job {
+            members: JobMembers::Unknown,
+            unreported_inits: UnreportedInits {
+                presumed: true,
+                in_doubt_since: Some(Nanos(3)),
+            },
+            unproven_exit: Some(UnprovenExit {
+                since: Nanos(4),
+                not_before: Nanos(5),
+                log_since: None,
+            }),
+            cancel: Some(Cancellation::Done),
+            ..Job::new(0, JobUid::parse(&"0".repeat(32)).expect("a UID"), Nanos(1))
+        };
+        let written = serde_json::to_value(&job).expect("JSON");
+        assert_eq!(written["knowledge"], "Unknown");
+        assert_eq!(written["silence"]["presumed"], true);
+        assert_eq!(written["unwitnessed"]["log_since"], serde_json::Value::Null);
+        assert!(written["unwitnessed"].is_object());
+        assert_eq!(written["cancel"], "Done");
+        let read: Job = serde_json::from_value(written).expect("a job");
+        assert_eq!(read, job);
+    }
+}
