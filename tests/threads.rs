@@ -123,6 +123,10 @@ impl Bench {
         for part in ["ERROR", &format!("thread `{thread}"), "` has died: ", text] {
             assert!(lines[0].contains(part), "{failpoint}: {part}: {}", lines[0]);
         }
+        // The pod that it happened with, for one that does it after each start.
+        let names_a_pod = lines[0].contains(" while working on pod sandbox ");
+        let is_panic_of_worker = failpoint.starts_with("interlink=panic");
+        assert_eq!(names_a_pod, is_panic_of_worker, "{failpoint}: {}", lines[0]);
         assert!(log.trim_end().ends_with(lines[0]), "{failpoint}: {log}");
         self.daemon.plant("");
         self.daemon.run();

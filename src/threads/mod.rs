@@ -33,7 +33,7 @@ use parking_lot::{Condvar, Mutex};
 
 pub use self::{
     failpoint::point,
-    panics::{all_or_end, contain, end_process_on_panic, Panic, EXIT_CODE},
+    panics::{all_or_end, contain, end_process_on_panic, working_on, Panic, EXIT_CODE},
 };
 
 /// Threads that have one owner. Dropping it lets them end, and waits for none.

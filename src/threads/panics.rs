@@ -23,6 +23,8 @@ thread_local! {
     static CONTAINED: Cell<bool> = const { Cell::new(false) };
     /// What the hook made of the last contained panic.
     static LAST: RefCell<Option<String>> = const { RefCell::new(None) };
+    /// What this thread is working on, for people.
+    static TASK: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
 /// Lets every panic that is not contained end the process, in whichever thread it happens.
@@ -39,7 +41,7 @@ pub fn end_process_on_panic() {
         let current = thread::current();
         end_process(
             current.name().unwrap_or("without a name"),
-            &format!("it panicked {text}"),
+            &format!("it panicked{} {text}", during()),
         );
     }));
 }
@@ -64,6 +66,15 @@ pub fn all_or_end<T>(work: impl FnOnce() -> T) -> T {
     let outside = CONTAINED.replace(false);
     let result = work();
     CONTAINED.set(outside);
+    result
+}
+
+/// Runs a piece of a thread's work. If that panics, the line about it says what it was: where one pod
+/// brings the process down after each start, people must be able to find that pod.
+pub fn working_on<T>(task: String, work: impl FnOnce() -> T) -> T {
+    TASK.set(Some(task));
+    let result = work();
+    TASK.set(None);
     result
 }
 
@@ -92,6 +103,13 @@ pub(super) fn end_process(thread: &str, what: &str) -> ! {
     signal_hook::low_level::exit(EXIT_CODE)
 }
 
+/// What the thread was working on, as a part of a sentence; nothing if it did not say.
+pub(super) fn during() -> String {
+    let task = TASK.with(|task| task.try_borrow().ok().and_then(|task| task.clone()));
+    task.map(|task| format!(" while working on {task}"))
+        .unwrap_or_default()
+}
+
 /// Where a panic happened, and its text in one line.
 fn describe(info: &PanicHookInfo<'_>) -> String {
     let text = text_of(info.payload());
@@ -118,6 +136,14 @@ pub(super) fn text_of(payload: &(dyn Any + Send)) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_panic_names_what_was_worked_on() {
+        assert_eq!(during(), "");
+        let inside = working_on("pod lab/train".to_owned(), during);
+        assert_eq!(inside, " while working on pod lab/train");
+        assert_eq!(during(), "");
+    }
 
     #[test]
     fn what_panics_is_an_error_with_its_text() {

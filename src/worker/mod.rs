@@ -118,8 +118,11 @@ impl Workers {
                         if context.is_stopping() {
                             break;
                         }
-                        threads::point("interlink");
-                        let hold = carry_out(&context, client.as_deref(), &task).span();
+                        let about = format!("pod sandbox {} ({:?})", task.sandbox, task.duty);
+                        let hold = threads::working_on(about, || {
+                            threads::point("interlink");
+                            carry_out(&context, client.as_deref(), &task).span()
+                        });
                         // The dispatcher has ended; so will this loop.
                         let _ = finished.send(Done {
                             sandbox: task.sandbox,
