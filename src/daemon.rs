@@ -140,7 +140,10 @@ impl Daemon {
     pub fn reload(&self) {
         if let Some(client) = &self.client {
             if let Err(error) = client.reload() {
-                log::error!("credentials: {}; the old ones stay in use", chain(&error));
+                log::error!(
+                    "cannot read the credentials again: {}; the old ones stay in use",
+                    chain(&error)
+                );
             }
         }
     }

@@ -11,12 +11,12 @@ use serde::{Deserialize, Serialize};
 pub struct Pods {
     /// The kubelet's root directory, below which it puts volumes.
     pub kubelet_root: PathBuf,
-    /// What to do with a volume that cannot travel: `refuse` the container, or `skip` the volume.
+    /// What to do with a volume that a remote job cannot have: `refuse` the container, or `skip` the volume.
     pub unsupported_volumes: Unsupported,
     /// Directories of shared file systems: a path below one of them is the same on the compute
-    /// nodes. Persistent volumes that lie there (CSI, NFS, local) travel as host paths.
+    /// nodes. Persistent volumes that lie there (CSI, NFS, local) are sent as host paths.
     pub shared_paths: Vec<PathBuf>,
-    /// Which hostPath volumes travel: `any`, or only those below `shared_paths`: `shared`.
+    /// Which hostPath volumes are sent with jobs: `any`, or only those below `shared_paths`: `shared`.
     pub host_paths: HostPaths,
     /// Whether the service account token that every ordinary pod mounts is shipped with its jobs.
     /// It is valid for about an hour, and is not renewed over there. `false` leaves the volume
@@ -39,7 +39,7 @@ impl Default for Pods {
     }
 }
 
-/// Which hostPath volumes travel.
+/// Which hostPath volumes are sent with jobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum HostPaths {
@@ -49,7 +49,7 @@ pub enum HostPaths {
     Shared,
 }
 
-/// What to do with what cannot travel.
+/// What to do with what a remote job cannot have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Unsupported {
@@ -157,7 +157,7 @@ pub enum Policy {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Metadata {
-    /// Patterns of the annotations that jobs get from their pods. The kubelet's own never travel.
+    /// Patterns of the annotations that jobs get from their pods. The kubelet's own are never sent.
     pub annotations_allow: Vec<String>,
     /// Patterns of those that they do not get, although they are allowed.
     pub annotations_deny: Vec<String>,

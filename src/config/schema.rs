@@ -212,7 +212,7 @@ pub struct Jobs {
     /// pod with its init containers (`pod`), so that they share emptyDirs and one allocation.
     /// Unset is `pod` where `kubernetes.kubeconfig` is set, without which there is no choice.
     pub job_scope: Option<JobScope>,
-    /// Containers of a pod that start within this time of each other travel as one job.
+    /// Containers of a pod that start within this time of each other share one job.
     #[serde(with = "duration")]
     pub quiet_period: Duration,
     /// Pause between status polls while something starts or stops.

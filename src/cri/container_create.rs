@@ -1,4 +1,4 @@
-//! `CreateContainer`: only a record, but one that is known to convert. What cannot travel is
+//! `CreateContainer`: only a record, but one that is known to convert. What a remote job cannot have is
 //! refused here, before hours in a queue.
 
 use std::sync::Arc;

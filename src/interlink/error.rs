@@ -62,7 +62,7 @@ pub enum Error {
         key: &'static str,
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// What the operating system reports.
         source: io::Error,
     },
     /// A file that the configuration names does not hold what it should.
@@ -92,7 +92,7 @@ pub enum Error {
         call: Call,
         /// HOST:PORT or the socket's path.
         to: String,
-        /// Why.
+        /// What the operating system reports.
         source: io::Error,
     },
     /// No TLS session: one side does not trust the other, or it is not TLS.
@@ -102,7 +102,7 @@ pub enum Error {
         call: Call,
         /// HOST:PORT.
         to: String,
-        /// Why.
+        /// What the operating system reports.
         source: io::Error,
     },
     /// A time limit struck.
@@ -124,7 +124,7 @@ pub enum Error {
         call: Call,
         /// What was waited for.
         phase: Phase,
-        /// Why.
+        /// What the operating system reports.
         source: io::Error,
     },
     /// What came back is not HTTP.
@@ -182,7 +182,7 @@ pub enum Error {
     Request {
         /// The call.
         call: Call,
-        /// Why.
+        /// The error that caused it.
         source: serde_json::Error,
     },
     /// The call was cut off from this side.

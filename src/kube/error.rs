@@ -35,7 +35,7 @@ pub enum Error {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The error that caused it.
         source: Arc<io::Error>,
     },
     /// The kubeconfig does not say what is needed, or wants what is not done.
@@ -71,7 +71,7 @@ pub enum Error {
         call: String,
         /// The API server's URL.
         to: String,
-        /// Why.
+        /// The error that caused it.
         source: Arc<io::Error>,
     },
     /// No answer in time.

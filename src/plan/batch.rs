@@ -1,7 +1,7 @@
 //! Which started containers form which job.
 //!
 //! The CRI starts containers one at a time; interLink runs whole pods. Containers of one sandbox
-//! that are started close together travel as one job, so that they share a node, localhost and
+//! that are started close together share one job, so that they share a node, localhost and
 //! emptyDirs there. A job gathers containers until the quiet period has passed; or, where the API
 //! server says what the pod consists of, until all have come that belong to it. In the scope of a
 //! whole pod the job does not even wait for those: it takes them along, and they are bound to it
@@ -181,7 +181,7 @@ fn belong_to(pod: &Pod, job: &Job, whole: &PodContainers) -> Vec<String> {
 }
 
 /// The job that still gathers, or a new one. Names are unique within a job, because the plugin
-/// knows containers by name: a second attempt at a container travels in the next job. A job that
+/// knows containers by name: a second attempt at a container goes into the next job. A job that
 /// knows what belongs to it takes nothing else.
 fn gathering_job<'a>(pod: &'a mut Pod, name: &str, now: Nanos) -> &'a mut Job {
     let open = pod.jobs.iter().position(|job| {

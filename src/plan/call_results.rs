@@ -11,7 +11,8 @@ use super::{
 };
 use crate::model::{exit_code, exit_reason, Cancellation, Job, Nanos, Pod, Submission};
 
-/// How a POST ended.
+/// How a POST ended. A `reason` is for people: it becomes the message of the containers' end, or of an
+/// event.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Posted {
     /// The plugin took the job.
@@ -21,22 +22,22 @@ pub enum Posted {
     },
     /// Refused for good.
     Refused {
-        /// Why, for the user.
+        /// The plugin's words.
         reason: String,
     },
     /// The plugin says that it failed: tried again a few times, and then believed.
     ServerError {
-        /// Why, for the user.
+        /// The plugin's words.
         reason: String,
     },
     /// The plugin has not acted; it may go better later.
     NotActed {
-        /// Why, for the user.
+        /// What kept the call from the plugin.
         reason: String,
     },
     /// The plugin may have acted.
     InDoubt {
-        /// Why nobody knows, for the user.
+        /// What came instead of an answer.
         reason: String,
         /// It has most likely refused the job: where it denies the job afterwards, that counts as a
         /// [`ServerError`](Self::ServerError).

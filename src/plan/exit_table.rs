@@ -1,5 +1,5 @@
 //! What an end that a plugin reports looks like to the kubelet. Job and Deployment controllers act
-//! on exit codes and reasons, and plugins have words of their own for what befell a job.
+//! on exit codes and reasons, and plugins have words of their own for the ends of jobs.
 
 use super::{report::ReportedEnd, traits::KnownEnd};
 use crate::config::{

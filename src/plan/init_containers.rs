@@ -297,7 +297,7 @@ mod tests {
         tell(&mut pod, &[("m", running())], Nanos(10));
         bind(&mut pod, "m", Nanos(12));
         tell(&mut pod, &[("m", ended(5))], Nanos(20));
-        // What befell the job says nothing of an init container that ended well before.
+        // The end of the job says nothing of an init container that ended well before.
         let timeout = json!({"terminated": {"exitCode": 0, "reason": "JobTimeout"}});
         let told = [("i", timeout.clone()), ("j", timeout), ("m", ended(5))];
         tell(&mut pod, &told, Nanos(30));
@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn an_init_container_that_ended_well_is_not_blamed_for_what_befell_the_job() {
+    fn an_init_container_that_ended_well_is_not_blamed_for_the_end_of_the_job() {
         let mut pod = pod();
         let timeout = json!({"terminated": {"exitCode": 0, "reason": "JobTimeout"}});
         tell(

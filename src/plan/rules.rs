@@ -11,7 +11,7 @@ use crate::{
 /// The times, counts and tables that decide what happens next.
 #[derive(Clone, Debug)]
 pub struct Rules {
-    /// Starts within this time of each other travel as one job.
+    /// Starts within this time of each other share one job.
     pub quiet_period: Duration,
     /// The pauses after failed calls.
     pub retry: Backoff,

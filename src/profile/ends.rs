@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn what_befalls_jobs_is_known() {
+    fn common_ends_of_jobs_are_known() {
         for (reported, want) in [
             ((0, "OOMKilled", ""), "137 OOMKilled: "),
             ((1, "OUT_OF_MEMORY", "m"), "137 OOMKilled: "),

@@ -93,7 +93,7 @@ impl Subscribers {
                 Delivery::Taken => true,
                 Delivery::Gone => false,
                 Delivery::Behind => {
-                    log::warn!("an event subscriber is too far behind and was cut off");
+                    log::warn!("an event subscriber is too far behind; its stream ends, and it has to subscribe again");
                     false
                 }
             })

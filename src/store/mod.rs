@@ -148,7 +148,10 @@ impl Store {
         })?;
         let mut aside = Vec::new();
         for damage in &found.damage {
-            log::error!("state: {}; it is left out", damage.what);
+            log::error!(
+                "cannot read a record of the state: {}; it is left out",
+                damage.what
+            );
             aside.extend(
                 damage
                     .row

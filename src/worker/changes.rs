@@ -90,7 +90,7 @@ impl Context {
                 (pod.sandbox.id.clone(), Box::new(all) as Change<'_>)
             });
             if let Err(error) = self.store.update_many(changes.collect()) {
-                log::error!("the states of {} pods are not kept: {error}", some.len());
+                log::error!("cannot keep the states of {} pods: {error}", some.len());
             }
         }
     }

@@ -194,7 +194,10 @@ fn follow(
             return;
         };
         if let Err(reason) = follow_once(context, client, &pod, &entry, cancel) {
-            log::debug!("{}: its log broke off: {reason}", logs::about(&pod, &entry));
+            log::debug!(
+                "{}: its log broke off, and is followed again: {reason}",
+                logs::about(&pod, &entry)
+            );
         }
         failures = match begun.elapsed() > PAUSES.longest {
             true => 1,
@@ -269,7 +272,10 @@ fn poll(
             if let Some(pod) = context.store.pod(&target.sandbox) {
                 if let Some(entry) = entry_of(&pod, &target.container) {
                     if let Err(reason) = logs::fetch(context, client, &pod, &entry, false) {
-                        log::debug!("{}: its log: {reason}", logs::about(&pod, &entry));
+                        log::debug!(
+                            "{}: cannot read its log, and tries again: {reason}",
+                            logs::about(&pod, &entry)
+                        );
                     }
                 }
             }

@@ -31,7 +31,7 @@ pub fn complete(
     };
     if let Err(error) = fetch(context, client, &pod, entry, true) {
         log::warn!(
-            "{}: the rest of its log, to be tried again: {error}",
+            "{}: cannot fetch the rest of its log, and tries again: {error}",
             about(&pod, entry)
         );
         return context.change(id, |pod, now| {
@@ -56,13 +56,17 @@ pub fn abandon(context: &Context, id: &SandboxId, container: &ContainerId) -> Ho
         .is_some_and(|job| job.remote_id.is_some())
     {
         log::warn!(
-            "{}: the rest of its log could not be fetched in time",
+            "{}: could not fetch the rest of its log in time, and shows its end without it",
             about(&pod, entry)
         );
     }
     if let Some(sink) = context.logs.get(container) {
         if let Err(error) = sink.begin().finish(true) {
-            log::warn!("{}: {}", about(&pod, entry), chain(&error));
+            log::warn!(
+                "{}: cannot write the last line of its log, and shows its end: {}",
+                about(&pod, entry),
+                chain(&error)
+            );
         }
     }
     show_end(context, &pod, entry)
@@ -97,7 +101,7 @@ fn write_termination_message(context: &Context, pod: &Pod, entry: &ContainerEntr
     let root = &context.config.pods.kubelet_root;
     if let Err(error) = logs::termination::write(root, &path, text) {
         log::warn!(
-            "{}: its termination message: {}",
+            "{}: cannot write its termination message, and goes on without it: {}",
             about(pod, entry),
             chain(&error)
         );
@@ -153,7 +157,7 @@ pub fn fetch(
 pub fn keep_checkpoint(context: &Context, container: &ContainerId, sink: &LogSink) {
     if let Some(position) = sink.take_checkpoint() {
         if let Err(error) = context.store.put_log_position(container, position) {
-            log::debug!("container {container}: log position not kept: {error}");
+            log::debug!("container {container}: cannot keep its log position, and keeps the next one: {error}");
         }
     }
 }

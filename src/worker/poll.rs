@@ -189,7 +189,7 @@ impl<'a> Poller<'a> {
             Err(error) => {
                 self.context.poll_trouble.print(|held_back| {
                     let (reason, count) = (chain(&error), batch.len());
-                    log::warn!("no status of {count} jobs: {reason} ({held_back} more held back)");
+                    log::warn!("got no status of {count} jobs, and asks again: {reason} ({held_back} more held back)");
                 });
                 false
             }
@@ -233,7 +233,7 @@ impl<'a> Poller<'a> {
     fn keep(&self, changes: Vec<(SandboxId, Change<'_>)>) {
         if let Err(error) = self.context.store.update_many(changes) {
             self.context.poll_trouble.print(|held_back| {
-                log::error!("states not kept: {error} ({held_back} more held back)");
+                log::error!("cannot keep what the plugin said of jobs, and asks again: {error} ({held_back} more held back)");
             });
         }
     }

@@ -119,7 +119,7 @@ fn a_log_directory_that_is_swapped_for_a_link_is_not_followed() {
     scene.fake.set_all(&JobState::exited(0));
     wait_for("its end shows, or is held back", || {
         let log = scene.daemon.log();
-        let held_back = log.contains("the rest of its log, to be tried again");
+        let held_back = log.contains("cannot fetch the rest of its log, and tries again");
         (held_back || scene.cri.status(&id).finished_at > 0).then_some(())
     });
     scene.nothing_happened_outside();

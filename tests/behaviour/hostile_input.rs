@@ -126,7 +126,7 @@ fn containers() {
             "/home/../etc",
         ),
         (
-            "a volume that cannot travel",
+            "a volume that a remote job cannot have",
             &|c| {
                 let uid = crate::support::UID;
                 c.mounts.push(Mount {
@@ -187,7 +187,7 @@ fn containers() {
 }
 
 #[test]
-fn resources_that_cannot_travel_are_refused_before_their_job_is_made() {
+fn resources_that_no_job_can_have_are_refused_before_their_job_is_made() {
     let (_daemon, cri) = daemon();
     let pod = cri.run(&sandbox("good"));
     let id = cri.create(&pod, &container("main", &["true"]));

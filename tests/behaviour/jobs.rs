@@ -1,4 +1,4 @@
-//! Which containers travel together: those that start together share a job; init containers and
+//! Which containers share a job: those that start together share a job; init containers and
 //! restarts get jobs of their own.
 
 use std::collections::HashSet;

@@ -461,7 +461,7 @@ fn in_the_scope_of_containers_a_job_waits_for_those_that_belong_to_it() {
 }
 
 #[test]
-fn sidecars_travel_with_the_main_containers() {
+fn sidecars_share_the_job_of_the_main_containers() {
     let sidecar = json!({"name": "proxy", "image": "busybox:1.36", "command": ["true"], "restartPolicy": "Always"});
     let mut spec = spec();
     spec["initContainers"] = json!([sidecar, written("init")]);

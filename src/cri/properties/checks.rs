@@ -50,7 +50,7 @@ pub fn state(node: &Node, before: &HashMap<SandboxId, Arc<Pod>>) {
             follows(before, pod);
         }
         assert!(!pod.is_forgotten(), "what is owed nothing is gone");
-        travels(node.face(), pod);
+        becomes_a_job(node.face(), pod);
     }
     let visible: Vec<_> = pods
         .values()
@@ -95,7 +95,7 @@ pub fn state(node: &Node, before: &HashMap<SandboxId, Arc<Pod>>) {
 }
 
 /// What was created can be sent off: it converts, and so does all that refers to it.
-fn travels(face: &CriContext, pod: &Pod) {
+fn becomes_a_job(face: &CriContext, pod: &Pod) {
     for job in &pod.jobs {
         let containers = convert::to_run(pod, job).map(|entry| JobContainer {
             container: entry.container.clone(),

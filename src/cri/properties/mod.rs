@@ -41,7 +41,7 @@ const EVENTS: [Event; 11] = [
 /// so most calls mean something. Besides:
 ///
 /// ```text
-/// jLETTERS  what befalls every job, by its place in EVENTS: `a` is the first
+/// jLETTERS  what happens to every job, by its place in EVENTS: `a` is the first
 /// nJSON     the states of the containers, as a plugin answers them for every job
 /// d         the plugin confirms every cancellation
 /// wN        the clock goes on by N seconds; back, from 128 on
@@ -144,7 +144,7 @@ impl Node {
             b'j' => self.for_jobs(|pod, number, now, rules| {
                 let letters = message.iter().map(|letter| letter.wrapping_sub(b'a'));
                 for event in letters.filter_map(|index| EVENTS.get(usize::from(index))) {
-                    befall(pod, number, *event, now, rules);
+                    apply_event(pod, number, *event, now, rules);
                 }
             }),
             b'n' => {
@@ -208,7 +208,7 @@ fn other_settings() -> Config {
 }
 
 /// What the workers make of an event.
-fn befall(pod: &mut Pod, number: u32, event: Event, now: Nanos, rules: &Rules) {
+fn apply_event(pod: &mut Pod, number: u32, event: Event, now: Nanos, rules: &Rules) {
     if event == Event::Missing {
         return observe::lose(pod, number, now, rules);
     }

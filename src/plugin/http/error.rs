@@ -24,7 +24,7 @@ pub enum Error {
     Bind {
         /// The address.
         address: String,
-        /// Why.
+        /// What the operating system reports.
         source: io::Error,
     },
     /// No thread for it.
@@ -32,7 +32,7 @@ pub enum Error {
     Thread {
         /// The thread's name.
         name: &'static str,
-        /// Why.
+        /// What the operating system reports.
         source: io::Error,
     },
 }

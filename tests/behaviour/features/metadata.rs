@@ -61,7 +61,7 @@ fn annotations_by_setting() {
         own(&created, "annotations"),
         json!({"slurm-job.vk.io/flags": "--time=1"})
     );
-    // Nor do they travel later, with questions about the job.
+    // Nor are they sent later, with questions about the job.
     let asked = node.fake.wait_for_requests("/delete", 1);
     let annotations = &asked[0]["metadata"]["annotations"];
     assert_eq!(annotations["slurm-job.vk.io/pre-exec"], Value::Null);
