@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     model::{Clock, SystemClock},
-    plan::resync::{End, Piece, Position, Resync},
+    plan::log_resync::{End, Piece, Position, Resync},
 };
 
 /// Bytes after which a checkpoint saves work at the next start.

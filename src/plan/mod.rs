@@ -13,7 +13,7 @@
 //! exit_table       what a reported end looks like to the kubelet
 //! lifecycle        how containers and sandboxes end
 //! job_events       events and the readiness condition
-//! resync           which bytes of a log are new
+//! log_resync       which bytes of a log are new
 //! ```
 //!
 //! Nothing here reads a clock, takes a lock or performs a call. So the rules can be tested as
@@ -26,6 +26,7 @@ pub mod freshness;
 mod init_containers;
 pub mod job_events;
 pub mod lifecycle;
+pub mod log_resync;
 pub mod observe;
 pub mod owed;
 pub mod pod_containers;
@@ -34,7 +35,6 @@ pub mod pod_containers;
 #[doc(hidden)]
 pub mod properties;
 mod report;
-pub mod resync;
 mod rules;
 pub mod submission;
 #[cfg(any(test, fuzzing))]

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::resync::{End, Piece, Position, Resync};
+use super::log_resync::{End, Piece, Position, Resync};
 use crate::model::{Cancellation, ContainerPhase, Job, Nanos, Pod, SandboxPhase, Submission};
 
 /// What holds of every pod at any time. No time in it lies behind `latest`.

@@ -18,7 +18,7 @@
 //! | refuses a question for all jobs because of one whose status file is missing, and names the file | Status.go: where squeue has an error, "unable to retrieve container status" | `worker::poll`, which leaves out the job that is named, or halves the question |
 //! | answers 504 when sbatch fails, with its words | Create.go, `SubmitHandler`: `StatusGatewayTimeout` | [`sbatch`] |
 //! | forgets a job when it dies between sbatch and its own note | Create.go: `SLURMBatchSubmit`, then `handleJidAndPodUid` | [`log_tells_of_the_job`] |
-//! | puts the job's own output before that of a container, so a log grows at its beginning | GetLogs.go | `plan::resync` |
+//! | puts the job's own output before that of a container, so a log grows at its beginning | GetLogs.go | `plan::log_resync` |
 //! | writes a note into a followed log, every 4 s, while there is none | GetLogs.go: "Cannot open in follow mode" | [`log_notes`] |
 //! | answers 500 to the deletion of a job that it does not know | not looked up | `plan::call_results`, `may_be_gone` |
 //!
