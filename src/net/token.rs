@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use ureq::http::HeaderValue;
 
 use super::{Error, Stamp};
+use crate::telemetry::chain;
 
 /// Longest token in bytes: proxies refuse request heads of more than 8 to 16 KiB.
 const MAX_TOKEN_BYTES: u64 = 16 << 10;
@@ -72,10 +73,7 @@ impl TokenFile {
             return Err(error);
         };
         let value = value.clone();
-        let text = match &error {
-            Error::Unreadable { source, .. } => format!("{error}: {source}"),
-            Error::Bad { .. } => error.to_string(),
-        };
+        let text = chain(&error);
         match state.useless_since {
             None => {
                 state.useless_since = Some(now);
