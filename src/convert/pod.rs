@@ -210,18 +210,15 @@ mod tests {
         Settings::new(&crate::config::Config::default()).unwrap()
     }
 
+    /// The job's pod, without an API server and with the settings that nobody has changed.
+    fn made(pod: &Pod, job: &Job) -> Result<JobPod, Error> {
+        job_pod(pod, job, &job_containers(pod, job), None, None, &settings())
+    }
+
     #[test]
     fn a_kubelet_s_pod_becomes_a_job() {
         let (pod, job) = fixture(&["main", "side"]);
-        let got = job_pod(
-            &pod,
-            &job,
-            &job_containers(&pod, &job),
-            None,
-            None,
-            &settings(),
-        )
-        .unwrap();
+        let got = made(&pod, &job).unwrap();
         assert!(got.configmaps.is_empty() && got.secrets.is_empty() && got.projected.is_empty());
         let origin = json!({
             "cri.interlink.eu/pod-name": "train-7",
@@ -293,16 +290,7 @@ mod tests {
         let container = std::sync::Arc::make_mut(&mut pod.containers[0].container);
         container.config = [].into();
         container.annotations.clear();
-        let got = job_pod(
-            &pod,
-            &job,
-            &job_containers(&pod, &job),
-            None,
-            None,
-            &settings(),
-        )
-        .unwrap()
-        .pod;
+        let got = made(&pod, &job).unwrap().pod;
         let want = json!({
             "containers": [{"name": "main", "image": "busybox"}],
             "restartPolicy": "Never",
@@ -337,17 +325,7 @@ mod tests {
         let (mut pod, job) = fixture(&["main"]);
         let long = "n".repeat(200);
         testing::sandbox_mut(&mut pod).name.clone_from(&long);
-        let got = job_pod(
-            &pod,
-            &job,
-            &job_containers(&pod, &job),
-            None,
-            None,
-            &settings(),
-        )
-        .unwrap()
-        .pod
-        .metadata;
+        let got = made(&pod, &job).unwrap().pod.metadata;
         let key = "cri.interlink.eu/pod-name";
         assert_eq!(got.labels.unwrap()[key].len(), 63);
         assert_eq!(got.annotations.unwrap()[key], long);
@@ -365,57 +343,25 @@ mod tests {
         });
         // A record that was removed meanwhile.
         job.containers.push(ContainerId::from("gone"));
-        let spec = job_pod(
-            &pod,
-            &job,
-            &job_containers(&pod, &job),
-            None,
-            None,
-            &settings(),
-        )
-        .unwrap()
-        .pod
-        .spec
-        .unwrap();
+        let spec = made(&pod, &job).unwrap().pod.spec.unwrap();
         let names: Vec<_> = spec.containers.iter().map(|c| c.name.as_str()).collect();
         assert_eq!(names, ["side"]);
         pod.containers[1].status = pod.containers[0].status.clone();
-        let nothing = job_pod(
-            &pod,
-            &job,
-            &job_containers(&pod, &job),
-            None,
-            None,
-            &settings(),
-        );
+        let nothing = made(&pod, &job);
         assert!(matches!(nothing, Err(Error::NoContainers)), "{nothing:?}");
     }
 
     #[test]
     fn two_containers_of_one_name_and_damaged_records_are_errors() {
         let (pod, job) = fixture(&["main", "main"]);
-        let got = job_pod(
-            &pod,
-            &job,
-            &job_containers(&pod, &job),
-            None,
-            None,
-            &settings(),
-        );
+        let got = made(&pod, &job);
         assert!(
             matches!(got, Err(Error::DuplicateContainer { .. })),
             "{got:?}"
         );
         let (mut pod, job) = fixture(&["main"]);
         testing::sandbox_mut(&mut pod).config = [0xff, 0xff].into();
-        let got = job_pod(
-            &pod,
-            &job,
-            &job_containers(&pod, &job),
-            None,
-            None,
-            &settings(),
-        );
+        let got = made(&pod, &job);
         assert!(matches!(got, Err(Error::Decode { .. })), "{got:?}");
     }
 }
