@@ -222,7 +222,12 @@ fn handle(state: &Mutex<State>, request: &Request, responder: Responder) {
         let mut state = state.lock();
         state.requests.push((path.clone(), body.clone()));
         let next = state.faults.get_mut(&path).and_then(VecDeque::pop_front);
-        next.or_else(|| state.always.get(&path).cloned())
+        let fault = next.or_else(|| state.always.get(&path).cloned());
+        // With the record, under one lock: who has seen a request sees what it did.
+        if matches!(fault, None | Some(Fault::DropAfter)) {
+            act(&mut state, &path, &body);
+        }
+        fault
     };
     // Whoever is gone needs no answer.
     let _ = match fault {
@@ -235,6 +240,27 @@ fn handle(state: &Mutex<State>, request: &Request, responder: Responder) {
     };
 }
 
+/// What a request changes.
+fn act(state: &mut State, path: &str, body: &Value) {
+    match path {
+        "/create" => {
+            let spec = &body["pod"]["spec"];
+            let list = |key: &str| spec[key].as_array().cloned().unwrap_or_default();
+            let containers = [list("initContainers"), list("containers")].concat();
+            let job = Job {
+                containers: containers.iter().map(|one| text(&one["name"])).collect(),
+                states: HashMap::new(),
+            };
+            let uid = text(&body["pod"]["metadata"]["uid"]);
+            state.jobs.insert(uid, job);
+        }
+        "/delete" => {
+            state.jobs.remove(&text(&body["metadata"]["uid"]));
+        }
+        _ => {}
+    }
+}
+
 fn answer(
     state: &Mutex<State>,
     path: &str,
@@ -244,22 +270,10 @@ fn answer(
     match path {
         "/create" => {
             let uid = text(&body["pod"]["metadata"]["uid"]);
-            let spec = &body["pod"]["spec"];
-            let list = |key: &str| spec[key].as_array().cloned().unwrap_or_default();
-            let containers = [list("initContainers"), list("containers")].concat();
-            let names = containers.iter().map(|one| text(&one["name"])).collect();
             let jid = format!("jid-{uid}");
-            let job = Job {
-                containers: names,
-                states: HashMap::new(),
-            };
-            state.lock().jobs.insert(uid.clone(), job);
             responder.json(200, &json!({ "PodUID": uid, "PodJID": jid }))
         }
-        "/delete" => {
-            state.lock().jobs.remove(&text(&body["metadata"]["uid"]));
-            responder.text(200, "deleted")
-        }
+        "/delete" => responder.text(200, "deleted"),
         "/status" => {
             let mut state = state.lock();
             let repeats_for = state.repeats_for;
