@@ -162,7 +162,7 @@ fn a_plugin_that_hangs_holds_up_no_call() {
     }
     // 80 calls: far below the hang of a single one, even on a machine under load.
     assert!(
-        begun.elapsed() < Duration::from_secs(10),
+        begun.elapsed() < Duration::from_secs(25),
         "{:?}",
         begun.elapsed()
     );

@@ -70,7 +70,7 @@ pub struct Cri {
 }
 
 pub fn options() -> CallOption {
-    CallOption::default().timeout(Duration::from_secs(10))
+    CallOption::default().timeout(Duration::from_secs(30))
 }
 
 /// The code that a call was refused with.

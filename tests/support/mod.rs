@@ -26,7 +26,7 @@ pub use self::{
 };
 
 /// How long anything may take before a test gives up on it.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 const BINARY: &str = env!("CARGO_BIN_EXE_interlink-cri");
 
 /// Short times, so that tests take little of it.

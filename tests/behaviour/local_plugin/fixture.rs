@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use super::client::{self, Answer};
 
 pub const SHIM: &str = env!("CARGO_BIN_EXE_interlink-cri");
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 pub struct Fixture {
     pub plugin: Option<Plugin>,
