@@ -145,7 +145,7 @@ fn a_clean_stop_is_quick_also_while_the_plugin_hangs() {
     let begun = std::time::Instant::now();
     assert!(daemon.terminate().success());
     assert!(
-        begun.elapsed() < Duration::from_secs(8),
+        begun.elapsed() < Duration::from_secs(30),
         "{:?}",
         begun.elapsed()
     );
