@@ -23,6 +23,8 @@ pub use slurm::{
     sbatch::{gateway_timeout, GatewayTimeout},
 };
 
+use std::time::Duration;
+
 use crate::{
     config::Config,
     plan::{PluginTraits, Rules},
@@ -31,6 +33,14 @@ use crate::{
 /// The rules for plugins that may be any of those known.
 pub fn rules(config: &Config) -> Rules {
     Rules::new(config, traits())
+}
+
+/// For how long an answer about jobs with these ids of the plugin's own is given again, whatever is
+/// asked; none where no plugin is known to do so that has such ids. A question that is asked later gets
+/// an answer of its own.
+pub fn repeats_for<'a>(mut remote_ids: impl Iterator<Item = &'a str>) -> Option<Duration> {
+    let is_slurm = remote_ids.any(slurm::is_job_id);
+    is_slurm.then_some(slurm::CACHED_FOR)
 }
 
 /// What is taken for granted of a plugin that may be any of those known.

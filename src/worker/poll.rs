@@ -15,6 +15,7 @@ use crate::{
     interlink::{self, wire::PodStatus, Client},
     model::{JobUid, Nanos, Pod, Remote, SandboxId, Submission},
     plan::{freshness::Freshness, observe},
+    profile,
     store::Change,
     telemetry::{chain, Counter, Reach},
     threads,
@@ -42,20 +43,28 @@ pub fn run(
         heard: HashMap::new(),
         freshness: Freshness::new(context.rules.plugin.repeats_answers_for),
         quiet: 0,
+        repeats_until: None,
     };
-    let mut next_ping = Instant::now();
+    let (mut next_ping, mut next_poll) = (Instant::now(), Instant::now());
     loop {
         threads::point("poll");
         if Instant::now() >= next_ping {
             ping(context, client);
             next_ping = Instant::now() + config.interlink.ping_interval;
         }
-        let until_ping = next_ping.saturating_duration_since(Instant::now());
-        let pause = poller.poll().min(until_ping);
+        // A ping does not bring the next question forward: the plugin might repeat its answer then.
+        if Instant::now() >= next_poll {
+            let pause = poller.poll();
+            next_poll = poller.when_it_is_answered(Instant::now() + pause);
+        }
+        let until = next_ping.min(next_poll);
         select! {
             recv(stop) -> _ => return,
-            recv(nudged) -> _ => poller.hurry(),
-            default(pause) => {}
+            recv(nudged) -> _ => {
+                poller.hurry();
+                next_poll = poller.when_it_is_answered(Instant::now());
+            }
+            default(until.saturating_duration_since(Instant::now())) => {}
         }
     }
 }
@@ -119,6 +128,8 @@ struct Poller<'a> {
     freshness: Freshness,
     /// Polls in a row after which nothing was to be waited for.
     quiet: u32,
+    /// Until then the plugin gives its last answer again, whatever it is asked.
+    repeats_until: Option<Instant>,
 }
 
 impl<'a> Poller<'a> {
@@ -152,6 +163,22 @@ impl<'a> Poller<'a> {
         self.quiet = 0;
     }
 
+    /// When a question that is due at this time gets an answer of its own.
+    fn when_it_is_answered(&self, due: Instant) -> Instant {
+        self.repeats_until.map_or(due, |until| until.max(due))
+    }
+
+    /// Notes that jobs were answered for just now, and for how long that answer is given again.
+    fn note_repetition(&mut self, batch: &[Live]) {
+        let jobs = batch.iter().filter_map(|live| live.pod.job(live.number));
+        let ids = jobs.filter_map(|job| job.remote_id.as_deref());
+        let now = Instant::now();
+        // An answer within the time of the last one may be that one: the time runs on from there.
+        if self.repeats_until.is_none_or(|until| until <= now) {
+            self.repeats_until = profile::repeats_for(ids).map(|time| now + time);
+        }
+    }
+
     /// Asks about some jobs; false when there was no answer. Where a refusal names a job, the others are
     /// asked for without it; else the batch is halved until the job that it is about is alone.
     fn ask(&mut self, batch: &[Live]) -> bool {
@@ -165,6 +192,7 @@ impl<'a> Poller<'a> {
         let asked_at = Instant::now();
         match self.context.call(|| self.client.status(&question)) {
             Ok(statuses) => {
+                self.note_repetition(batch);
                 self.take(batch, &statuses, asked_at);
                 true
             }

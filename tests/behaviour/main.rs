@@ -28,6 +28,7 @@ mod local_plugin;
 mod logs_once;
 mod logs_rotation;
 mod overload;
+mod polling;
 mod proto_matches_table;
 mod proto_services;
 mod restart;

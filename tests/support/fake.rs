@@ -13,6 +13,9 @@ use serde_json::{json, Value};
 
 use super::{listener::Listener, wait_for};
 
+/// The id of all jobs, where they are numbered.
+pub const JOB_NUMBER: &str = "4711";
+
 /// The state of every container of a job.
 #[derive(Clone, Debug)]
 pub enum JobState {
@@ -79,6 +82,8 @@ struct State {
     /// Only those containers are spoken of that a question names under `spec.containers`, as the
     /// SLURM plugin does it.
     as_slurm: bool,
+    /// Its ids of jobs are numbers, as SLURM's are.
+    numbers_jobs: bool,
 }
 
 /// The server.
@@ -181,6 +186,11 @@ impl Fake {
         self.state.lock().as_slurm = true;
     }
 
+    /// From now on its ids of jobs are numbers: [`JOB_NUMBER`].
+    pub fn number_jobs(&self) {
+        self.state.lock().numbers_jobs = true;
+    }
+
     /// A question that names this job is refused as a whole.
     pub fn spoil_status_with(&self, uid: &str, words: &str) {
         self.state.lock().spoiled = Some((uid.into(), words.into()));
@@ -270,7 +280,10 @@ fn answer(
     match path {
         "/create" => {
             let uid = text(&body["pod"]["metadata"]["uid"]);
-            let jid = format!("jid-{uid}");
+            let jid = match state.lock().numbers_jobs {
+                true => JOB_NUMBER.to_owned(),
+                false => format!("jid-{uid}"),
+            };
             responder.json(200, &json!({ "PodUID": uid, "PodJID": jid }))
         }
         "/delete" => responder.text(200, "deleted"),
