@@ -18,7 +18,7 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 /// What happens to the connection after an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum After {
+pub(crate) enum AfterAnswer {
     Keep,
     Close,
     /// Not even a FIN: the next thing that the client hears is RST.
@@ -27,7 +27,7 @@ pub(crate) enum After {
 
 /// A request as it came.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Seen {
+pub(crate) struct ReceivedRequest {
     /// 0 for the server's first connection.
     pub(crate) connection: usize,
     /// 0 for the server's first request.
@@ -36,7 +36,7 @@ pub(crate) struct Seen {
     pub(crate) body: Vec<u8>,
 }
 
-impl Seen {
+impl ReceivedRequest {
     pub(crate) fn line(&self) -> &str {
         self.head.lines().next().unwrap_or_default()
     }
@@ -50,7 +50,7 @@ impl Seen {
 }
 
 /// The server's end of a connection.
-pub(crate) trait Conn: Read + Write {
+pub(crate) trait Connection: Read + Write {
     /// Sends what the client may no longer be there to read.
     fn send(&mut self, bytes: &[u8]) {
         let _ = self.write_all(bytes).and_then(|()| self.flush());
@@ -68,13 +68,13 @@ pub(crate) trait Conn: Read + Write {
     }
 }
 
-impl<T: Read + Write> Conn for T {}
+impl<T: Read + Write> Connection for T {}
 
-pub(crate) type Script = dyn Fn(&Seen, &mut dyn Conn) -> After + Send + Sync;
+pub(crate) type Script = dyn Fn(&ReceivedRequest, &mut dyn Connection) -> AfterAnswer + Send + Sync;
 
 struct State {
     script: Box<Script>,
-    seen: Mutex<Vec<Seen>>,
+    seen: Mutex<Vec<ReceivedRequest>>,
     connections: AtomicUsize,
     stop: AtomicBool,
 }
@@ -89,14 +89,14 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn tcp(
-        script: impl Fn(&Seen, &mut dyn Conn) -> After + Send + Sync + 'static,
+        script: impl Fn(&ReceivedRequest, &mut dyn Connection) -> AfterAnswer + Send + Sync + 'static,
     ) -> Self {
         Self::start_tcp("http", None, Box::new(script))
     }
 
     pub(crate) fn tls(
         config: ServerConfig,
-        script: impl Fn(&Seen, &mut dyn Conn) -> After + Send + Sync + 'static,
+        script: impl Fn(&ReceivedRequest, &mut dyn Connection) -> AfterAnswer + Send + Sync + 'static,
     ) -> Self {
         Self::start_tcp("https", Some(Arc::new(config)), Box::new(script))
     }
@@ -118,14 +118,14 @@ impl Server {
                     let session = ServerConnection::new(config.clone()).unwrap();
                     let mut secure = StreamOwned::new(session, stream);
                     let after = serve(state, &mut secure);
-                    if after == After::Close {
+                    if after == AfterAnswer::Close {
                         secure.conn.send_close_notify();
                         let _ = secure.flush();
                     }
                     after
                 }
             };
-            if after == After::Reset {
+            if after == AfterAnswer::Reset {
                 let zero = Some(Duration::ZERO);
                 rustix::net::sockopt::set_socket_linger(&raw, zero).unwrap();
             }
@@ -134,7 +134,7 @@ impl Server {
 
     pub(crate) fn unix(
         path: &Path,
-        script: impl Fn(&Seen, &mut dyn Conn) -> After + Send + Sync + 'static,
+        script: impl Fn(&ReceivedRequest, &mut dyn Connection) -> AfterAnswer + Send + Sync + 'static,
     ) -> Self {
         let listener = UnixListener::bind(path).unwrap();
         let url = format!("unix://{}", path.display());
@@ -181,7 +181,7 @@ impl Server {
     }
 
     /// The requests so far.
-    pub(crate) fn seen(&self) -> Vec<Seen> {
+    pub(crate) fn seen(&self) -> Vec<ReceivedRequest> {
         self.state.seen.lock().clone()
     }
 
@@ -201,7 +201,7 @@ impl Drop for Server {
     }
 }
 
-fn serve(state: &State, conn: &mut dyn Conn) -> After {
+fn serve(state: &State, conn: &mut dyn Connection) -> AfterAnswer {
     let mut connection = None;
     while let Some((head, body)) = read_request(conn) {
         let connection =
@@ -209,7 +209,7 @@ fn serve(state: &State, conn: &mut dyn Conn) -> After {
         let seen = {
             let mut all = state.seen.lock();
             let number = all.len();
-            all.push(Seen {
+            all.push(ReceivedRequest {
                 connection,
                 number,
                 head,
@@ -218,24 +218,24 @@ fn serve(state: &State, conn: &mut dyn Conn) -> After {
             all[number].clone()
         };
         match (state.script)(&seen, conn) {
-            After::Keep => {}
+            AfterAnswer::Keep => {}
             after => return after,
         }
     }
-    After::Close
+    AfterAnswer::Close
 }
 
 /// `None` when the client has gone, or sends half a request.
-fn read_request(conn: &mut dyn Conn) -> Option<(String, Vec<u8>)> {
+fn read_request(conn: &mut dyn Connection) -> Option<(String, Vec<u8>)> {
     let mut bytes = Vec::new();
     let mut piece = [0; 16 << 10];
     let (head, length) = loop {
         if let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
             let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
             bytes.drain(..end + 4);
-            let seen = Seen {
+            let seen = ReceivedRequest {
                 head,
-                ..Seen::default()
+                ..ReceivedRequest::default()
             };
             let length: usize = seen
                 .header("content-length")

@@ -11,7 +11,7 @@ use super::{
 };
 
 /// Answers each endpoint as a plugin that is well.
-fn plugin(seen: &Seen, conn: &mut dyn Conn) -> After {
+fn plugin(seen: &ReceivedRequest, conn: &mut dyn Connection) -> AfterAnswer {
     let path = seen.line().split(' ').nth(1).unwrap_or_default();
     conn.send(&match path.rsplit('/').next().unwrap_or_default() {
         "create" => answer(200, r#"{"PodUID":"u","PodJID":"42"}"#),
@@ -21,7 +21,7 @@ fn plugin(seen: &Seen, conn: &mut dyn Conn) -> After {
         "pinglink" => answer(200, r#"{"status":"ok"}"#),
         _ => answer(404, ""),
     });
-    After::Keep
+    AfterAnswer::Keep
 }
 
 fn read_log(client: &Client) -> Vec<u8> {
@@ -179,7 +179,7 @@ fn answers_to_a_submission() {
         ("blank id", r#"{"PodJID":" \n"}"#, "no job id"),
     ];
     for (name, body, want) in table {
-        let server = always(answer(200, body), After::Keep);
+        let server = always(answer(200, body), AfterAnswer::Keep);
         let got = client(&server.url).create(&submission());
         if let Err(error) = &got {
             assert!(error.is_ambiguous(), "{name}");
@@ -187,7 +187,7 @@ fn answers_to_a_submission() {
         let got = got.map_or_else(|e| kind(&e), |created| created.remote_id);
         assert_eq!(got, want, "{name}");
     }
-    let server = always(answer(200, &long), After::Keep);
+    let server = always(answer(200, &long), AfterAnswer::Keep);
     let id = client(&server.url).create(&submission()).unwrap().remote_id;
     assert!(id.len() <= 1024);
 }
@@ -208,7 +208,7 @@ fn answers_to_a_ping() {
         ),
     ];
     for (body, text, parsed) in table {
-        let server = always(answer(200, body), After::Keep);
+        let server = always(answer(200, body), AfterAnswer::Keep);
         let ping = client(&server.url).ping().unwrap();
         assert_eq!(ping.text, text);
         assert_eq!(ping.parsed.is_some(), parsed, "{body}");
@@ -225,7 +225,7 @@ fn answers_to_a_status() {
         ("{}", "malformed"),
     ];
     for (body, want) in table {
-        let server = always(answer(200, body), After::Keep);
+        let server = always(answer(200, body), AfterAnswer::Keep);
         let got = client(&server.url).status(&[]);
         let got = got.map_or_else(|e| kind(&e), |list| list.len().to_string());
         assert_eq!(got, want, "{body}");
@@ -237,13 +237,17 @@ fn bodies_in_every_framing() {
     let chunked =
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n[\r\n1\r\n]\r\n0\r\n\r\n";
     let table = [
-        ("chunked", chunked, After::Keep),
-        ("until the end", "HTTP/1.1 200 OK\r\n\r\n[]", After::Close),
-        ("HTTP/1.0", "HTTP/1.0 200 OK\r\n\r\n[]", After::Close),
+        ("chunked", chunked, AfterAnswer::Keep),
+        (
+            "until the end",
+            "HTTP/1.1 200 OK\r\n\r\n[]",
+            AfterAnswer::Close,
+        ),
+        ("HTTP/1.0", "HTTP/1.0 200 OK\r\n\r\n[]", AfterAnswer::Close),
         (
             "201",
             "HTTP/1.1 201 Created\r\nContent-Length: 2\r\n\r\n[]",
-            After::Keep,
+            AfterAnswer::Keep,
         ),
     ];
     for (name, bytes, after) in table {

@@ -37,7 +37,7 @@ fn refusals_carry_the_plugins_words() {
         (504, "two\nlines", "504 two lines"),
     ];
     for (status, body, want) in table {
-        let server = always(answer(status, body), After::Keep);
+        let server = always(answer(status, body), AfterAnswer::Keep);
         for error in both(&client(&server.url)) {
             assert_eq!(kind(&error), want);
             assert_eq!(error.status(), Some(status));
@@ -46,7 +46,7 @@ fn refusals_carry_the_plugins_words() {
     let endless = Server::tcp(|_, conn| {
         conn.send(b"HTTP/1.1 500 X\r\n\r\n");
         while conn.write_all(&[b'x'; 4096]).is_ok() {}
-        After::Close
+        AfterAnswer::Close
     });
     let error = client(&endless.url).ping().unwrap_err();
     assert!(kind(&error).len() <= 1030 && kind(&error).starts_with("500 xxx"));
@@ -55,12 +55,12 @@ fn refusals_carry_the_plugins_words() {
 #[test]
 fn redirects_are_not_followed() {
     for status in [301, 302, 303, 307, 308] {
-        let target = Server::tcp(|_, _| After::Close);
+        let target = Server::tcp(|_, _| AfterAnswer::Close);
         let head = format!(
             "HTTP/1.1 {status} X\r\nLocation: {}/login?secret=1\r\nContent-Length: 0\r\n\r\n",
             target.url
         );
-        let server = always(head, After::Keep);
+        let server = always(head, AfterAnswer::Keep);
         let client = client(&server.url);
         let [status_error, create_error] = both(&client);
         let delete_error = client.delete(&pod("u")).unwrap_err();
@@ -76,49 +76,54 @@ fn answers_that_are_none() {
     let huge = format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\n", "x".repeat(60 << 10));
     let chunk = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
     let table = [
-        ("nothing", String::new(), After::Close, "dropped answer"),
-        ("reset", String::new(), After::Reset, "dropped answer"),
+        (
+            "nothing",
+            String::new(),
+            AfterAnswer::Close,
+            "dropped answer",
+        ),
+        ("reset", String::new(), AfterAnswer::Reset, "dropped answer"),
         (
             "half a head",
             "HTTP/1.1 200 OK\r\nContent".into(),
-            After::Close,
+            AfterAnswer::Close,
             "dropped answer",
         ),
         (
             "not http",
             "SSH-2.0-OpenSSH_9.9\r\n\r\n".into(),
-            After::Close,
+            AfterAnswer::Close,
             "garbled",
         ),
-        ("huge head", huge, After::Close, "garbled"),
+        ("huge head", huge, AfterAnswer::Close, "garbled"),
         (
             "half a body",
             "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n[]".into(),
-            After::Close,
+            AfterAnswer::Close,
             "dropped body",
         ),
         (
             "reset body",
             "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n[]".into(),
-            After::Reset,
+            AfterAnswer::Reset,
             "dropped body",
         ),
         (
             "half a chunk",
             format!("{chunk}5\r\n[]"),
-            After::Close,
+            AfterAnswer::Close,
             "dropped body",
         ),
         (
             "no last chunk",
             format!("{chunk}2\r\n[]\r\n"),
-            After::Close,
+            AfterAnswer::Close,
             "dropped body",
         ),
         (
             "bad chunk",
             format!("{chunk}zz\r\n[]\r\n"),
-            After::Close,
+            AfterAnswer::Close,
             "garbled",
         ),
     ];
@@ -136,7 +141,7 @@ fn answers_that_do_not_end() {
     let server = Server::tcp(|_, conn| {
         conn.send(b"HTTP/1.1 200 OK\r\n\r\n");
         while conn.write_all(&[b'['; 4096]).is_ok() {}
-        After::Close
+        AfterAnswer::Close
     });
     let config = InterLink {
         max_reply_bytes: 1 << 20,
@@ -149,7 +154,7 @@ fn answers_that_do_not_end() {
 
 #[test]
 fn an_answer_as_large_as_allowed() {
-    let server = always(answer(200, "[  ]"), After::Keep);
+    let server = always(answer(200, "[  ]"), AfterAnswer::Keep);
     for (max_reply_bytes, fits) in [(4, true), (3, false)] {
         let config = InterLink {
             max_reply_bytes,
@@ -162,7 +167,7 @@ fn an_answer_as_large_as_allowed() {
 
 #[test]
 fn answers_that_are_late() {
-    type Step = fn(&mut dyn Conn);
+    type Step = fn(&mut dyn Connection);
     let table: [(&str, Step, &str); 4] = [
         ("nothing", |_| {}, "late answer"),
         (
@@ -190,7 +195,7 @@ fn answers_that_are_late() {
         let server = Server::tcp(move |_, conn| {
             step(conn);
             conn.wait_closed();
-            After::Close
+            AfterAnswer::Close
         });
         let client = hasty(&server.url);
         let began = Instant::now();
@@ -265,11 +270,11 @@ fn connections_that_are_not_taken() {
 #[test]
 fn a_stale_connection_does_not_show() {
     let server = Server::tcp(|seen, conn| match seen.number {
-        1 => After::Close,
-        3 => After::Reset,
+        1 => AfterAnswer::Close,
+        3 => AfterAnswer::Reset,
         _ => {
             conn.send(&answer(200, "[]"));
-            After::Keep
+            AfterAnswer::Keep
         }
     });
     let client = client(&server.url);
@@ -283,7 +288,7 @@ fn a_stale_connection_does_not_show() {
 
 #[test]
 fn a_submission_is_never_sent_twice() {
-    for after in [After::Close, After::Reset] {
+    for after in [AfterAnswer::Close, AfterAnswer::Reset] {
         let server = always("", after);
         let error = client(&server.url).create(&submission()).unwrap_err();
         assert_eq!(kind(&error), "dropped answer");
@@ -295,7 +300,7 @@ fn a_submission_is_never_sent_twice() {
 fn connections_that_the_server_closes_meanwhile_are_not_used() {
     let server = Server::tcp(|_, conn| {
         conn.send(&answer(200, "[]"));
-        After::Close
+        AfterAnswer::Close
     });
     let client = client(&server.url);
     for round in 1..=3 {
@@ -309,7 +314,7 @@ fn connections_that_the_server_closes_meanwhile_are_not_used() {
 fn shutting_down_cuts_calls_off() {
     let server = Server::tcp(|_, conn| {
         conn.wait_closed();
-        After::Close
+        AfterAnswer::Close
     });
     let client = Arc::new(client(&server.url));
     let caller = client.clone();
@@ -329,7 +334,7 @@ fn shutting_down_in_the_middle_of_an_answer() {
         let server = Server::tcp(move |_, conn| {
             conn.send(format!("HTTP/1.1 200 OK\r\n{head}\r\n\r\n[]").as_bytes());
             conn.wait_closed();
-            After::Close
+            AfterAnswer::Close
         });
         let client = Arc::new(client(&server.url));
         let caller = client.clone();
@@ -377,7 +382,7 @@ fn calls_run_side_by_side() {
         count.fetch_add(1, Ordering::SeqCst);
         eventually("all eight are here", || count.load(Ordering::SeqCst) >= 8);
         conn.send(&answer(200, "[]"));
-        After::Keep
+        AfterAnswer::Keep
     });
     let client = Arc::new(client(&server.url));
     let results: Vec<_> = (0..8)

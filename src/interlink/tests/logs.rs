@@ -12,7 +12,7 @@ fn limits(bytes: u64) -> LogLimits {
     LogLimits { bytes, time }
 }
 
-fn wants_follow(seen: &Seen) -> bool {
+fn wants_follow(seen: &ReceivedRequest) -> bool {
     let request: LogStruct = serde_json::from_slice(&seen.body).unwrap();
     request.opts.follow
 }
@@ -28,7 +28,7 @@ fn cause(error: &std::io::Error) -> String {
 #[test]
 fn logs_end_where_asked() {
     let text = "x".repeat(100_000);
-    let server = always(answer(200, &text), After::Keep);
+    let server = always(answer(200, &text), AfterAnswer::Keep);
     let client = client(&server.url);
     let table = [
         ("all", 1 << 20, usize::MAX, 100_000, LogEnd::Complete),
@@ -64,7 +64,7 @@ fn logs_end_where_asked() {
 #[test]
 fn a_log_that_breaks_off_leaves_what_came() {
     let broken = "HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nbegin";
-    let server = always(broken, After::Close);
+    let server = always(broken, AfterAnswer::Close);
     let mut got = Vec::new();
     let mut request = LogStruct::default();
     request.opts.follow = true;
@@ -81,7 +81,7 @@ fn a_log_that_breaks_off_leaves_what_came() {
 fn a_log_has_its_own_time_limit() {
     let server = Server::tcp(|_, conn| {
         conn.wait_closed();
-        After::Close
+        AfterAnswer::Close
     });
     let limits = LogLimits {
         bytes: 9,
@@ -103,7 +103,7 @@ fn stream_server(next: Receiver<&'static [u8]>) -> Server {
         for piece in next.lock().iter() {
             conn.send(piece);
         }
-        After::Close
+        AfterAnswer::Close
     })
 }
 
@@ -140,7 +140,7 @@ fn a_followed_log_comes_without_the_plugin_s_notes() {
         "HTTP InterLink session 1: Cannot open in follow mode the container logs /x because \
                 it does not exist yet, sleeping before retrying...";
     let text = format!("job\n{note}{note}first\n");
-    let server = always(answer(200, &text), After::Keep);
+    let server = always(answer(200, &text), AfterAnswer::Keep);
     let client = client(&server.url);
     let mut reader = client
         .follow(&LogStruct::default(), &CancelToken::new())
@@ -187,7 +187,7 @@ fn cancelling_wakes_the_reader() {
 fn cancelling_before_anything_flows() {
     let server = Server::tcp(|_, conn| {
         conn.wait_closed();
-        After::Close
+        AfterAnswer::Close
     });
     let client = Arc::new(client(&server.url));
     let cancel = CancelToken::new();
@@ -209,10 +209,10 @@ fn one_follower_is_cancelled_and_the_others_go_on() {
         conn.send(b"HTTP/1.1 200 OK\r\n\r\nhello");
         if seen.number == 1 {
             conn.send(b" again");
-            return After::Close;
+            return AfterAnswer::Close;
         }
         conn.wait_closed();
-        After::Close
+        AfterAnswer::Close
     });
     let client = client(&server.url);
     let (one, other) = (CancelToken::new(), CancelToken::new());
@@ -227,7 +227,7 @@ fn one_follower_is_cancelled_and_the_others_go_on() {
 
 #[test]
 fn a_follower_is_answered_in_time_or_not_at_all() {
-    type Step = fn(&mut dyn Conn);
+    type Step = fn(&mut dyn Connection);
     let table: [(&str, Step, &str); 3] = [
         ("nothing", |_| {}, "late answer"),
         (
@@ -245,7 +245,7 @@ fn a_follower_is_answered_in_time_or_not_at_all() {
         let server = Server::tcp(move |_, conn| {
             step(conn);
             conn.wait_closed();
-            After::Close
+            AfterAnswer::Close
         });
         let result = hasty(&server.url).follow(&LogStruct::default(), &CancelToken::new());
         assert_eq!(kind(&result.unwrap_err()), want, "{name}");
@@ -259,7 +259,7 @@ fn a_dropped_reader_closes_its_connection() {
         conn.send(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nhello");
         conn.wait_closed();
         tx.send(()).unwrap();
-        After::Close
+        AfterAnswer::Close
     });
     let client = client(&server.url);
     drop(

@@ -16,7 +16,7 @@ use k8s_openapi::{api::core::v1::Pod, apimachinery::pkg::apis::meta::v1::ObjectM
 use super::{wire::PodCreateRequests, Client, Error, Phase};
 use crate::{
     config::schema::InterLink,
-    http_testing::{After, Conn, Seen, Server},
+    http_testing::{AfterAnswer, Connection, ReceivedRequest, Server},
 };
 
 /// Longer than anything here takes on a busy machine, shorter than a reader's patience.
@@ -72,9 +72,9 @@ fn answer(status: u16, body: &str) -> Vec<u8> {
 }
 
 /// A server that gives the same bytes to every request.
-fn always(bytes: impl Into<Vec<u8>>, after: After) -> Server {
+fn always(bytes: impl Into<Vec<u8>>, after: AfterAnswer) -> Server {
     let bytes = bytes.into();
-    Server::tcp(move |_: &Seen, conn: &mut dyn Conn| {
+    Server::tcp(move |_: &ReceivedRequest, conn: &mut dyn Connection| {
         conn.send(&bytes);
         after
     })

@@ -17,7 +17,7 @@ use crate::net::testing::Authority;
 fn named(authority: &Authority, name: &str, clients: Option<&Authority>) -> Server {
     Server::tls(authority.server_config(name, clients), |_, conn| {
         conn.send(&answer(200, r#"{"PodJID":"7"}"#));
-        After::Keep
+        AfterAnswer::Keep
     })
 }
 
@@ -205,7 +205,7 @@ fn a_followed_log_over_tls_can_be_cancelled() {
     let server = Server::tls(config, |_, conn| {
         conn.send(b"HTTP/1.1 200 OK\r\n\r\nhello");
         conn.wait_closed();
-        After::Close
+        AfterAnswer::Close
     });
     let client = Client::new(&trusting(&authority, &server.url)).unwrap();
     let cancel = CancelToken::new();

@@ -35,13 +35,13 @@ fn condition() -> PodCondition {
     }
 }
 
-fn body(seen: &Seen) -> Value {
+fn body(seen: &ReceivedRequest) -> Value {
     serde_json::from_slice(&seen.body).unwrap()
 }
 
 #[test]
 fn a_pod_is_read() {
-    let server = always(answer(200, POD), After::Keep);
+    let server = always(answer(200, POD), AfterAnswer::Keep);
     let (_config, client) = client(&format!("{}/prefix/", server.url));
     let pod = client.pod("a", "b.c").unwrap().expect("a pod");
     assert_eq!(pod.metadata.uid.as_deref(), Some("u-1"));
@@ -60,7 +60,7 @@ fn a_pod_is_read() {
 #[test]
 fn a_pod_that_is_not_there_is_none() {
     let status = r#"{"kind":"Status","reason":"NotFound","message":"pods \"b\" not found"}"#;
-    let server = always(answer(404, status), After::Keep);
+    let server = always(answer(404, status), AfterAnswer::Keep);
     let (_config, client) = client(&server.url);
     assert_eq!(client.pod("a", "b").unwrap(), None);
     for error in [
@@ -77,7 +77,7 @@ fn a_pod_that_is_not_there_is_none() {
 
 #[test]
 fn what_is_written() {
-    let server = always(answer(200, "{}"), After::Keep);
+    let server = always(answer(200, "{}"), AfterAnswer::Keep);
     let (_config, client) = client(&server.url);
     client.create_event(&event("lab", "train-7.1a")).unwrap();
     client
@@ -123,7 +123,7 @@ fn what_is_written() {
 
 #[test]
 fn bad_names_are_not_sent() {
-    let server = always(answer(200, POD), After::Keep);
+    let server = always(answer(200, POD), AfterAnswer::Keep);
     let (_config, client) = client(&server.url);
     let pairs = [("a/b", "c"), ("a", "../../nodes/n"), ("", "b"), ("a", "")];
     for (namespace, name) in pairs {
@@ -159,7 +159,7 @@ fn refusals_say_what_follows() {
         (503, "", "answered 503", true, false),
     ];
     for (status, body, part, retryable, forbidden) in table {
-        let server = always(answer(status, body), After::Keep);
+        let server = always(answer(status, body), AfterAnswer::Keep);
         let (_config, client) = client(&server.url);
         let error = client.pod("a", "b").unwrap_err();
         let text = error.to_string();
@@ -175,12 +175,12 @@ fn refusals_say_what_follows() {
 
 #[test]
 fn redirects_are_not_followed() {
-    let target = always(answer(200, POD), After::Keep);
+    let target = always(answer(200, POD), AfterAnswer::Keep);
     let head = format!(
         "HTTP/1.1 307 X\r\nLocation: {}/x\r\nContent-Length: 0\r\n\r\n",
         target.url
     );
-    let server = always(head, After::Keep);
+    let server = always(head, AfterAnswer::Keep);
     let (_config, client) = client(&server.url);
     client.pod("a", "b").unwrap_err();
     assert!(target.seen().is_empty(), "the token belongs to the server");
@@ -201,7 +201,7 @@ fn answers_that_are_of_no_use() {
         ("another shape", answer(200, r#"{"metadata":{"generation":"hush"}}"#), "is not a pod", false),
     ];
     for (name, bytes, part, retryable) in table {
-        let server = always(bytes, After::Close);
+        let server = always(bytes, AfterAnswer::Close);
         let (_config, client) = client(&server.url);
         let error = client.pod("a", "b").unwrap_err();
         let text = crate::telemetry::chain(&error);
@@ -229,7 +229,7 @@ fn a_call_has_a_time_limit() {
         let server = ApiServer::tcp(move |_, conn| {
             conn.send(head.as_bytes());
             conn.wait_closed();
-            After::Close
+            AfterAnswer::Close
         });
         let config = Config::new(&server.url, "", "token: t");
         let limits = Limits {
@@ -248,10 +248,10 @@ fn a_call_has_a_time_limit() {
 fn a_connection_is_kept_and_may_break() {
     let server = ApiServer::tcp(|seen, conn| match seen.number {
         // The third request comes over a kept connection, which is lost.
-        2 => After::Reset,
+        2 => AfterAnswer::Reset,
         _ => {
             conn.send(&answer(200, POD));
-            After::Keep
+            AfterAnswer::Keep
         }
     });
     let (_config, client) = client(&server.url);
@@ -261,7 +261,7 @@ fn a_connection_is_kept_and_may_break() {
     let by: Vec<_> = server.seen().iter().map(|seen| seen.connection).collect();
     assert_eq!(by, [0, 0, 0, 1], "the last one once more over a new one");
 
-    let gone = ApiServer::tcp(|_, _| After::Reset);
+    let gone = ApiServer::tcp(|_, _| AfterAnswer::Reset);
     let (_config, client) = super::client(&gone.url);
     let error = client.pod("a", "b").unwrap_err();
     assert!(matches!(error, Error::Network { .. }), "{error:?}");

@@ -7,7 +7,7 @@ use crate::{net::testing::Authority, telemetry::chain};
 fn secure(authority: &Authority, name: &str, clients: Option<&Authority>) -> ApiServer {
     ApiServer::tls(authority.server_config(name, clients), |_, conn| {
         conn.send(&answer(200, POD));
-        After::Keep
+        AfterAnswer::Keep
     })
 }
 
@@ -84,7 +84,7 @@ fn a_renewed_certificate_is_used_for_the_next_call() {
 
 #[test]
 fn a_changed_token_is_sent() {
-    let server = always(answer(200, POD), After::Keep);
+    let server = always(answer(200, POD), AfterAnswer::Keep);
     let config = Config::new(&server.url, "", "tokenFile: token");
     let client = config.client();
     let token = config.dir.path().join("token");

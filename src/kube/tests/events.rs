@@ -21,7 +21,7 @@ fn answering(statuses: &'static [u16]) -> ApiServer {
     ApiServer::tcp(move |seen, conn| {
         let status = statuses[seen.number.min(statuses.len() - 1)];
         conn.send(&answer(status, "{}"));
-        After::Keep
+        AfterAnswer::Keep
     })
 }
 
@@ -37,7 +37,7 @@ fn record(
 
 /// The method and the body of each request.
 fn sent(server: &ApiServer) -> Vec<(String, Value)> {
-    let method = |seen: &Seen| seen.line().split(' ').next().unwrap().to_owned();
+    let method = |seen: &ReceivedRequest| seen.line().split(' ').next().unwrap().to_owned();
     server
         .seen()
         .iter()
@@ -130,7 +130,7 @@ fn failures_are_told_and_not_tried_again() {
     for (status, forbidden) in [(403, true), (500, false)] {
         let server = ApiServer::tcp(move |_, conn| {
             conn.send(&answer(status, ""));
-            After::Keep
+            AfterAnswer::Keep
         });
         let (_config, client) = client(&server.url);
         let recorder = Recorder::new("n");

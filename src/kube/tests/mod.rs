@@ -11,7 +11,7 @@ use std::{fs, path::PathBuf, time::Duration};
 use tempfile::TempDir;
 
 use super::*;
-use crate::http_testing::{After, Conn, Seen, Server as ApiServer};
+use crate::http_testing::{AfterAnswer, Connection, ReceivedRequest, Server as ApiServer};
 
 /// Longer than anything here takes on a busy machine.
 const PATIENCE: Limits = Limits {
@@ -65,9 +65,9 @@ fn answer(status: u16, body: &str) -> Vec<u8> {
 }
 
 /// A server that gives the same bytes to every request.
-fn always(bytes: impl Into<Vec<u8>>, after: After) -> ApiServer {
+fn always(bytes: impl Into<Vec<u8>>, after: AfterAnswer) -> ApiServer {
     let bytes = bytes.into();
-    ApiServer::tcp(move |_: &Seen, conn: &mut dyn Conn| {
+    ApiServer::tcp(move |_: &ReceivedRequest, conn: &mut dyn Connection| {
         conn.send(&bytes);
         after
     })

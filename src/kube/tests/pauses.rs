@@ -119,7 +119,7 @@ fn through_a_client() {
     let server = ApiServer::tcp(|seen, conn| {
         let status = if seen.number == 0 { 200 } else { 503 };
         conn.send(&answer(status, POD));
-        After::Keep
+        AfterAnswer::Keep
     });
     let (_config, client) = client(&server.url);
     let clock = Arc::new(ManualClock::at(Nanos(1 << 60)));
