@@ -17,8 +17,8 @@ pub(crate) enum Refusal {
     /// being deleted.
     #[error("{0}")]
     Conflict(String),
-    /// The machine, or what the backend asks, fails. Sending the request again may help.
-    #[error("the local plugin's machine fails: {0}")]
+    /// The backend, or the machine that it runs on, fails. Sending the request again may help.
+    #[error("the plugin's backend failed: {0}")]
     Failed(#[from] io::Error),
 }
 
