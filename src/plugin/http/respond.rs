@@ -23,12 +23,30 @@ const PRESENCE_CHECK: Duration = Duration::from_millis(100);
 pub struct Responder {
     stream: Arc<Stream>,
     stop: Arc<StopSignal>,
-    /// Set once a whole answer was sent that lets the connection go on.
-    reusable: Arc<AtomicBool>,
+    progress: Arc<Progress>,
     keep_alive: bool,
     http_1_0: bool,
     head_only: bool,
     cut: Cut,
+}
+
+/// How far the answer to a request has come, for whoever has given its [`Responder`] away.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    /// Bytes of the answer may have left, or the connection was closed in place of one.
+    has_begun: AtomicBool,
+    /// A whole answer was sent that lets the connection go on.
+    is_reusable: AtomicBool,
+}
+
+impl Progress {
+    pub(super) fn has_begun(&self) -> bool {
+        self.has_begun.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn is_reusable(&self) -> bool {
+        self.is_reusable.load(Ordering::Relaxed)
+    }
 }
 
 /// What is kept back of an answer.
@@ -47,7 +65,7 @@ impl Responder {
         Self {
             stream: Arc::clone(stream),
             stop: Arc::clone(stop),
-            reusable: Arc::default(),
+            progress: Arc::default(),
             keep_alive: request.keeps_alive(),
             http_1_0: request.http_1_0,
             head_only: request.method == "HEAD",
@@ -55,8 +73,8 @@ impl Responder {
         }
     }
 
-    pub(super) fn reusable(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.reusable)
+    pub(super) fn progress(&self) -> Arc<Progress> {
+        Arc::clone(&self.progress)
     }
 
     /// Answers with a body of known length.
@@ -67,7 +85,7 @@ impl Responder {
         let head = self.head(status, content_type, Some(body.len()));
         let body = if self.head_only { &[] } else { body };
         self.write_head_and_body(head, body)?;
-        self.reusable.store(self.keep_alive, Ordering::Relaxed);
+        self.allow_reuse();
         Ok(())
     }
 
@@ -105,11 +123,13 @@ impl Responder {
     /// # Errors
     /// The client is gone.
     pub fn raw(self, bytes: &[u8]) -> io::Result<()> {
+        self.begin();
         (&*self.stream).write_all(bytes)
     }
 
     /// Closes the connection without an answer.
     pub fn drop_connection(self) {
+        self.begin();
         self.stream.shutdown(Shutdown::Both);
     }
 
@@ -172,7 +192,18 @@ impl Responder {
         .into_bytes()
     }
 
+    fn begin(&self) {
+        self.progress.has_begun.store(true, Ordering::Relaxed);
+    }
+
+    /// The answer is whole, so the connection goes on if the client wants it.
+    fn allow_reuse(&self) {
+        let is_reusable = &self.progress.is_reusable;
+        is_reusable.store(self.keep_alive, Ordering::Relaxed);
+    }
+
     fn write_head_and_body(&mut self, head: Vec<u8>, body: &[u8]) -> io::Result<()> {
+        self.begin();
         if matches!(self.cut, Cut::All) {
             return Err(self.cut_now());
         }
@@ -221,8 +252,7 @@ impl BodyWriter {
         if !self.to.http_1_0 && !self.to.head_only {
             (&*self.to.stream).write_all(b"0\r\n\r\n")?;
         }
-        let reusable = self.to.keep_alive;
-        self.to.reusable.store(reusable, Ordering::Relaxed);
+        self.to.allow_reuse();
         Ok(())
     }
 

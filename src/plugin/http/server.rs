@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     io::Read as _,
     net::Shutdown,
-    sync::{atomic::Ordering, Arc},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -21,6 +21,10 @@ use super::{
     stream::Stream,
 };
 use crate::threads::{self, Threads};
+
+/// The answer to a request whose handler panicked. What it was doing may be done in part.
+const HANDLER_FAILED: &str =
+    "the server failed over this request, which may be carried out in part; its log says why";
 
 type Handler = dyn Fn(Request, Responder) + Send + Sync;
 
@@ -186,23 +190,27 @@ fn serve(shared: &Shared, stream: &Arc<Stream>) {
             Err(Failure::Refused(status, text)) => return refuse(shared, stream, status, &text),
         };
         let responder = Responder::new(&request, stream, &shared.stop);
-        let reusable = responder.reusable();
+        let progress = responder.progress();
         let (method, target) = (request.method.clone(), request.target.clone());
         threads::point("http");
         // Only this request fails: the client makes it again, and ending the process would end the
         // answers to all others each time.
         let handled = threads::contain(|| (shared.handler)(request, responder));
         if let Err(panic) = handled {
+            if !progress.has_begun() {
+                log::error!("the handler of {method} {target} {panic}; it is answered 500");
+                return refuse(shared, stream, 500, HANDLER_FAILED);
+            }
             log::error!("the handler of {method} {target} {panic}; the connection is closed");
         }
-        if !reusable.load(Ordering::Relaxed) || shared.stop.is_stopped() {
+        if !progress.is_reusable() || shared.stop.is_stopped() {
             stream.shutdown(Shutdown::Both);
             return;
         }
     }
 }
 
-/// Answers what is no request, and reads on for a moment: closing over unread bytes would
+/// Answers what is no request, or what no handler answers, and reads on for a moment: closing over unread bytes would
 /// take the answer from the client with a reset.
 fn refuse(shared: &Shared, stream: &Arc<Stream>, status: u16, text: &str) {
     let request = Request {

@@ -53,6 +53,15 @@ fn every_trick(request: Request, responder: Responder) {
         "/cut-late" => responder.cut_body_after(50).text(200, "hello"),
         "/cut-all" => responder.cut_all().text(200, "hello"),
         "/panic" => panic!("on purpose"),
+        "/panic-late" => {
+            let mut body = responder.stream(200, "text/plain").unwrap();
+            body.write_all(b"one").unwrap();
+            panic!("on purpose, late")
+        }
+        "/panic-dropped" => {
+            responder.drop_connection();
+            panic!("on purpose, without a connection")
+        }
         "/pause" => match responder.pause(Duration::from_secs(60)) {
             true => responder.text(200, "waited"),
             false => Ok(()),
@@ -107,12 +116,20 @@ fn every_kind_of_answer() {
              Connection: close\r\n\r\nhe",
         ),
         ("/cut-all", ""),
-        ("/panic", ""),
+        (
+            "/panic-late",
+            "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\
+             Connection: close\r\n\r\n3\r\none\r\n",
+        ),
+        ("/panic-dropped", ""),
         ("/drop", ""),
         ("/nothing", ""),
     ] {
         assert_eq!(ask(&server, path), want, "{path}");
     }
+    let panicked = ask(&server, "/panic");
+    assert!(panicked.starts_with("HTTP/1.1 500 Internal Server Error\r\nContent-Type: text/plain"));
+    assert!(panicked.contains("\r\n\r\nthe server failed over this request"));
     assert!(ask(&server, "/cut-late").ends_with("hello"));
     assert!(ask(&server, "not-a-path\x07").starts_with("HTTP/1.1 400 "));
 }
