@@ -41,8 +41,8 @@
 //! http      the HTTP server; knows nothing of all this
 //! ```
 //!
-//! The room has a wall: of the daemon it sees `interlink::wire` and `threads` alone, and no room but
-//! `daemon` and `cli` sees it. So the plugin stays another program to what is tested against it, and
+//! The room has a wall: of the daemon it sees `interlink::wire`, `threads`, and the small rooms `text`,
+//! `confined` and `endpoint` alone, and no room but `daemon` and `cli` sees it. So the plugin stays another program to what is tested against it, and
 //! agrees with it about the wire and nothing else.
 
 mod api;

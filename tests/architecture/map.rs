@@ -159,10 +159,14 @@ pub const EFFECTS: &[&str] = &[
 
 /// Rooms behind a wall: all that they may name of other rooms, as path prefixes.
 ///
-/// The local plugin speaks the same wire format as the client and starts its threads in the same way;
-/// it shares nothing else with the
-/// daemon, as it would if it were a program of its own.
-pub const WALLED: &[(&str, &[&str])] = &[("plugin", &["interlink::wire", "threads"])];
+/// The local plugin speaks the same wire format as the client and starts its threads in the same way.
+/// `text`, `confined` and `endpoint` are rules of Kubernetes, of file systems and of URLs, which any
+/// program has to keep. It shares nothing else with the daemon, as it would if it were a program of
+/// its own.
+pub const WALLED: &[(&str, &[&str])] = &[(
+    "plugin",
+    &["interlink::wire", "threads", "text", "confined", "endpoint"],
+)];
 
 /// Rooms that may name the SLURM plugin; all others know no plugin by name.
 pub const KNOWS_PLUGINS: &[&str] = &["profile"];

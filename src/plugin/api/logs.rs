@@ -17,9 +17,10 @@ use crate::{
     plugin::{
         backend::ContainerLog,
         http::{BodyWriter, Responder},
-        pods::{is_dns_label, is_pod_uid},
+        pods::is_pod_uid,
         refusal::Refusal,
     },
+    text::is_dns_label,
 };
 
 /// How often a followed log is looked at for more.

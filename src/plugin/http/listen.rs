@@ -15,6 +15,7 @@ use std::{
 };
 
 use super::{error::Error, stream::Stream};
+use crate::endpoint::{Endpoint, Target};
 
 /// Where a server listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,12 +34,13 @@ impl FromStr for ListenAddress {
             text: text.to_owned(),
             why: why.to_owned(),
         };
-        if let Some(path) = text.strip_prefix("unix://") {
-            if !path.starts_with('/') {
-                return Err(wrong("the path must be absolute: `unix:///PATH`"));
+        if text.starts_with("unix://") {
+            let endpoint = Endpoint::parse(text).map_err(|error| wrong(&error.to_string()))?;
+            if let Target::Unix(path) = endpoint.target {
+                return Ok(Self::Unix(path));
             }
-            return Ok(Self::Unix(path.into()));
         }
+        // Not an endpoint's form: to listen takes an IP address instead of a name, and port 0.
         let Some(host) = text.strip_prefix("http://") else {
             return Err(wrong("it must be `unix:///PATH` or `http://IP:PORT`"));
         };
@@ -152,12 +154,15 @@ mod tests {
     fn addresses() {
         let unix = ListenAddress::Unix("/run/a.sock".into());
         let tcp = |text: &str| ListenAddress::Tcp(text.parse().unwrap());
+        let too_long = format!("unix:///{}", "x".repeat(120));
         for (text, want) in [
             ("unix:///run/a.sock", Some(unix)),
             ("http://127.0.0.1:0", Some(tcp("127.0.0.1:0"))),
             ("http://localhost:80/", Some(tcp("127.0.0.1:80"))),
             ("http://[::1]:80", Some(tcp("[::1]:80"))),
             ("unix://a.sock", None),
+            ("unix:///run/", None),
+            (&*too_long, None),
             ("https://127.0.0.1:1", None),
             ("http://somewhere:1", None),
             ("http://127.0.0.1", None),

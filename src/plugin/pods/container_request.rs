@@ -4,11 +4,8 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use k8s_openapi::api::core::v1::Container;
 
-use super::{
-    identifiers::{is_dns_label, relative_path},
-    volumes::PodVolume,
-};
-use crate::plugin::refusal::Refusal;
+use super::{identifiers::relative_path, volumes::PodVolume};
+use crate::{plugin::refusal::Refusal, text::is_dns_label};
 
 /// A container to run.
 #[derive(Debug)]

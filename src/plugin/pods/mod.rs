@@ -13,7 +13,7 @@ mod volumes;
 
 pub(crate) use self::{
     container_request::{ContainerRequest, MountRequest},
-    identifiers::{is_dns_label, is_pod_uid, relative_path},
+    identifiers::{is_pod_uid, relative_path},
     record::{read_record, write_record, ContainerExit, DeletionRecord, PodRecord},
     request::{grace_period, PodRequest},
     root_dir::{make_private_dir, remove_tree, take_over, PodDir, RootDir, StoredPod},

@@ -11,13 +11,14 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     container_request::ContainerRequest,
-    identifiers::{is_dns_label, is_pod_uid},
+    identifiers::is_pod_uid,
     record::{ContainerRecord, PodRecord},
     volumes::{self, PodVolume, VolumeContents},
 };
 use crate::{
     interlink::wire::{PodCreateRequests, RetrievedPodData},
     plugin::refusal::Refusal,
+    text::is_dns_label,
 };
 
 /// The default of `terminationGracePeriodSeconds` (Kubernetes API, PodSpec).

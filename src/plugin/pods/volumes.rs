@@ -8,10 +8,11 @@ use k8s_openapi::{
 };
 use serde_json::Value;
 
-use super::identifiers::{is_dns_label, relative_path};
+use super::identifiers::relative_path;
 use crate::{
     interlink::wire::{PodCreateRequests, RetrievedPodData},
     plugin::refusal::Refusal,
+    text::is_dns_label,
 };
 
 /// The mode of a file for which the pod asks none. Kubernetes would say 0644; but here everybody
@@ -162,8 +163,8 @@ fn unsupported(volume: &VolumeSpec) -> Result<VolumeSource, String> {
     match fields.keys().find(|key| *key != "name") {
         None => Ok(VolumeSource::EmptyDir),
         Some(kind) => Err(format!(
-            "the local plugin has no `{kind}` volumes, only emptyDir, hostPath, configMap, \
-             secret, projected and downwardAPI"
+            "this plugin has no `{kind}` volumes, only emptyDir, hostPath, configMap, secret, \
+             projected and downwardAPI"
         )),
     }
 }
