@@ -10,7 +10,7 @@ use std::{
 use crossbeam_channel::unbounded;
 
 use crate::{
-    config::{pattern::BadPattern, Config},
+    config::{pattern::BadPattern, schema, Config},
     convert::{self, Settings},
     cri::{self, CriContext, Server},
     interlink::{self, Client},
@@ -84,6 +84,7 @@ impl Daemon {
             .map_err(Error::Plugin)?;
         if let Some(plugin) = &plugin {
             config.interlink.url = Some(plugin.address());
+            config.interlink.plugin = schema::Plugin::Local;
         }
         let settings = Settings::new(&config).map_err(Error::Settings)?;
         let outgoing = Outgoing::new(&config.metadata).map_err(Error::Pattern)?;

@@ -2,7 +2,7 @@
 //! for. The commented sample under `packaging/` is generated from
 //! the doc comments' twin in `sample.rs`; a test holds the two together.
 
-use std::{path::PathBuf, time::Duration};
+use std::{fmt, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -106,6 +106,10 @@ impl Default for Cri {
 pub struct InterLink {
     /// `http://HOST:PORT`, `https://HOST:PORT` or `unix:///PATH`. Unset: jobs wait.
     pub url: Option<String>,
+    /// The plugin behind the server, so that its ways are known from the start: `slurm`,
+    /// `htcondor`, `kubernetes`, `docker`, `unicore`, `sdk` (the Python SDK), `nats`, or `local`
+    /// (this daemon's own). `auto` takes nothing for granted, and learns from what it sees.
+    pub plugin: Plugin,
     /// File with a bearer token; read again when it changes.
     pub token_file: Option<PathBuf>,
     /// PEM file with the authorities to trust instead of the usual public ones.
@@ -154,6 +158,7 @@ impl Default for InterLink {
     fn default() -> Self {
         Self {
             url: None,
+            plugin: Plugin::Auto,
             token_file: None,
             ca_file: None,
             client_cert_file: None,
@@ -170,6 +175,71 @@ impl Default for InterLink {
             ping_interval: Duration::from_secs(15),
             not_ready_after: None,
         }
+    }
+}
+
+/// A plugin whose ways are known; `profile` has what is known of each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Plugin {
+    /// Any of them, or another one.
+    Auto,
+    /// interLink's SLURM plugin, in Go.
+    Slurm,
+    /// interLink's HTCondor plugin.
+    HtCondor,
+    /// interLink's Kubernetes plugin.
+    Kubernetes,
+    /// interLink's Docker plugin.
+    Docker,
+    /// The UNICORE plugin of interTwin.
+    Unicore,
+    /// One made with interLink's Python SDK.
+    Sdk,
+    /// The plugin that hands jobs to HTCondor-CE and others through NATS.
+    Nats,
+    /// The local plugin of this daemon.
+    Local,
+}
+
+impl Plugin {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::Auto,
+        Self::Slurm,
+        Self::HtCondor,
+        Self::Kubernetes,
+        Self::Docker,
+        Self::Unicore,
+        Self::Sdk,
+        Self::Nats,
+        Self::Local,
+    ];
+
+    /// Its name in the configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Slurm => "slurm",
+            Self::HtCondor => "htcondor",
+            Self::Kubernetes => "kubernetes",
+            Self::Docker => "docker",
+            Self::Unicore => "unicore",
+            Self::Sdk => "sdk",
+            Self::Nats => "nats",
+            Self::Local => "local",
+        }
+    }
+
+    /// The one that the configuration calls so.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|plugin| plugin.name() == name)
+    }
+}
+
+impl fmt::Display for Plugin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 

@@ -21,6 +21,7 @@
 use super::{
     lifecycle,
     report::{JobReport, ReportedState, Verdict},
+    traits::InitContainers,
     Rules,
 };
 use crate::model::{exit_reason, Exit, Job, Nanos, Pod, Remote};
@@ -51,7 +52,9 @@ pub(super) fn judge(
     }
     let states = || report.containers.iter().map(|one| &one.state);
     if states().any(|state| state.exit_code().is_some_and(|code| code != 0)) {
-        if is_still_asked(pod, number, now, rules) {
+        // A plugin that never speaks of them would be asked in vain.
+        let is_useless = rules.plugin.init_containers == InitContainers::Unreported;
+        if !is_useless && is_still_asked(pod, number, now, rules) {
             return Verdict::Leave;
         }
     } else if !states().any(init_containers_are_over) {
@@ -178,7 +181,7 @@ mod tests {
         start(pod, &id, now).expect("starts");
     }
 
-    fn tell(pod: &mut Pod, states: &[(&str, Value)], now: Nanos) {
+    fn report_of(pod: &Pod, states: &[(&str, Value)]) -> JobReport {
         let statuses: Vec<ContainerStatus> = states
             .iter()
             .map(|(name, state)| {
@@ -187,7 +190,11 @@ mod tests {
                 serde_json::from_value(status).unwrap()
             })
             .collect();
-        let report = profile::job_report("", &statuses, &pod.jobs[0]);
+        profile::job_report("", &statuses, &pod.jobs[0])
+    }
+
+    fn tell(pod: &mut Pod, states: &[(&str, Value)], now: Nanos) {
+        let report = report_of(pod, states);
         observe::apply(pod, 0, &report, now, &rules());
     }
 
@@ -261,6 +268,17 @@ mod tests {
         let mut pod = self::pod();
         tell(&mut pod, &[("m", ended(68))], Nanos(10));
         tell(&mut pod, &[("m", ended(68))], Nanos(10).plus(grace));
+        assert_eq!(code(&pod, "i"), Some(0));
+        assert_eq!(expected(&pod), [("j", Some(0)), ("m", Some(68))]);
+    }
+
+    #[test]
+    fn a_plugin_that_never_reports_them_is_not_asked() {
+        let mut pod = pod();
+        let mut rules = rules();
+        rules.plugin.init_containers = InitContainers::Unreported;
+        let report = report_of(&pod, &[("m", ended(68))]);
+        observe::apply(&mut pod, 0, &report, Nanos(10), &rules);
         assert_eq!(code(&pod, "i"), Some(0));
         assert_eq!(expected(&pod), [("j", Some(0)), ("m", Some(68))]);
     }

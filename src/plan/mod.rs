@@ -44,4 +44,7 @@ pub mod unproven_exit;
 
 pub use report::{ContainerReport, JobReport, ReportedEnd, ReportedState, Verdict};
 pub use rules::Rules;
-pub use traits::{KnownEnd, PluginTraits};
+pub use traits::{
+    Allocation, CreateBody, EmptyJobId, EndsWithoutStart, ImageRefs, InitContainers, KnownEnd,
+    LogForm, PluginTraits, Probes,
+};

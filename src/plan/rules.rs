@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{exit_table::ExitTable, traits::PluginTraits};
+use super::{
+    exit_table::ExitTable,
+    traits::{InitContainers, PluginTraits},
+};
 use crate::{
     backoff::Backoff,
     config::{schema::JobScope, Config},
@@ -47,9 +50,39 @@ impl Rules {
             lost_polls: config.jobs.lost_polls,
             lost_grace: config.jobs.lost_grace,
             asks_api_server: config.kubernetes.kubeconfig.is_some(),
-            scope: config.jobs.job_scope.unwrap_or(JobScope::Pod),
+            scope: scope(config.jobs.job_scope, plugin.init_containers),
             exit_table: Arc::new(ExitTable::new(&config.states, plugin.known_ends)),
             plugin,
+        }
+    }
+}
+
+/// What a job is. Never a whole pod where the plugin would leave out its init containers; and only
+/// if somebody wants it so where it would not be heard that one of them has failed.
+fn scope(wanted: Option<JobScope>, init_containers: InitContainers) -> JobScope {
+    match init_containers {
+        InitContainers::Reported => wanted.unwrap_or(JobScope::Pod),
+        InitContainers::Unreported => wanted.unwrap_or(JobScope::Containers),
+        InitContainers::NotRun => JobScope::Containers,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn init_containers_are_not_sent_to_where_they_are_not_run() {
+        let (pod, containers) = (JobScope::Pod, JobScope::Containers);
+        for (wanted, inits, want) in [
+            (None, InitContainers::Reported, pod),
+            (Some(containers), InitContainers::Reported, containers),
+            (None, InitContainers::Unreported, containers),
+            (Some(pod), InitContainers::Unreported, pod),
+            (None, InitContainers::NotRun, containers),
+            (Some(pod), InitContainers::NotRun, containers),
+        ] {
+            assert_eq!(scope(wanted, inits), want, "{wanted:?} {inits:?}");
         }
     }
 }

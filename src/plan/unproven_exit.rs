@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::{
     lifecycle,
     report::{JobReport, ReportedState, Verdict},
+    traits::EndsWithoutStart,
     Rules,
 };
 use crate::model::{exit_code, exit_reason, Job, Nanos, Pod, Remote, UnprovenExit};
@@ -29,7 +30,8 @@ pub(super) fn judge(
     let Some(job) = pod.job(number) else {
         return Verdict::Leave;
     };
-    let is_proven = was_seen(pod, job) || !is_unproven(report);
+    let is_believed = rules.plugin.ends_without_start == EndsWithoutStart::Believed;
+    let is_proven = is_believed || was_seen(pod, job) || !is_unproven(report);
     let Some(job) = pod.job_mut(number) else {
         return Verdict::Leave;
     };
@@ -116,11 +118,15 @@ mod tests {
         pod
     }
 
-    fn tell(pod: &mut Pod, state: Value, now: Nanos) {
+    fn report_of(pod: &Pod, state: Value) -> JobReport {
         let status = json!({"name": "a", "state": state, "ready": false, "restartCount": 0,
             "image": "", "imageID": ""});
         let statuses = [serde_json::from_value(status).unwrap()];
-        let report = profile::job_report("", &statuses, &pod.jobs[0]);
+        profile::job_report("", &statuses, &pod.jobs[0])
+    }
+
+    fn tell(pod: &mut Pod, state: Value, now: Nanos) {
+        let report = report_of(pod, state);
         observe::apply(pod, 0, &report, now, &rules());
     }
 
@@ -195,6 +201,18 @@ mod tests {
         let end = pod.containers[0].status.reported.clone().expect("an end");
         assert_eq!(end.reason, exit_reason::NEVER_RAN);
         assert_eq!(pod.jobs[0].submission, Submission::Finished);
+    }
+
+    #[test]
+    fn a_plugin_that_reports_only_what_ran_is_believed() {
+        let mut pod = pod("4711");
+        tell(&mut pod, no_start(), Nanos(10));
+        assert_eq!(code(&pod), None);
+        let mut rules = rules();
+        rules.plugin.ends_without_start = EndsWithoutStart::Believed;
+        let report = report_of(&pod, no_start());
+        observe::apply(&mut pod, 0, &report, Nanos(11), &rules);
+        assert_eq!(code(&pod), Some(0));
     }
 
     #[test]

@@ -5,15 +5,18 @@
 //! reports   answers to /status, made into the reports of `plan`, once
 //! ends      words for what happened to a job, and what the kubelet is shown instead
 //! slurm     the SLURM plugin: the table of its quirks, and what handles each
+//! table     the profiles: what is known of each plugin, as traits
 //! ```
 //!
-//! A client does not see which plugin stands behind a server, so a quirk is recognised by what it
-//! looks like, [`traits`] are the most careful ones of all plugins, and what is sent is completed with
-//! what any of them needs: it does no harm to the others.
+//! `interlink.plugin` may say which plugin it is. Where it does not, a client does not see which one
+//! stands behind a server, so a quirk is recognised by what it looks like, [`traits`] are the most
+//! careful ones of all plugins, and what is sent is completed with what any of them needs: it does no
+//! harm to the others.
 
 mod ends;
 mod reports;
 pub mod slurm;
+mod table;
 
 pub use reports::{job_report, shows_a_job};
 pub use slurm::{
@@ -23,16 +26,15 @@ pub use slurm::{
     sbatch::{gateway_timeout, GatewayTimeout},
 };
 
+pub use table::traits;
+
 use std::time::Duration;
 
-use crate::{
-    config::Config,
-    plan::{PluginTraits, Rules},
-};
+use crate::{config::Config, plan::Rules};
 
-/// The rules for plugins that may be any of those known.
+/// The rules that follow from a configuration, and from what is known of the plugin that it names.
 pub fn rules(config: &Config) -> Rules {
-    Rules::new(config, traits())
+    Rules::new(config, traits(config.interlink.plugin))
 }
 
 /// For how long an answer about jobs with these ids of the plugin's own is given again, whatever is
@@ -41,13 +43,4 @@ pub fn rules(config: &Config) -> Rules {
 pub fn repeats_for<'a>(mut remote_ids: impl Iterator<Item = &'a str>) -> Option<Duration> {
     let is_slurm = remote_ids.any(slurm::is_job_id);
     is_slurm.then_some(slurm::CACHED_FOR)
-}
-
-/// What is taken for granted of a plugin that may be any of those known.
-pub fn traits() -> PluginTraits {
-    PluginTraits {
-        repeats_answers_for: slurm::REPEATS_ANSWERS_FOR,
-        may_prepare_for: slurm::MAY_PREPARE_FOR,
-        known_ends: &ends::KNOWN,
-    }
 }

@@ -148,7 +148,9 @@ impl<'a> Poller<'a> {
         live.sort_by_key(|job| self.heard.get(&job.uid).copied());
         let jobs = &self.config.jobs;
         let mut answered = true;
-        for batch in live.chunks(jobs.poll_batch.max(1)) {
+        let bears = self.context.rules.plugin.max_question;
+        let size = jobs.poll_batch.min(bears.unwrap_or(usize::MAX));
+        for batch in live.chunks(size.max(1)) {
             answered &= self.ask(batch);
         }
         let busy = live.iter().any(|job| job.fresh) || !self.missing.is_empty();

@@ -9,7 +9,7 @@ use std::{
 
 use interlink_cri::{
     backoff::Backoff,
-    config::schema::JobScope,
+    config::schema::{JobScope, Plugin},
     model::{Cancellation, Container, ContainerId, Nanos, Pod, Sandbox, SandboxId, Submission},
     plan::{
         call_results::{Deleted, Posted},
@@ -154,7 +154,7 @@ pub fn rules(budget: Budget) -> Rules {
             JobScope::Containers
         },
         exit_table: Default::default(),
-        plugin: interlink_cri::profile::traits(),
+        plugin: interlink_cri::profile::traits(Plugin::Auto),
     }
 }
 
