@@ -6,7 +6,7 @@
 
 use grpcio::{RpcStatus, RpcStatusCode};
 
-use crate::{convert, logs, plan::batch, store, telemetry::chain};
+use crate::{convert, logs, plan::batch, store, telemetry::chain, text};
 
 /// Why a CRI call is refused.
 #[derive(Debug, thiserror::Error)]
@@ -126,10 +126,8 @@ fn shown(text: &str) -> String {
     }
     const GAP: &str = " ... ";
     let half = (MAX_MESSAGE - GAP.len()) / 2;
-    let whole = |at: &usize| line.is_char_boundary(*at);
-    let begin = (0..=half).rev().find(whole).unwrap_or(0);
-    let end = (line.len() - half..).find(whole).unwrap_or(line.len());
-    format!("{}{GAP}{}", &line[..begin], &line[end..])
+    let (begin, end) = (text::beginning(&line, half), text::end(&line, half));
+    format!("{begin}{GAP}{end}")
 }
 
 #[cfg(test)]

@@ -1,21 +1,22 @@
 //! What requests may contain.
 
 use super::Error;
-use crate::proto::{ContainerMetadata, PodSandboxConfig, PodSandboxMetadata};
+use crate::{
+    proto::{ContainerMetadata, PodSandboxConfig, PodSandboxMetadata},
+    text::{quoted, SUBDOMAIN_MAX},
+};
 
-/// Longest name that Kubernetes allows for an object.
-const MAX_NAME: usize = 253;
 /// Longest path that Linux takes.
 const MAX_PATH: usize = 4096;
 
 /// A name, namespace or UID: present, not too long, one word without anything that could lead
 /// elsewhere when it becomes part of a path.
 pub fn name(what: &str, value: &str) -> Result<(), Error> {
-    let invalid = |why: &str| Err(Error::Invalid(format!("{what} `{}` {why}", shown(value))));
+    let invalid = |why: &str| Err(Error::Invalid(format!("{what} `{}` {why}", quoted(value))));
     if value.is_empty() {
         return Err(Error::Invalid(format!("{what} is missing")));
     }
-    if value.len() > MAX_NAME {
+    if value.len() > SUBDOMAIN_MAX {
         return invalid("is longer than 253 characters");
     }
     if value == "." || value == ".." || value.contains('/') {
@@ -32,7 +33,7 @@ pub fn name(what: &str, value: &str) -> Result<(), Error> {
 
 /// A host directory: absolute, without `..`.
 pub fn directory(what: &str, value: &str) -> Result<(), Error> {
-    let invalid = |why: &str| Err(Error::Invalid(format!("{what} `{}` {why}", shown(value))));
+    let invalid = |why: &str| Err(Error::Invalid(format!("{what} `{}` {why}", quoted(value))));
     if value.len() > MAX_PATH || value.contains('\0') {
         return invalid("is not a path");
     }
@@ -63,15 +64,6 @@ pub fn container_metadata(
     let metadata = metadata.ok_or_else(missing)?;
     name("the container's name", &metadata.name)?;
     Ok(metadata)
-}
-
-/// A value as it may stand in a message: bounded, on one line.
-fn shown(value: &str) -> String {
-    value
-        .chars()
-        .take(80)
-        .flat_map(char::escape_default)
-        .collect()
 }
 
 #[cfg(test)]
