@@ -113,22 +113,22 @@ fn carries(job: &Job) -> bool {
 
 /// Takes over what the API server says that a gathering job's pod consists of; `None` is no answer.
 pub fn note_members(pod: &mut Pod, number: u32, whole: Option<&PodContainers>, rules: &Rules) {
-    let Some(index) = pod.jobs.iter().position(|job| job.number == number) else {
+    let is_gathering = |job: &&Job| matches!(job.submission, Submission::Gathering { .. });
+    let Some(job) = pod.job(number).filter(is_gathering) else {
         return;
     };
-    let job = &pod.jobs[index];
-    if !matches!(job.submission, Submission::Gathering { .. }) {
-        return;
-    }
-    let Some(whole) = whole.filter(|whole| knows_all(whole, job)) else {
-        pod.jobs[index].members = JobMembers::Unknown;
+    let known = whole.filter(|whole| knows_all(whole, job));
+    let known = known.map(|whole| match rules.scope {
+        JobScope::Pod => (whole, Vec::new(), still_to_come(pod, job, whole)),
+        JobScope::Containers => (whole, belong_to(pod, job, whole), Vec::new()),
+    });
+    let Some(job) = pod.job_mut(number) else {
         return;
     };
-    let (others, expected) = match rules.scope {
-        JobScope::Pod => (Vec::new(), still_to_come(pod, job, whole)),
-        JobScope::Containers => (belong_to(pod, job, whole), Vec::new()),
+    let Some((whole, others, expected)) = known else {
+        job.members = JobMembers::Unknown;
+        return;
     };
-    let job = &mut pod.jobs[index];
     job.members = JobMembers::Awaits {
         others,
         sidecars: whole.sidecars.clone(),
