@@ -8,13 +8,13 @@ use crate::proto::KeyValue;
 /// Those of a container's variables that a kubelet made of services (`FromServices` in
 /// `pkg/kubelet/envvars/envvars.go`): for each `X_SERVICE_HOST` that has its `X_SERVICE_PORT`, and
 /// `X_PORT...` as Docker had it. It gives the same to all containers of a pod.
-pub fn service_variables(variables: Vec<KeyValue>) -> Variables {
-    let names: BTreeSet<_> = variables.iter().map(|one| one.key.clone()).collect();
+pub fn service_variables(variables: &[KeyValue]) -> Variables {
+    let names: BTreeSet<_> = variables.iter().map(|one| one.key.as_str()).collect();
     let hosts = names
         .iter()
         .filter_map(|name| name.strip_suffix("_SERVICE_HOST"));
     let hosts: Vec<_> = hosts
-        .filter(|name| names.contains(&format!("{name}_SERVICE_PORT")))
+        .filter(|name| names.contains(&*format!("{name}_SERVICE_PORT")))
         .collect();
     let is_one = |key: &str| {
         let mut rests = hosts.iter().filter_map(|name| key.strip_prefix(name));
@@ -24,8 +24,10 @@ pub fn service_variables(variables: Vec<KeyValue>) -> Variables {
                 || rest.starts_with("_PORT_")
         })
     };
-    let variables = variables.into_iter().filter(|one| is_one(&one.key));
-    variables.map(|one| (one.key, one.value)).collect()
+    let variables = variables.iter().filter(|one| is_one(&one.key));
+    variables
+        .map(|one| (one.key.clone(), one.value.clone()))
+        .collect()
 }
 
 #[cfg(test)]
@@ -48,7 +50,7 @@ mod tests {
             key: name.to_owned(),
             ..Default::default()
         });
-        let kept = service_variables(variables.into());
+        let kept = service_variables(&variables);
         let kept: Vec<_> = kept.iter().map(|(name, _)| name.as_str()).collect();
         let want = rows.iter().filter(|(_, is_one)| *is_one);
         let want: Vec<_> = want.map(|(name, _)| *name).collect();

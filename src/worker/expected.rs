@@ -45,6 +45,19 @@ pub struct FromApi {
     pub pod: Arc<ApiPod>,
     /// The containers that the job expects.
     pub expected: Vec<JobContainer>,
+    /// A container that the kubelet has created, where it had to be decoded for those expected.
+    decoded: Option<Decoded>,
+}
+
+/// A container that the kubelet has created, and its configuration.
+type Decoded = (Arc<Container>, ContainerConfig);
+
+impl FromApi {
+    /// Gives a container's configuration away, if it was decoded before.
+    pub fn take_decoded(&mut self, id: &ContainerId) -> Option<ContainerConfig> {
+        let decoded = self.decoded.take_if(|(container, _)| container.id == *id);
+        decoded.map(|(_, config)| config)
+    }
 }
 
 /// Reads what the API server adds to a job; none where there is no API server, or no answer.
@@ -59,13 +72,16 @@ pub fn read(context: &Context, pod: &Pod, job: &Job) -> Result<Option<FromApi>, 
             false => Err(Error::NoAnswer),
         };
     };
-    let expected = match job.expected.is_empty() {
-        true => Vec::new(),
-        false => expected(context, api, pod, job, &found)?,
-    };
+    let mut decoded = None;
+    let mut made = Vec::new();
+    if !job.expected.is_empty() {
+        decoded = first_started(pod, job)?;
+        made = expected(context, api, pod, job, &found, decoded.as_ref())?;
+    }
     Ok(Some(FromApi {
         pod: found,
-        expected,
+        expected: made,
+        decoded,
     }))
 }
 
@@ -75,6 +91,7 @@ fn expected(
     pod: &Pod,
     job: &Job,
     found: &ApiPod,
+    started: Option<&Decoded>,
 ) -> Result<Vec<JobContainer>, Error> {
     let names = job.expected.iter().map(|expected| &expected.name);
     let written: Vec<_> = names.filter_map(|name| written(found, name)).collect();
@@ -90,7 +107,7 @@ fn expected(
         pod_ip: pod.sandbox.ip,
         objects: &objects,
         image_user: Some(settings.image_uid),
-        service_variables: service_variables(pod, job, found)?,
+        service_variables: service_variables(started, found),
     };
     let mut reader = mount_reader(context, pod);
     let made = written.iter().map(|container| {
@@ -120,21 +137,30 @@ pub fn mount_reader<'a>(context: &'a Context, pod: &'a Pod) -> MountReader<'a> {
     MountReader::for_job(root, &pod.sandbox.uid, limit)
 }
 
-/// The variables about services that the kubelet gave to a container of the job, but those that are
-/// its own: it gives the same to all of the pod.
-fn service_variables(pod: &Pod, job: &Job, api_pod: &ApiPod) -> Result<kubelet::Variables, Error> {
-    let Some(first) = convert::to_run(pod, job).next() else {
-        return Ok(Vec::new());
+/// The first container of the job that the kubelet has created.
+fn first_started(pod: &Pod, job: &Job) -> Result<Option<Decoded>, convert::Error> {
+    let first = convert::to_run(pod, job).next();
+    let decode = |container: &Arc<Container>| {
+        let config = convert::decode_container_config(container)?;
+        Ok((container.clone(), config))
     };
-    let config = convert::decode_container_config(&first.container)?;
-    let own = written(api_pod, &first.container.name);
+    first.map(|entry| decode(&entry.container)).transpose()
+}
+
+/// The variables about services that the kubelet gave to a container, but those that are its own: it
+/// gives the same to all of the pod (`getServiceEnvVarMap` in pkg/kubelet/kubelet_pods.go).
+fn service_variables(started: Option<&Decoded>, api_pod: &ApiPod) -> kubelet::Variables {
+    let Some((container, config)) = started else {
+        return Vec::new();
+    };
+    let own = written(api_pod, &container.name);
     let own: Vec<_> = own
         .iter()
         .flat_map(|one| one.env.iter().flatten())
         .collect();
-    let mut variables = kubelet::service_variables(config.envs);
+    let mut variables = kubelet::service_variables(&config.envs);
     variables.retain(|(name, _)| own.iter().all(|own| own.name != *name));
-    Ok(variables)
+    variables
 }
 
 /// The record that the container would have. It is never kept.

@@ -41,12 +41,16 @@ pub fn create_request(
     context: &Context,
     pod: &Pod,
     job: &Job,
-    from_api: Option<FromApi>,
+    mut from_api: Option<FromApi>,
 ) -> Result<PodCreateRequests, Error> {
     let mut reader = mount_reader(context, pod);
     let mut containers = Vec::new();
     for entry in convert::to_run(pod, job) {
-        let config = convert::decode_container_config(&entry.container)?;
+        let decoded = from_api.as_mut();
+        let config = match decoded.and_then(|api| api.take_decoded(&entry.container.id)) {
+            Some(config) => config,
+            None => convert::decode_container_config(&entry.container)?,
+        };
         containers.push(JobContainer {
             container: entry.container.clone(),
             found: reader.read(&config.mounts)?,
@@ -54,7 +58,7 @@ pub fn create_request(
         });
     }
     let (api_pod, expected) = match from_api {
-        Some(FromApi { pod, expected }) => (Some(pod), expected),
+        Some(FromApi { pod, expected, .. }) => (Some(pod), expected),
         None => (None, Vec::new()),
     };
     let is_expected = |name: &str| job.expected.iter().any(|one| one.name == name);
@@ -81,21 +85,21 @@ pub fn create_request(
 
 /// The pod to ask /status about.
 pub fn status_pod(context: &Context, pod: &Pod, job: &Job) -> JobsPod {
-    let mut short = convert::status_pod(pod, job, &context.settings);
-    let namespace = &pod.sandbox.namespace;
-    context
-        .outgoing
-        .complete_metadata(namespace, &mut short.metadata);
-    short
+    let short = convert::status_pod(pod, job, &context.settings);
+    completed(context, pod, short)
 }
 
 /// The body of /delete.
 pub fn delete_pod(context: &Context, pod: &Pod, job: &Job, grace: Duration) -> JobsPod {
-    let mut short = convert::delete_pod(pod, job, grace, &context.settings);
+    let short = convert::delete_pod(pod, job, grace, &context.settings);
+    completed(context, pod, short)
+}
+
+/// A pod that stands for a submitted job, with the site's metadata: plugins may look for it there.
+fn completed(context: &Context, pod: &Pod, mut short: JobsPod) -> JobsPod {
     let namespace = &pod.sandbox.namespace;
-    context
-        .outgoing
-        .complete_metadata(namespace, &mut short.metadata);
+    let metadata = &mut short.metadata;
+    context.outgoing.complete_metadata(namespace, metadata);
     short
 }
 
