@@ -16,9 +16,13 @@ use rustix::process::Signal;
 
 use super::{
     container_dir::{ContainerDir, StartRecord},
+    program::NOT_STARTED,
     shims::Shims,
 };
 use crate::plugin::pods::{read_record, write_record, ContainerExit};
+
+/// Exit code of a container whose end nobody saw: it is killed, so that of a killed one.
+const LOST: i32 = 137;
 
 /// How far a container has come.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,7 +65,7 @@ impl LocalContainer {
         match read_record::<ContainerExit>(&self.dir.exit()) {
             Ok(Some(exit)) => return self.state = RunState::Ended(exit),
             Ok(None) => {}
-            Err(error) => return self.fail(137, "Lost", format!("its exit record: {error}")),
+            Err(error) => return self.fail(LOST, "Lost", format!("its exit record: {error}")),
         }
         match (start, is_held) {
             (Some(start), true) if start.container.is_some() => {
@@ -97,7 +101,7 @@ impl LocalContainer {
         start.shim.kill_session();
         let text = "the process that watched over the container died, or the machine did";
         self.end(ContainerExit {
-            code: 137,
+            code: LOST,
             signal: None,
             reason: "Lost".to_owned(),
             message: text.to_owned(),
@@ -119,7 +123,7 @@ impl LocalContainer {
         if !wrote {
             let said = std::fs::read_to_string(self.dir.shim_log()).unwrap_or_default();
             let text = format!("its shim gave up: {}", said.trim());
-            self.fail(128, "StartError", text);
+            self.fail(NOT_STARTED, "StartError", text);
         }
     }
 
@@ -127,7 +131,7 @@ impl LocalContainer {
     pub(super) fn start(&mut self, shims: &Shims) {
         match shims.start(&self.dir) {
             Ok(pid) => self.state = RunState::Starting(Some(pid)),
-            Err(error) => self.fail(128, "StartError", error.to_string()),
+            Err(error) => self.fail(NOT_STARTED, "StartError", error.to_string()),
         }
     }
 

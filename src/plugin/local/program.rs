@@ -8,8 +8,15 @@ use std::{
 
 use rustix::fs::Access;
 
-/// Why a container could not be started, with the exit code that shells and container engines
-/// give for it: 127 not found, 126 not to be executed, 128 anything else.
+/// Exit code of a command that does not exist, as shells give it.
+const NOT_FOUND: i32 = 127;
+/// Exit code of a command that cannot be executed, as shells give it.
+const NOT_EXECUTABLE: i32 = 126;
+/// Exit code of a container that could not be started for any other reason, as container engines
+/// give it (`errorStartExitCode` in containerd's internal/cri/server).
+pub(super) const NOT_STARTED: i32 = 128;
+
+/// Why a container could not be started, with its exit code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct StartFailure {
     pub(super) code: i32,
@@ -30,10 +37,13 @@ impl StartFailure {
         match error.kind() {
             // The file was there a moment ago, so it is its `#!` line that leads nowhere.
             ErrorKind::NotFound => Self::new(
-                127,
+                NOT_FOUND,
                 format!("`{program}` needs an interpreter that does not exist here"),
             ),
-            _ => Self::new(126, format!("cannot execute `{program}`: {error}")),
+            _ => Self::new(
+                NOT_EXECUTABLE,
+                format!("cannot execute `{program}`: {error}"),
+            ),
         }
     }
 }
@@ -47,7 +57,7 @@ pub(super) fn working_dir(asked: &str, scratch: &Path) -> Result<PathBuf, StartF
     let wrong = |why: &str| {
         let dir = dir.display();
         Err(StartFailure::new(
-            128,
+            NOT_STARTED,
             format!("cannot use `{dir}` as working directory: {why}"),
         ))
     };
@@ -80,7 +90,7 @@ pub(super) fn find(command: &str, path: &str, cwd: &Path) -> Result<PathBuf, Sta
         match executable(&file) {
             Ok(()) => return Ok(file),
             // A directory of PATH that cannot be entered has nothing.
-            Err(failure) if failure.code == 126 && file.exists() => {
+            Err(failure) if failure.code == NOT_EXECUTABLE && file.exists() => {
                 denied = denied.or(Some(failure));
             }
             Err(_) => {}
@@ -88,7 +98,7 @@ pub(super) fn find(command: &str, path: &str, cwd: &Path) -> Result<PathBuf, Sta
     }
     Err(denied.unwrap_or_else(|| {
         let text = format!("command `{command}` not found in PATH ({path})");
-        StartFailure::new(127, text)
+        StartFailure::new(NOT_FOUND, text)
     }))
 }
 
@@ -98,15 +108,15 @@ fn executable(file: &Path) -> Result<(), StartFailure> {
         Err(StartFailure::new(code, format!("command `{file}`: {why}")))
     };
     match fs::metadata(file) {
-        Ok(meta) if meta.is_dir() => failure(126, "is a directory"),
+        Ok(meta) if meta.is_dir() => failure(NOT_EXECUTABLE, "is a directory"),
         Ok(_) => match rustix::fs::access(file, Access::EXEC_OK) {
             Ok(()) => Ok(()),
-            Err(_) => failure(126, "is not executable"),
+            Err(_) => failure(NOT_EXECUTABLE, "is not executable"),
         },
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-            failure(127, "no such file")
+            failure(NOT_FOUND, "no such file")
         }
-        Err(error) => failure(126, &error.to_string()),
+        Err(error) => failure(NOT_EXECUTABLE, &error.to_string()),
     }
 }
 

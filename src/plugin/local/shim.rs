@@ -127,7 +127,10 @@ fn take_lock(path: &Path) -> io::Result<Option<File>> {
 
 fn launch(record: &CommandRecord, dir: &ContainerDir) -> Result<Child, StartFailure> {
     let Some((command, args)) = record.command.split_first() else {
-        return Err(StartFailure::new(128, "there is no command"));
+        return Err(StartFailure::new(
+            program::NOT_STARTED,
+            "there is no command",
+        ));
     };
     let path = record.env.iter().find(|(name, _)| name == "PATH");
     let path = path.map_or("", |(_, value)| value);
@@ -135,7 +138,7 @@ fn launch(record: &CommandRecord, dir: &ContainerDir) -> Result<Child, StartFail
     let program = program::find(command, path, &cwd)?;
     let (stdout, stderr) = dir.open_output().map_err(|error| {
         let text = format!("cannot open the log: {error}");
-        StartFailure::new(128, text)
+        StartFailure::new(program::NOT_STARTED, text)
     })?;
     Command::new(&program)
         .arg0(command)
@@ -189,11 +192,16 @@ fn complain(text: &str) {
     let _ = writeln!(io::stderr(), "{SUBCOMMAND}: {text}");
 }
 
+/// What shells add to the number of the signal that ended a process.
+const SIGNALLED: i32 = 128;
+/// Exit code of a container whose status is neither an exit nor a signal; Linux knows none.
+const NO_STATUS: i32 = 255;
+
 fn exit_of(status: WaitStatus, started_at: Timestamp) -> ContainerExit {
     let signal = status.terminating_signal();
     let code = match signal {
-        Some(signal) => 128 + signal,
-        None => status.exit_status().unwrap_or(255),
+        Some(signal) => SIGNALLED + signal,
+        None => status.exit_status().unwrap_or(NO_STATUS),
     };
     ContainerExit {
         code,
