@@ -36,4 +36,7 @@ mod run_pod;
 mod secrets;
 mod state_on_disk;
 mod submission;
+/// Release builds have no failpoints to plant a panic at.
+#[cfg(debug_assertions)]
+mod threads;
 mod whole_pod;

@@ -1,8 +1,5 @@
 //! No thread dies unseen: whichever panics or ends, the daemon ends with a code of its own and says
 //! why, and the next one has all pods. The threads are those that ARCHITECTURE.md lists.
-#![cfg(debug_assertions)]
-
-mod support;
 
 use std::{collections::BTreeSet, fs, path::Path};
 
@@ -14,8 +11,9 @@ use interlink_cri::{
     threads::EXIT_CODE,
 };
 use protobuf::MessageField;
-use support::{
-    code, container, options, sandbox, wait_for, ApiServer, Cri, Daemon, Fake, JobState,
+
+use crate::support::{
+    self, code, container, options, sandbox, wait_for, ApiServer, Cri, Daemon, Fake, JobState,
 };
 
 /// A daemon with all its threads, and a pod whose two containers run.
