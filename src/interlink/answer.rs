@@ -8,9 +8,8 @@ use super::{
     call::Call,
     dial::Dialer,
     error::{Error, Phase},
-    error_body,
 };
-use crate::text::one_line;
+use crate::{profile::speaker, text::one_line};
 
 /// Piece in which bodies are read.
 pub(super) const PIECE_BYTES: usize = 32 << 10;
@@ -25,12 +24,29 @@ pub(super) struct Limit {
     pub(super) key: &'static str,
 }
 
-/// A good answer, whose body has yet to come.
+/// The head of an answer, as far as it matters.
+#[derive(Clone, Debug)]
+pub(super) struct Head {
+    pub(super) status: u16,
+    pub(super) content_type: Option<String>,
+}
+
+/// A good answer, whose body has yet to come. A body that is the page of a front end is an error.
 pub(super) struct Answer {
     call: Call,
     limit: Limit,
     dialer: Dialer,
+    head: Head,
     body: BodyReader<'static>,
+    beginning: Beginning,
+}
+
+/// The first bytes of a body, which tell whether it is a page.
+enum Beginning {
+    /// Nothing was read yet.
+    Unread,
+    /// It is no page; what was read to see that, of which so much was given out.
+    Seen(Vec<u8>, usize),
 }
 
 impl fmt::Debug for Answer {
@@ -40,21 +56,84 @@ impl fmt::Debug for Answer {
 }
 
 impl Answer {
-    pub(super) fn new(call: Call, limit: Limit, dialer: Dialer, body: BodyReader<'static>) -> Self {
+    pub(super) fn new(
+        call: Call,
+        limit: Limit,
+        dialer: Dialer,
+        head: Head,
+        body: BodyReader<'static>,
+    ) -> Self {
         Self {
             call,
             limit,
             dialer,
+            head,
             body,
+            beginning: Beginning::Unread,
         }
     }
 
     /// Some bytes of the body; 0 at its end.
     ///
     /// # Errors
-    /// The body is late or broken off. Nothing must be read after an error: it would look like
-    /// the end.
+    /// The body is late or broken off, or the page of a front end. Nothing must be read after an
+    /// error: it would look like the end.
     pub(super) fn read(&mut self, buf: &mut [u8]) -> Result<usize, Error> {
+        if matches!(self.beginning, Beginning::Unread) {
+            self.beginning = Beginning::Seen(self.see_beginning()?, 0);
+        }
+        if let Beginning::Seen(bytes, given) = &mut self.beginning {
+            if *given < bytes.len() {
+                let count = (bytes.len() - *given).min(buf.len());
+                buf[..count].copy_from_slice(&bytes[*given..*given + count]);
+                *given += count;
+                if *given == bytes.len() {
+                    *bytes = Vec::new();
+                    *given = 0;
+                }
+                return Ok(count);
+            }
+        }
+        self.read_on(buf)
+    }
+
+    /// As much of the body as it takes to see that it is no page.
+    fn see_beginning(&mut self) -> Result<Vec<u8>, Error> {
+        let mut bytes = Vec::new();
+        let mut piece = [0; 512];
+        loop {
+            let content_type = self.head.content_type.as_deref();
+            let is_page = match self.call {
+                Call::Logs => speaker::is_page_for_log(content_type, &bytes),
+                _ => speaker::is_page(&bytes),
+            };
+            match is_page {
+                Some(false) => return Ok(bytes),
+                Some(true) => return Err(self.page(&bytes)),
+                None => {}
+            }
+            match self.read_on(&mut piece)? {
+                0 => return Ok(bytes),
+                count => bytes.extend_from_slice(&piece[..count]),
+            }
+        }
+    }
+
+    /// The page that begins so, with as much more of it as it takes to find its title.
+    fn page(&mut self, beginning: &[u8]) -> Error {
+        let mut bytes = beginning.to_vec();
+        let mut rest = (&mut self.body).take(MAX_REFUSAL_BYTES);
+        if let Err(error) = rest.read_to_end(&mut bytes) {
+            log::debug!("{}: the page broke off: {error}", self.call);
+        }
+        Error::Page {
+            call: self.call,
+            status: self.head.status,
+            title: speaker::title(&String::from_utf8_lossy(&bytes)),
+        }
+    }
+
+    fn read_on(&mut self, buf: &mut [u8]) -> Result<usize, Error> {
         let result = self.body.read(buf);
         // A socket that is shut down from this side looks as if the server had closed it.
         if self.dialer.is_cancelled() {
@@ -83,17 +162,20 @@ impl Answer {
         }
     }
 
-    /// What the plugin says about its refusal, as far as it arrives.
-    pub(super) fn refusal(self, status: u16) -> Error {
+    /// What is said about a refusal, as far as it arrives, and by whom.
+    pub(super) fn refusal(self) -> Error {
         let mut bytes = Vec::new();
         let mut reader = self.body.take(MAX_REFUSAL_BYTES);
         if let Err(error) = reader.read_to_end(&mut bytes) {
+            let status = self.head.status;
             log::debug!("{} {status}: the text broke off: {error}", self.call);
         }
+        let said = speaker::refusal(self.head.status, &bytes);
         Error::Status {
             call: self.call,
-            status,
-            says: error_body::words(&bytes),
+            status: self.head.status,
+            speaker: said.speaker,
+            says: said.words,
         }
     }
 }

@@ -16,7 +16,12 @@ use super::{
     transport::CancelToken,
     wire::{self, CreateStruct, LogStruct, PingResponse, PodCreateRequests, PodStatus},
 };
-use crate::{config::schema::InterLink, net::TokenFile, text::one_line};
+use crate::{
+    config::schema::InterLink,
+    net::TokenFile,
+    profile::{speaker, Speaker},
+    text::one_line,
+};
 
 /// Largest answer that does not tell of many jobs: a plugin that never ends one costs no memory.
 const SHORT_REPLY_BYTES: u64 = 1 << 20;
@@ -149,14 +154,15 @@ impl Client {
         Created::read(&self.exchange(call, &json(call, request)?, limit)?)
     }
 
-    /// Cancels a pod's job and lets the plugin forget it, its log included.
+    /// Cancels a pod's job and lets the plugin forget it, its log included. Gives who said that it
+    /// is done: only interLink's or the plugin's own word is to be believed.
     ///
     /// # Errors
     /// No answer, or a refusal.
-    pub fn delete(&self, pod: &Pod) -> Result<(), Error> {
+    pub fn delete(&self, pod: &Pod) -> Result<Speaker, Error> {
         let call = Call::Delete;
-        self.exchange(call, &json(call, pod)?, self.request_limit())?;
-        Ok(())
+        let body = self.exchange(call, &json(call, pod)?, self.request_limit())?;
+        Ok(speaker::confirmation(&body))
     }
 
     /// Asks how pods are. Their phase has to be Pending or Running, or the server answers from
@@ -221,10 +227,10 @@ impl Client {
     }
 
     /// Asks whether the plugin is there. Any refusal says that it is not, or not well: the
-    /// server's is 503, or 500 with the text `503`.
+    /// server's is 503, or 500 with the text `503`. So does the page of a front end.
     ///
     /// # Errors
-    /// No answer, or a refusal.
+    /// No answer, a refusal, or a page.
     pub fn ping(&self) -> Result<Ping, Error> {
         let body = self.exchange(Call::Ping, b"", self.request_limit())?;
         Ok(Ping::read(&body))

@@ -2,33 +2,42 @@
 //!
 //! # What follows
 //!
-//! Four questions are answered by [`Error`], here and nowhere else:
+//! Three questions are answered by [`Error`], here and nowhere else. Whose word a refusal is says
+//! [`profile::speaker`]; one whose speaker is unknown counts as the plugin's until it is settled
+//! ([`Error::is_unsettled`]).
 //!
-//! | what happened | retryable | ambiguous | unreachable | server error |
-//! |---|---|---|---|---|
-//! | no name, no connection, no TLS session, no connection in time | yes | | yes | |
-//! | token file unreadable or malformed | yes | | | |
-//! | sent, then: no answer in time, connection lost, not HTTP, call cut off | yes | yes | | |
-//! | 2xx, but the body is malformed, or has no job id, or ends early | yes | yes | | |
-//! | 2xx, but the body is larger than allowed | | yes | | |
-//! | 502, 504; 500 without a word | yes | yes | | |
-//! | 504 with an error of sbatch | | | | yes |
-//! | 504 of an sbatch that cannot submit now | yes | | | |
-//! | 504 with anything else that sbatch says: the job may have been submitted | | | | |
-//! | 408, 425, 429, 503 | yes | | | |
-//! | 401, 407, a redirect: no valid token, most often a lapsed one | yes | | | |
-//! | any other 5xx, with the plugin's words | | | | yes |
-//! | any other 4xx; a wrong address, certificate, key | | | | |
+//! | what happened | retryable | ambiguous | server error |
+//! |---|---|---|---|
+//! | no name, no connection, no TLS session, no connection in time | yes | | |
+//! | token file unreadable or malformed | yes | | |
+//! | sent, then: no answer in time, connection lost, not HTTP, call cut off | yes | yes | |
+//! | 2xx, but the body is malformed, or has no job id, or ends early | yes | yes | |
+//! | 2xx, but the body is a front end's page | yes | yes | |
+//! | 2xx, but the body is larger than allowed | | yes | |
+//! | 502, 504; 500 without a word, or with the word that it may have been carried out | yes | yes | |
+//! | 504 with an error of sbatch | | | yes |
+//! | 504 of an sbatch that cannot submit now | yes | | |
+//! | 504 with anything else that sbatch says: the job may have been submitted | | | |
+//! | 408, 425, 429, 503 | yes | | |
+//! | 503 of an Envoy that lost its connection after it had sent the request | yes | yes | |
+//! | 401, 407, a redirect: no valid token, most often a lapsed one | yes | | |
+//! | a front end's 4xx but 413, its 501, 505 and 511 | yes | | |
+//! | a front end's other 5xx: it may be what it makes of the plugin's answer | yes | yes | |
+//! | 409, or words that the job exists, to a submission | yes | yes | |
+//! | any other 5xx, with the plugin's words | | | yes |
+//! | any other 4xx; a wrong address, certificate, key | | | |
 //!
-//! * **Retryable**: the same call can succeed later, without a change to the pod.
+//! * **Retryable**: the same call can succeed later, without a change to the pod. A front end's
+//!   refusal is an outage, whatever its status: a token that lapsed, an ingress that restarts, a
+//!   certificate that was renewed. But its 413 says that this pod is too large for it.
 //! * **Ambiguous**: the plugin may have acted. From the first byte of a request on everything
 //!   is, except a refusal that can only be had instead of an action. 502 and 504 are a proxy's
 //!   or a server's word that the next one did not answer; but there are plugins that mean something
 //!   else by 504 (`profile::gateway_timeout`). A 500 without a body is the same:
 //!   the server (0.6, 0.7: `ReqWithError` in pkg/interlink/api/handler.go) writes it when its
 //!   own call to the plugin breaks or takes longer than 120 s, while a plugin's 500 comes with
-//!   text. A 200 whose body cannot be used may stand for a job that runs.
-//! * **Unreachable**: there was nobody to take the request.
+//!   text. A 200 whose body cannot be used may stand for a job that runs. And a plugin that refuses
+//!   a job because it exists has most likely acted on an earlier request for it.
 //! * **Server error**: plugins answer 500 for what can pass and for what cannot, so the caller
 //!   tries a few times and then believes it. Never together with "retryable".
 
@@ -37,11 +46,16 @@ use std::{io, path::PathBuf, time::Duration};
 use super::call::Call;
 use crate::{
     model::JobUid,
-    profile::{self, GatewayTimeout},
+    profile::{self, speaker, GatewayTimeout, Speaker},
 };
 
 /// The configuration's key for the file with the bearer token.
 pub(super) const TOKEN_KEY: &str = "interlink.token_file";
+
+/// What to look at when a front end wants a login.
+const TOKEN_HINT: &str = "is the token valid? See interlink.token_file";
+/// What to look at when a front end does not know the way.
+const WAY_HINT: &str = "see interlink.url, and what stands there";
 
 /// Why a call, or the making of a [`Client`](super::Client), failed.
 #[derive(Debug, thiserror::Error)]
@@ -136,14 +150,27 @@ pub enum Error {
         why: String,
     },
     /// An answer with a status of 400 or above.
-    #[error("{call} answered {status}{}{says}", if says.is_empty() { "" } else { ": " })]
+    #[error("{call} answered {}", refusal(*status, *speaker, says))]
     Status {
         /// The call.
         call: Call,
         /// The HTTP status.
         status: u16,
-        /// The plugin's own words: printable, one line, at most 1 KiB, perhaps none.
+        /// Whose word it is.
+        speaker: Speaker,
+        /// The speaker's own words: printable, one line, at most 1 KiB, perhaps none.
         says: String,
+    },
+    /// An answer of 2xx whose body is a page of something in front of interLink: it did not come
+    /// from the plugin.
+    #[error("{call}: something in front of interLink answered {status} with a page ({title:?}): {TOKEN_HINT}")]
+    Page {
+        /// The call.
+        call: Call,
+        /// The HTTP status.
+        status: u16,
+        /// The page's title: printable, one line, at most 1 KiB, perhaps empty.
+        title: String,
     },
     /// An answer that points elsewhere. It is not followed: the body and the token belong here.
     #[error("{call} was redirected ({status}) to {to:?}; a proxy that wants a login does this, see interlink.token_file and interlink.url")]
@@ -238,9 +265,13 @@ impl Error {
             | Self::Redirect { .. }
             | Self::Malformed { .. }
             | Self::NoJobId { .. }
+            | Self::Page { .. }
             | Self::Cancelled { .. } => true,
-            Self::Status { status, .. } => {
+            Self::Status {
+                status, speaker, ..
+            } => {
                 matches!(status, 401 | 407 | 408 | 425 | 429 | 503)
+                    || (*speaker == Speaker::FrontEnd && *status != 413)
                     || self.is_ambiguous()
                     || self.gateway_timeout() == Some(GatewayTimeout::NotNow)
             }
@@ -254,17 +285,25 @@ impl Error {
     pub fn is_ambiguous(&self) -> bool {
         match self {
             Self::TimedOut { phase, .. } => *phase != Phase::Connect,
-            Self::Status { status, says, .. } => match status {
-                500 => says.is_empty(),
-                502 => true,
-                504 => matches!(
+            Self::Status {
+                status,
+                says,
+                speaker,
+                ..
+            } => match (status, speaker) {
+                (501 | 505 | 511, Speaker::FrontEnd) => false,
+                (503, _) => speaker::may_have_passed_on(says),
+                (500.., Speaker::FrontEnd) | (502, _) => true,
+                (500, _) if says.is_empty() || speaker::may_have_passed_on(says) => true,
+                (504, _) => matches!(
                     profile::gateway_timeout(says),
                     GatewayTimeout::Unknown | GatewayTimeout::Words
                 ),
-                _ => false,
+                _ => self.says_exists(),
             },
             Self::Cancelled { sent, .. } => *sent,
-            Self::Dropped { .. }
+            Self::Page { .. }
+            | Self::Dropped { .. }
             | Self::Garbled { .. }
             | Self::TooLarge { .. }
             | Self::Malformed { .. }
@@ -281,16 +320,6 @@ impl Error {
         }
     }
 
-    /// Whether there was nobody to take the request. Nothing but the tests asks for it.
-    #[cfg(test)]
-    pub(super) fn is_unreachable(&self) -> bool {
-        match self {
-            Self::Dns { .. } | Self::Connect { .. } | Self::Tls { .. } => true,
-            Self::TimedOut { phase, .. } => *phase == Phase::Connect,
-            _ => false,
-        }
-    }
-
     /// Whether the plugin or the server said that it failed: to be tried a few times more.
     pub fn is_server_error(&self) -> bool {
         match self.gateway_timeout() {
@@ -301,16 +330,88 @@ impl Error {
 
     /// Whether a plugin has most likely refused, in its own words, although it may have acted.
     pub fn is_likely_refusal(&self) -> bool {
-        self.gateway_timeout() == Some(GatewayTimeout::Words)
+        self.gateway_timeout() == Some(GatewayTimeout::Words) || self.says_exists()
+    }
+
+    /// Whether a plugin refuses a submission because it has the job already.
+    fn says_exists(&self) -> bool {
+        match self {
+            Self::Status {
+                call: Call::Create,
+                status,
+                speaker,
+                says,
+            } => {
+                *speaker != Speaker::FrontEnd
+                    && !matches!(status, 401 | 407 | 408 | 425 | 429 | 502..)
+                    && speaker::says_exists(*status, says)
+            }
+            _ => false,
+        }
     }
 
     fn gateway_timeout(&self) -> Option<GatewayTimeout> {
         match self {
             Self::Status {
+                speaker: Speaker::FrontEnd,
+                ..
+            } => None,
+            Self::Status {
                 status: 504, says, ..
             } => Some(profile::gateway_timeout(says)),
             _ => None,
         }
+    }
+
+    /// Whether something in front of interLink has answered, and not the plugin.
+    pub fn is_of_front_end(&self) -> bool {
+        match self {
+            Self::Status { speaker, .. } => *speaker == Speaker::FrontEnd,
+            Self::Redirect { .. } | Self::Page { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// Whether this is a refusal, for good if it is the plugin's, of which the answer alone does not
+    /// tell whose it is.
+    pub fn is_unsettled(&self) -> bool {
+        let is_open = matches!(
+            self,
+            Self::Status {
+                status: 400..500,
+                speaker: Speaker::Unknown,
+                ..
+            }
+        );
+        is_open && (!self.is_retryable() || self.says_exists())
+    }
+
+    /// The same refusal, of a speaker who was found out.
+    #[must_use]
+    pub fn said_by(mut self, found: Speaker) -> Self {
+        if let Self::Status { speaker, .. } = &mut self {
+            *speaker = found;
+        }
+        self
+    }
+
+    /// Whether the plugin says that it does not know the job that it was asked about.
+    pub fn denies_the_job(&self) -> bool {
+        matches!(self, Self::Status { speaker, says, .. }
+            if *speaker != Speaker::FrontEnd && profile::is_unknown_job(says))
+    }
+
+    /// Whether the plugin answers a DELETE with 404 or 410: it has no such job.
+    pub fn confirms_a_deletion(&self) -> bool {
+        matches!(
+            self,
+            Self::Status {
+                call: Call::Delete,
+                status: 404 | 410,
+                speaker: Speaker::Interlink,
+                ..
+            }
+        )
     }
 
     /// Whether the plugin's words name a job.
@@ -335,6 +436,23 @@ impl Error {
     fn is_about_token(&self) -> bool {
         matches!(self, Self::File { key, .. } | Self::BadFile { key, .. }
             if *key == TOKEN_KEY)
+    }
+}
+
+/// A refusal in words.
+fn refusal(status: u16, speaker: Speaker, says: &str) -> String {
+    let words = match says {
+        "" => String::new(),
+        says => format!(": {says}"),
+    };
+    match (speaker, status) {
+        (Speaker::FrontEnd, 401 | 403 | 407 | 511) => {
+            format!("{status} from something in front of interLink{words}: {TOKEN_HINT}")
+        }
+        (Speaker::FrontEnd, _) => {
+            format!("{status} from something in front of interLink{words}: {WAY_HINT}")
+        }
+        _ => format!("{status}{words}"),
     }
 }
 
@@ -366,8 +484,20 @@ mod tests {
     }
 
     fn status(status: u16, says: &str) -> Error {
-        let (call, says) = (CALL, says.to_owned());
-        Error::Status { call, status, says }
+        said(Speaker::Interlink, status, says)
+    }
+
+    fn said(speaker: Speaker, status: u16, says: &str) -> Error {
+        Error::Status {
+            call: CALL,
+            status,
+            speaker,
+            says: says.to_owned(),
+        }
+    }
+
+    fn front(status: u16, says: &str) -> Error {
+        said(Speaker::FrontEnd, status, says)
     }
 
     fn file(key: &'static str) -> Error {
@@ -396,58 +526,114 @@ mod tests {
         let json = || serde_json::from_str::<u8>("x").unwrap_err();
         #[rustfmt::skip]
         let table = [
-            // name, error, retryable, ambiguous, unreachable, server error
-            ("no url", Error::NoUrl, n, n, n, n),
-            ("bad url", Error::BadUrl { why: why() }, n, n, n, n),
-            ("token file", file("interlink.token_file"), y, n, n, n),
-            ("ca file", file("interlink.ca_file"), n, n, n, n),
-            ("dns", Error::Dns { call, host: to(), source: source() }, y, n, y, n),
-            ("connect", Error::Connect { call, to: to(), source: source() }, y, n, y, n),
-            ("tls", Error::Tls { call, to: to(), source: source() }, y, n, y, n),
-            ("no connection in time", timed_out(Phase::Connect), y, n, y, n),
-            ("no answer in time", timed_out(Phase::Answer), y, y, n, n),
-            ("no complete answer in time", timed_out(Phase::Body), y, y, n, n),
-            ("lost before the answer", dropped(Phase::Answer), y, y, n, n),
-            ("lost in the answer", dropped(Phase::Body), y, y, n, n),
-            ("not http", Error::Garbled { call, why: why() }, y, y, n, n),
-            ("redirect", Error::Redirect { call, status: 302, to: to() }, y, n, n, n),
-            ("too large", Error::TooLarge { call, limit: 1 }, n, y, n, n),
-            ("malformed", Error::Malformed { call, why: why() }, y, y, n, n),
-            ("no job id", Error::NoJobId { call }, y, y, n, n),
-            ("request", Error::Request { call, source: json() }, n, n, n, n),
-            ("cancelled before", cancelled(false), y, n, n, n),
-            ("cancelled after", cancelled(true), y, y, n, n),
-            ("400", status(400, "x"), n, n, n, n),
-            ("401", status(401, ""), y, n, n, n),
-            ("403", status(403, "x"), n, n, n, n),
-            ("404", status(404, ""), n, n, n, n),
-            ("407", status(407, ""), y, n, n, n),
-            ("408", status(408, ""), y, n, n, n),
-            ("409", status(409, ""), n, n, n, n),
-            ("413", status(413, ""), n, n, n, n),
-            ("425", status(425, ""), y, n, n, n),
-            ("429", status(429, ""), y, n, n, n),
-            ("500 with words", status(500, "sbatch: error"), n, n, n, y),
-            ("500 without a word", status(500, ""), y, y, n, n),
-            ("501", status(501, ""), n, n, n, y),
-            ("502", status(502, "x"), y, y, n, n),
-            ("503", status(503, ""), y, n, n, n),
-            ("504", status(504, "x"), y, y, n, n),
-            ("504 of sbatch", status(504, "sbatch: error: x"), n, n, n, y),
-            ("504, not now", status(504, "sbatch: error: Batch job submission failed: Job violates QOSMaxSubmitJobPerUserLimit"), y, n, n, n),
-            ("504 with a warning", status(504, "sbatch: Warning: x"), n, n, n, n),
-            ("599", status(599, ""), n, n, n, y),
+            // name, error, retryable, ambiguous, server error
+            ("no url", Error::NoUrl, n, n, n),
+            ("bad url", Error::BadUrl { why: why() }, n, n, n),
+            ("token file", file("interlink.token_file"), y, n, n),
+            ("ca file", file("interlink.ca_file"), n, n, n),
+            ("dns", Error::Dns { call, host: to(), source: source() }, y, n, n),
+            ("connect", Error::Connect { call, to: to(), source: source() }, y, n, n),
+            ("tls", Error::Tls { call, to: to(), source: source() }, y, n, n),
+            ("no connection in time", timed_out(Phase::Connect), y, n, n),
+            ("no answer in time", timed_out(Phase::Answer), y, y, n),
+            ("no complete answer in time", timed_out(Phase::Body), y, y, n),
+            ("lost before the answer", dropped(Phase::Answer), y, y, n),
+            ("lost in the answer", dropped(Phase::Body), y, y, n),
+            ("not http", Error::Garbled { call, why: why() }, y, y, n),
+            ("redirect", Error::Redirect { call, status: 302, to: to() }, y, n, n),
+            ("too large", Error::TooLarge { call, limit: 1 }, n, y, n),
+            ("malformed", Error::Malformed { call, why: why() }, y, y, n),
+            ("no job id", Error::NoJobId { call }, y, y, n),
+            ("request", Error::Request { call, source: json() }, n, n, n),
+            ("cancelled before", cancelled(false), y, n, n),
+            ("cancelled after", cancelled(true), y, y, n),
+            ("400", status(400, "x"), n, n, n),
+            ("401", status(401, ""), y, n, n),
+            ("403", status(403, "x"), n, n, n),
+            ("404", status(404, ""), n, n, n),
+            ("407", status(407, ""), y, n, n),
+            ("408", status(408, ""), y, n, n),
+            ("409", status(409, ""), y, y, n),
+            ("500, it exists", status(500, "name already in use"), y, y, n),
+            ("page", Error::Page { call, status: 200, title: to() }, y, y, n),
+            ("413", status(413, ""), n, n, n),
+            ("425", status(425, ""), y, n, n),
+            ("429", status(429, ""), y, n, n),
+            ("500 with words", status(500, "sbatch: error"), n, n, y),
+            ("500 without a word", status(500, ""), y, y, n),
+            ("501", status(501, ""), n, n, y),
+            ("502", status(502, "x"), y, y, n),
+            ("503", status(503, ""), y, n, n),
+            ("504", status(504, "x"), y, y, n),
+            ("504 of sbatch", status(504, "sbatch: error: x"), n, n, y),
+            ("504, not now", status(504, "sbatch: error: Batch job submission failed: Job violates QOSMaxSubmitJobPerUserLimit"), y, n, n),
+            ("504 with a warning", status(504, "sbatch: Warning: x"), n, n, n),
+            ("599", status(599, ""), n, n, y),
+            ("503 of a lost connection", status(503, "upstream connect error or disconnect/reset before headers. reset reason: remote reset"), y, y, n),
+            ("400 of a front end", front(400, "x"), y, n, n),
+            ("401 of a front end", front(401, "x"), y, n, n),
+            ("403 of a front end", front(403, "x"), y, n, n),
+            ("404 of a front end", front(404, "x"), y, n, n),
+            ("409 of a front end", front(409, "x"), y, n, n),
+            ("413 of a front end", front(413, "x"), n, n, n),
+            ("500 of a front end", front(500, "x"), y, y, n),
+            ("501 of a front end", front(501, "x"), y, n, n),
+            ("503 of a front end", front(503, "x"), y, n, n),
+            ("504 of a front end", front(504, "sbatch: error: x"), y, y, n),
+            ("511 of a front end", front(511, "x"), y, n, n),
+            ("521 of a front end", front(521, "x"), y, y, n),
+            ("404 of somebody", said(Speaker::Unknown, 404, "x"), n, n, n),
         ];
         for (says, likely) in [("x", true), ("", false), ("sbatch: error: x", false)] {
             assert_eq!(status(504, says).is_likely_refusal(), likely, "{says}");
         }
-        for (name, error, retryable, ambiguous, unreachable, server_error) in table {
+        for (name, error, retryable, ambiguous, server_error) in table {
             assert_eq!(error.is_retryable(), retryable, "{name}: retryable");
             assert_eq!(error.is_ambiguous(), ambiguous, "{name}: ambiguous");
-            assert_eq!(error.is_unreachable(), unreachable, "{name}: unreachable");
             assert_eq!(error.is_server_error(), server_error, "{name}: server");
-            assert!(!(ambiguous && unreachable), "{name}: cannot be both");
         }
+    }
+
+    #[test]
+    fn what_is_unsettled() {
+        use Speaker::{FrontEnd, Interlink, Unknown};
+        for (speaker, status, says, want) in [
+            (Unknown, 400, "x", true),
+            (Unknown, 409, "", true),
+            (Unknown, 404, "", true),
+            (Unknown, 429, "", false),
+            (Unknown, 500, "x", false),
+            (Interlink, 400, "x", false),
+            (FrontEnd, 400, "x", false),
+        ] {
+            let error = said(speaker, status, says);
+            assert_eq!(error.is_unsettled(), want, "{speaker:?} {status}");
+        }
+        assert!(said(Unknown, 400, "x").said_by(FrontEnd).is_of_front_end());
+        assert!(!said(Unknown, 400, "x").said_by(Interlink).is_retryable());
+    }
+
+    #[test]
+    fn only_the_plugin_knows_of_jobs() {
+        let delete = |status: u16, speaker: Speaker| Error::Status {
+            call: Call::Delete,
+            status,
+            speaker,
+            says: "no such job".to_owned(),
+        };
+        for (status, speaker, confirms, denies) in [
+            (404, Speaker::Interlink, true, true),
+            (410, Speaker::Interlink, true, true),
+            (409, Speaker::Interlink, false, true),
+            (404, Speaker::Unknown, false, true),
+            (404, Speaker::FrontEnd, false, false),
+        ] {
+            let error = delete(status, speaker);
+            assert_eq!(error.confirms_a_deletion(), confirms, "{error:?}");
+            assert_eq!(error.denies_the_job(), denies, "{error:?}");
+            assert!(!error.is_likely_refusal(), "{error:?}");
+        }
+        assert!(!said(Speaker::Interlink, 404, "").confirms_a_deletion());
     }
 
     #[test]
@@ -466,6 +652,25 @@ mod tests {
                 "POST /create answered 500: no such partition",
             ),
             (status(504, ""), "POST /create answered 504"),
+            (
+                front(403, "Sign In"),
+                "POST /create answered 403 from something in front of interLink: Sign In: is the \
+                 token valid? See interlink.token_file",
+            ),
+            (
+                front(404, ""),
+                "POST /create answered 404 from something in front of interLink: see \
+                 interlink.url, and what stands there",
+            ),
+            (
+                Error::Page {
+                    call: CALL,
+                    status: 200,
+                    title: "Sign in".to_owned(),
+                },
+                "POST /create: something in front of interLink answered 200 with a page (\"Sign \
+                 in\"): is the token valid? See interlink.token_file",
+            ),
             (file("interlink.ca_file"), "interlink.ca_file /x"),
         ];
         for (error, text) in table {

@@ -16,7 +16,7 @@ use ureq::{
 use uuid::Uuid;
 
 use super::{
-    answer::{lost, Answer, Limit},
+    answer::{lost, Answer, Head, Limit},
     call::Call,
     dial::{Dialer, Failed, Unresolved},
     error::{Error, Phase, TOKEN_KEY},
@@ -180,18 +180,24 @@ impl Link {
             .agent
             .run(request.timeout_global(time).build())
             .map_err(|error| self.blame(http, out, error))?;
-        let status = response.status();
-        let to = response.headers().get(header::LOCATION).map(location);
+        let status = response.status().as_u16();
+        let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+        let headers = response.headers();
+        let to = headers.get(header::LOCATION).map(location);
+        let head = Head {
+            status,
+            content_type: headers.get(header::CONTENT_TYPE).map(text),
+        };
         let body = response.into_body().into_reader();
-        let answer = Answer::new(out.call, out.limit, http.dialer.clone(), body);
-        match status.as_u16() {
+        let answer = Answer::new(out.call, out.limit, http.dialer.clone(), head, body);
+        match status {
             200..300 => Ok(answer),
             300..400 => Err(Error::Redirect {
                 call: out.call,
-                status: status.as_u16(),
+                status,
                 to: to.unwrap_or_default(),
             }),
-            status => Err(answer.refusal(status)),
+            _ => Err(answer.refusal()),
         }
     }
 

@@ -10,7 +10,6 @@ mod call;
 mod client;
 mod dial;
 mod error;
-mod error_body;
 mod follow;
 mod link;
 /// What must hold whatever comes in; `fuzz/` and the tests share it.

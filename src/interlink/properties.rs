@@ -1,7 +1,7 @@
 //! What is made of any answer to a submission, a ping, or a refused call.
 
-use super::{error_body, Created, Error, Ping};
-use crate::text;
+use super::{Created, Error, Ping};
+use crate::{profile::speaker, text};
 
 /// Any body: what is kept of it is printable, on one line, and short.
 pub fn any_reply(body: &[u8]) {
@@ -15,7 +15,14 @@ pub fn any_reply(body: &[u8]) {
         Err(other) => panic!("no other error can come of a body: {other}"),
     }
     is_plain(&Ping::read(body).text);
-    is_plain(&error_body::words(body));
+    for status in [403, 404, 500] {
+        is_plain(&speaker::refusal(status, body).words);
+    }
+    // No text is too odd to tell whose it is.
+    speaker::confirmation(body);
+    if speaker::is_page(body) == Some(true) {
+        is_plain(&speaker::title(&String::from_utf8_lossy(body)));
+    }
 }
 
 /// Holds of everything that another machine says and that is kept or shown.
@@ -36,9 +43,11 @@ mod tests {
         fn any_reply_is_survived(
             bytes in proptest::collection::vec(any::<u8>(), 0..200),
             id in "\\PC{0,40}[\n\t\u{202e}]{0,3}\\PC{0,2000}",
+            page in "<(html|!doctype html)>(<(title|h1)?>?|</|\\PC{0,9}){0,9}",
             is_list: bool,
         ) {
             any_reply(&bytes);
+            any_reply(page.as_bytes());
             let one = serde_json::json!({"PodUID": "u", "PodJID": id});
             let body = if is_list { serde_json::json!([one]) } else { one };
             any_reply(body.to_string().as_bytes());

@@ -154,23 +154,24 @@ pub fn found_by_its_log(pod: &mut Pod, number: u32, now: Nanos, rules: &Rules) {
 /// How a DELETE ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Deleted {
-    /// The plugin confirms it, or says (404) that it does not know the job.
+    /// The plugin confirms it, or says (404, 410) that it does not know the job.
     Confirmed,
     /// It could not be delivered, or the plugin refuses it.
     Failed,
-    /// The plugin refuses it, and, asked, does not show the job.
+    /// The plugin refuses it, or somebody else confirms it; and, asked, the plugin does not show the job.
     Denied,
 }
 
-/// Whether a refused cancellation is worth the question whether the plugin has the job at all:
-/// plugins answer 500 for one that is gone. A fresh job may be missing from its answers.
-pub fn may_be_gone(job: &Job, now: Nanos, rules: &Rules) -> bool {
+/// Whether a cancellation that the plugin has not confirmed is worth the question whether it has the job at
+/// all: when somebody says that the job is gone, and after several refusals, because plugins answer 500 for
+/// one that is gone. A fresh job may be missing from the answers.
+pub fn may_be_gone(job: &Job, says_gone: bool, now: Nanos, rules: &Rules) -> bool {
     let refused_before = matches!(job.cancel, Some(Cancellation::Requested { failures, .. }) if failures >= MIN_DENIALS);
     let fresh = match job.submission {
         Submission::Submitted { at } => now.since(at) < rules.unsure_grace,
         _ => false,
     };
-    refused_before && !fresh
+    (says_gone || refused_before) && !fresh
 }
 
 /// Takes over how the DELETE of a job ended.

@@ -117,7 +117,8 @@ fn owed_job(pod: &Pod, job: &Job, now: Nanos, rules: &Rules) -> Option<Owed> {
             if carried(pod, job).any(owes_log) {
                 return None;
             }
-            let due = reached_or(*not_before, now, rules.retry.longest);
+            let longest = rules.retry.longest.max(rules.unsure_grace);
+            let due = reached_or(*not_before, now, longest);
             Some(Owed {
                 due,
                 duty: Duty::Cancel(number),

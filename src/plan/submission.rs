@@ -275,8 +275,9 @@ impl Job {
         }
     }
 
-    /// The plugin refused the cancellation and, asked, did not show the job. Once it may be
-    /// mistaken; several times in a row the job is gone.
+    /// The plugin has not confirmed the cancellation and, asked, does not show the job. Once it may be
+    /// mistaken: it may give an answer again from before. Several times in a row, over the time for which
+    /// it may be blind to a fresh job, the job is gone.
     pub fn cancel_denied(&mut self, now: Nanos, rules: &Rules) {
         let Some(Cancellation::Requested { denials, .. }) = self.cancel else {
             return;
@@ -287,8 +288,15 @@ impl Job {
             return;
         }
         self.cancel_failed(now, rules);
-        if let Some(Cancellation::Requested { denials, .. }) = &mut self.cancel {
+        if let Some(Cancellation::Requested {
+            denials,
+            not_before,
+            ..
+        }) = &mut self.cancel
+        {
             *denials = seen;
+            let pause = rules.unsure_grace / (MIN_DENIALS - 1);
+            *not_before = (*not_before).max(now.plus(pause));
         }
     }
 }

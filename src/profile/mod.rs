@@ -5,7 +5,9 @@
 //! reports   answers to /status, made into the reports of `plan`, once
 //! ends      words for what happened to a job, and what the kubelet is shown instead
 //! slurm     the SLURM plugin: the table of its quirks, and what handles each
+//! speaker   whose word an answer is: interLink's, or that of something in front of it
 //! table     the profiles: what is known of each plugin, as traits
+//! unknown_job  errors by which plugins say that they do not know a job
 //! ```
 //!
 //! `interlink.plugin` may say which plugin it is. Where it does not, a client does not see which one
@@ -16,7 +18,9 @@
 mod ends;
 mod reports;
 pub mod slurm;
+pub mod speaker;
 mod table;
+mod unknown_job;
 
 pub use reports::{job_report, shows_a_job};
 pub use slurm::{
@@ -25,8 +29,9 @@ pub use slurm::{
     outgoing::{self, Outgoing},
     sbatch::{gateway_timeout, GatewayTimeout},
 };
-
+pub use speaker::Speaker;
 pub use table::traits;
+pub use unknown_job::is_unknown_job;
 
 use std::time::Duration;
 

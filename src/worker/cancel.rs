@@ -1,12 +1,14 @@
-//! Cancelling jobs: the plugin is told until it confirms, or does not know the job.
+//! Cancelling jobs: the plugin is told until it confirms, or does not know the job. Only its own word counts:
+//! after anybody else's it is asked.
 
 use std::time::Duration;
 
 use super::{changes::Hold, job_request, reports, Context};
 use crate::{
-    interlink::{self, Client},
+    interlink::Client,
     model::{Cancellation, Job, Pod, SandboxId, Submission},
     plan::call_results::{self, Deleted},
+    profile::Speaker,
     telemetry::{chain, Counter},
 };
 
@@ -27,21 +29,26 @@ pub fn cancel(context: &Context, client: &Client, id: &SandboxId, number: u32) -
     };
     let ended =
         match context.call(|| client.delete(&job_request::delete_pod(context, &pod, job, grace))) {
-            Ok(()) => {
+            Ok(Speaker::Interlink) => {
                 log::info!("pod {name}: job {uid} {what}");
                 Deleted::Confirmed
             }
-            Err(error) if error.status() == Some(404) => {
+            Err(error) if error.confirms_a_deletion() => {
                 log::info!("pod {name}: job {uid} is not known to the plugin any more");
                 Deleted::Confirmed
+            }
+            Ok(Speaker::FrontEnd | Speaker::Unknown) => {
+                let reason = "the answer is not known to be the plugin's";
+                log::debug!("pod {name}: job {uid} perhaps {what}, the plugin is asked: {reason}");
+                denied(context, client, &pod, job, true)
             }
             Err(error) => {
                 let reason = chain(&error);
                 log::warn!("pod {name}: job {uid} not {what}, to be tried again: {reason}");
-                if is_denied(context, client, &pod, job, &error) {
-                    Deleted::Denied
-                } else {
-                    Deleted::Failed
+                let says_gone = matches!(error.status(), Some(404 | 410)) || error.denies_the_job();
+                match error.status() {
+                    Some(_) => denied(context, client, &pod, job, says_gone),
+                    None => Deleted::Failed,
                 }
             }
         };
@@ -63,20 +70,20 @@ pub fn cancel(context: &Context, client: &Client, id: &SandboxId, number: u32) -
     hold
 }
 
-/// Whether a plugin that keeps on refusing a cancellation says that it does not have the job.
-fn is_denied(
-    context: &Context,
-    client: &Client,
-    pod: &Pod,
-    job: &Job,
-    error: &interlink::Error,
-) -> bool {
+/// Whether the plugin, asked, does not have a job any more whose deletion somebody has confirmed, or has
+/// refused again and again.
+fn denied(context: &Context, client: &Client, pod: &Pod, job: &Job, says_gone: bool) -> Deleted {
     let now = context.store.clock().now();
-    if error.status().is_none() || !call_results::may_be_gone(job, now, &context.rules) {
-        return false;
+    if !call_results::may_be_gone(job, says_gone, now, &context.rules) {
+        return Deleted::Failed;
     }
-    match context.call(|| client.status(&[job_request::status_pod(context, pod, job)])) {
+    let answer = context.call(|| client.status(&[job_request::status_pod(context, pod, job)]));
+    let is_denied = match answer {
         Ok(statuses) => !reports::report_of(&statuses, job).shows_the_job(),
-        Err(_) => false,
+        Err(error) => error.denies_the_job(),
+    };
+    match is_denied {
+        true => Deleted::Denied,
+        false => Deleted::Failed,
     }
 }

@@ -60,7 +60,13 @@ impl Context {
             {
                 *not_before = now.min(*not_before);
             }
-            if let Some(Cancellation::Requested { not_before, .. }) = &mut job.cancel {
+            // Denials count only when they lie apart.
+            if let Some(Cancellation::Requested {
+                not_before,
+                denials: 0,
+                ..
+            }) = &mut job.cancel
+            {
                 *not_before = now.min(*not_before);
             }
         });

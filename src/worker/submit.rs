@@ -13,7 +13,7 @@ use crate::{
         call_results::{self, Posted},
         submission::Event,
     },
-    profile,
+    profile::{self, Speaker},
     telemetry::{chain, Counter},
 };
 
@@ -114,7 +114,20 @@ fn post(
             log::info!("pod {name}: job {uid} submitted, remote id {remote_id}");
             Posted::Accepted { remote_id }
         }
-        Err(error) => failed(&name, uid, &error),
+        Err(error) => failed(&name, uid, &settled(context, client, error)),
+    }
+}
+
+/// A refusal of which it is known whose word it is. Where the refusal itself does not tell, a ping does: one
+/// that the plugin answers well has come by whatever stands in front of it, and so has the submission; one
+/// that fails says that there is an outage, with which the job has nothing to do.
+fn settled(context: &Context, client: &Client, error: interlink::Error) -> interlink::Error {
+    if !error.is_unsettled() {
+        return error;
+    }
+    match context.call(|| client.ping()) {
+        Ok(_) => error.said_by(Speaker::Interlink),
+        Err(_) => error.said_by(Speaker::FrontEnd),
     }
 }
 

@@ -142,6 +142,21 @@ fn a_job_that_cannot_be_submitted_for_long_is_a_warning() {
 }
 
 #[test]
+fn a_front_end_s_refusal_is_told_as_such() {
+    let cluster = Cluster::new(json!([]), "");
+    let page = "<html><head><title>Sign In</title></head></html>";
+    let refusal = Fault::Says(403, "text/html", page);
+    cluster.fake.always("/create", Some(refusal));
+    cluster.launch();
+    let delayed = cluster.wait_for_event("SubmissionDelayed");
+    let message = delayed["message"].as_str().unwrap_or_default();
+    let words = "403 from something in front of interLink: Sign In: is the token valid?";
+    assert!(message.contains(words), "{message}");
+    cluster.fake.always("/create", None);
+    cluster.wait_for_event("JobQueued");
+}
+
+#[test]
 fn a_refusal_and_a_loss_are_warnings() {
     let cluster = Cluster::new(json!([]), "");
     cluster.fake.always(

@@ -66,15 +66,9 @@ fn a_cancellation_is_delivered_across_errors_outages_and_crashes() {
     fake.up();
     wait_for("the job is gone", || fake.jobs().is_empty().then_some(()));
     assert!(fake.requests("/delete").len() >= 3);
-    let owed = || {
-        let socket = daemon.socket().display().to_string();
-        let (_, text, _) = crate::support::command(&["status", "--socket", &socket, "-o", "json"]);
-        let value: serde_json::Value = serde_json::from_str(&text).expect("JSON");
-        value["info"]["interlink"]["owedCancellations"]
-            .as_array()
-            .map_or(0, Vec::len)
-    };
-    wait_for("nothing is owed any more", || (owed() == 0).then_some(()));
+    wait_for("nothing is owed any more", || {
+        (daemon.owed_cancellations() == 0).then_some(())
+    });
 }
 
 #[test]

@@ -18,6 +18,7 @@ mod confinement;
 mod events;
 mod exits;
 mod features;
+mod front_end;
 mod hostile_input;
 mod idempotence;
 mod jobs;

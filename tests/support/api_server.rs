@@ -127,6 +127,9 @@ fn handle(state: &Mutex<State>, request: &Request, responder: Responder) {
     let _ = match fault {
         Some(Fault::DropBefore | Fault::DropAfter) => return responder.drop_connection(),
         Some(Fault::Hang) => return responder.hang(),
+        Some(Fault::Says(status, content_type, body)) => {
+            responder.send(status, content_type, body.as_bytes())
+        }
         Some(Fault::Status(status, text)) => responder.text(status, text),
         Some(Fault::Answer(text)) => responder.text(200, text),
         None if request.header("authorization") != Some(&bearer) => {

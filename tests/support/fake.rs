@@ -44,6 +44,8 @@ impl JobState {
 pub enum Fault {
     /// A refusal.
     Status(u16, &'static str),
+    /// An answer with this status, content type and body.
+    Says(u16, &'static str, &'static str),
     /// The connection breaks before anything is done.
     DropBefore,
     /// It is done, but the connection breaks instead of an answer.
@@ -244,6 +246,9 @@ fn handle(state: &Mutex<State>, request: &Request, responder: Responder) {
         Some(Fault::DropBefore) => return responder.drop_connection(),
         Some(Fault::Hang) => return responder.hang(),
         Some(Fault::Status(status, text)) => responder.text(status, text),
+        Some(Fault::Says(status, content_type, body)) => {
+            responder.send(status, content_type, body.as_bytes())
+        }
         Some(Fault::Answer(text)) => responder.text(200, text),
         Some(Fault::DropAfter) => answer(state, &path, &body, responder.cut_all()),
         None => answer(state, &path, &body, responder),

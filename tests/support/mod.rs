@@ -208,6 +208,16 @@ impl Daemon {
         fs::read_to_string(self.path("log")).unwrap_or_default()
     }
 
+    /// The number of cancellations that it still owes the plugin.
+    pub fn owed_cancellations(&self) -> usize {
+        let socket = self.socket().display().to_string();
+        let (_, text, _) = command(&["status", "--socket", &socket, "-o", "json"]);
+        let value: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        value["info"]["interlink"]["owedCancellations"]
+            .as_array()
+            .map_or(0, Vec::len)
+    }
+
     /// A client of it, whose pods log below its directory.
     pub fn cri(&self) -> Cri {
         Cri::new(&self.socket(), &self.path("logs"))

@@ -111,6 +111,7 @@ fn kind(error: &Error) -> String {
         Error::Dropped { phase: at, .. } => format!("dropped {}", phase(at)),
         Error::Garbled { .. } => "garbled".into(),
         Error::Status { status, says, .. } => format!("{status} {says}"),
+        Error::Page { status, title, .. } => format!("{status} page {title}"),
         Error::Redirect { status, to, .. } => format!("{status} to {to}"),
         Error::TooLarge { .. } => "too large".into(),
         Error::Malformed { .. } => "malformed".into(),

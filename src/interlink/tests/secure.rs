@@ -86,7 +86,7 @@ fn other_servers_are_not_trusted() {
         assert_eq!(kind(&error), "tls", "{name}: {error:?}");
         let text = std::error::Error::source(&error).unwrap().to_string();
         assert!(text.contains(part), "{name}: {text}");
-        assert!(error.is_unreachable() && !error.is_ambiguous(), "{name}");
+        assert!(error.is_retryable() && !error.is_ambiguous(), "{name}");
     }
     assert!(foreign.seen().is_empty() && misnamed.seen().is_empty());
 }
