@@ -32,6 +32,7 @@
 //!      proto      the generated CRI
 //!      threads    the one way to start a thread, and what a panic does
 //!      backoff    how long to wait before the next try (pure)
+//!      json       JSON that another machine wrote, read piece by piece (pure)
 //!      quantity   Kubernetes amounts, printed and read (pure)
 //!      endpoint   where an HTTP server is: URLs, checked and taken apart
 //!      text       foreign texts made fit for a line, cut, told from DNS names (pure)
@@ -57,6 +58,7 @@ pub mod daemon;
 pub mod endpoint;
 pub mod host;
 pub mod interlink;
+pub mod json;
 pub mod kube;
 pub mod kubelet;
 pub mod logs;

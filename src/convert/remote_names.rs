@@ -4,7 +4,6 @@
 //! A kubelet sends nothing else; other CRI clients may, and then a name is derived: readable, the
 //! same each time, and different for different originals.
 
-use k8s_openapi::api::core::v1::ContainerStatus;
 use sha2::{Digest as _, Sha256};
 
 use crate::{
@@ -27,12 +26,13 @@ pub fn remote_container_name(name: &str) -> String {
     dns_label(name)
 }
 
-/// Gives the containers in a plugin's answer about a job the names that they have here.
-pub fn restore_container_names(job: &Job, answer: &mut [ContainerStatus]) {
-    for name in job.all_names().filter(|name| !is_dns_label(name)) {
-        let remote = dns_label(name);
-        for status in answer.iter_mut().filter(|status| status.name == remote) {
-            name.clone_into(&mut status.name);
+/// Gives the containers in a plugin's answer about a job, by their names, those that they have here.
+pub fn restore_container_names<'a>(job: &Job, answer: impl Iterator<Item = &'a mut String>) {
+    let odd = job.all_names().filter(|name| !is_dns_label(name));
+    let odd: Vec<_> = odd.map(|name| (dns_label(name), name)).collect();
+    for told in answer {
+        if let Some((_, name)) = odd.iter().find(|(remote, _)| remote == told) {
+            (*name).clone_into(told);
         }
     }
 }
@@ -162,13 +162,9 @@ mod tests {
             ..Job::new(0, uid, Nanos(0))
         };
         let names = ["main", &remote_container_name("With-Capitals"), "other"];
-        let mut answer = names.map(|name| ContainerStatus {
-            name: name.to_owned(),
-            ..ContainerStatus::default()
-        });
-        restore_container_names(&job, &mut answer);
-        let got = answer.each_ref().map(|status| status.name.as_str());
-        assert_eq!(got, ["main", "With-Capitals", "other"]);
+        let mut answer = names.map(str::to_owned);
+        restore_container_names(&job, answer.iter_mut());
+        assert_eq!(answer, ["main", "With-Capitals", "other"]);
     }
 
     proptest! {

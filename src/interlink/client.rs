@@ -14,12 +14,17 @@ use super::{
     follow::FollowReader,
     link::{Link, Outgoing},
     transport::CancelToken,
-    wire::{self, CreateStruct, LogStruct, PingResponse, PodCreateRequests, PodStatus},
+    wire::{self, CreateStruct, LogStruct, PingResponse, PodCreateRequests},
 };
 use crate::{
     config::schema::InterLink,
+    model::JobUid,
     net::TokenFile,
-    profile::{speaker, Speaker},
+    profile::{
+        speaker,
+        status_reply::{AskedJob, StatusReply},
+        Speaker,
+    },
     text::one_line,
 };
 
@@ -170,10 +175,11 @@ impl Client {
     ///
     /// # Errors
     /// No answer, a refusal, or not a list. One pod can spoil the answer for all.
-    pub fn status(&self, pods: &[Pod]) -> Result<Vec<PodStatus>, Error> {
+    pub fn status(&self, pods: &[Pod]) -> Result<StatusReply, Error> {
         let call = Call::Status;
         let body = self.exchange(call, &json(call, pods)?, self.request_limit())?;
-        wire::status_list(&body).map_err(|why| Error::Malformed { call, why })
+        let asked: Vec<_> = pods.iter().filter_map(asked_job).collect();
+        StatusReply::read(&body, &asked).map_err(|why| Error::Malformed { call, why })
     }
 
     /// Reads a container's log as it is now (`Follow` is not sent) and hands it to `sink` piece
@@ -277,6 +283,17 @@ impl Client {
             key: "interlink.create_timeout",
         }
     }
+}
+
+/// A pod of a question, as the answer is read for it.
+fn asked_job(pod: &Pod) -> Option<AskedJob> {
+    let spec = pod.spec.as_ref();
+    let inits = spec.and_then(|spec| spec.init_containers.as_ref());
+    let containers = spec.map_or(0, |spec| spec.containers.len());
+    Some(AskedJob {
+        uid: JobUid::parse(pod.metadata.uid.as_deref()?)?,
+        containers: containers + inits.map_or(0, Vec::len),
+    })
 }
 
 fn json<T: Serialize + ?Sized>(call: Call, body: &T) -> Result<Vec<u8>, Error> {

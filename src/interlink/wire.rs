@@ -79,7 +79,8 @@ pub struct CreateStruct {
     pub pod_jid: String,
 }
 
-/// One pod in the answer to /status.
+/// One pod in the answer to /status, as a server writes it. A client reads it in its own way
+/// (`profile::status_reply`).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PodStatus {
     /// Pod name.
@@ -255,33 +256,6 @@ fn why(error: serde_json::Error) -> String {
     text::one_line(&error.to_string())
 }
 
-/// Reads the list of /status; `null` is an empty one. What it says of a container's end is kept
-/// and shown, so it is made fit for that.
-///
-/// # Errors
-/// Text that is neither.
-pub fn status_list(body: &[u8]) -> Result<Vec<PodStatus>, String> {
-    let list: Option<Vec<PodStatus>> = serde_json::from_slice(body).map_err(why)?;
-    let mut list = list.unwrap_or_default();
-    for status in &mut list {
-        let containers = status.init_containers.iter_mut();
-        for container in containers.chain(&mut status.containers) {
-            let state = container.state.as_mut();
-            if let Some(ended) = state.and_then(|state| state.terminated.as_mut()) {
-                ended.reason = ended.reason.take().map(|text| text::one_line(&text));
-                ended.message = ended.message.take().map(last_part);
-            }
-        }
-    }
-    Ok(list)
-}
-
-/// The end of a termination message, as much as the kubelet reads.
-fn last_part(message: String) -> String {
-    const MAX_BYTES: usize = 4096;
-    text::end(&message, MAX_BYTES).to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -312,36 +286,6 @@ mod tests {
                 "{body}"
             );
         }
-    }
-
-    #[test]
-    fn status_lists_may_be_null_throughout() {
-        assert_eq!(status_list(b"null"), Ok(vec![]));
-        let body = br#"[{"name":"p","UID":"u","JID":null,"containers":null}]"#;
-        let list = status_list(body).expect("a list");
-        assert_eq!((list[0].uid.as_str(), list[0].containers.len()), ("u", 0));
-        assert!(status_list(b"{}").is_err());
-    }
-
-    #[test]
-    fn what_is_kept_of_an_answer_is_small_and_plain() {
-        let (line, ends) = ("Out\n\tof\u{1b} memory ".repeat(9999), "é".repeat(9999));
-        let ended =
-            serde_json::json!({"terminated": {"reason": line, "message": ends, "exitCode": 1}});
-        let container = serde_json::json!({"name": "c", "state": ended, "ready": false,
-            "restartCount": 0, "image": "", "imageID": ""});
-        let body = serde_json::json!([{"JID": line, "containers": [container]}]).to_string();
-        let list = status_list(body.as_bytes()).expect("a list");
-        let state = list[0].containers[0].state.clone().expect("a state");
-        let ended = state.terminated.expect("an end");
-        assert_eq!(ended.message.map(|text| text.len()), Some(4096));
-        for text in [Some(list[0].jid.clone()), ended.reason] {
-            let text = text.expect("given");
-            assert!(text.starts_with("Out of memory Out") && text.len() <= 1024);
-        }
-        let quoted = format!("[\"{}\"]", "a\\n  b ".repeat(9999));
-        let why = status_list(quoted.as_bytes()).expect_err("no status");
-        assert!(why.len() <= 1024 && !why.contains("  "), "{why}");
     }
 
     #[test]

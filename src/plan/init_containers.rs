@@ -147,7 +147,6 @@ fn begin_anew(pod: &mut Pod, number: u32, failed: &str, code: i32, now: Nanos) {
 
 #[cfg(test)]
 mod tests {
-    use k8s_openapi::api::core::v1::ContainerStatus;
     use serde_json::{json, Value};
 
     use super::*;
@@ -182,15 +181,8 @@ mod tests {
     }
 
     fn report_of(pod: &Pod, states: &[(&str, Value)]) -> JobReport {
-        let statuses: Vec<ContainerStatus> = states
-            .iter()
-            .map(|(name, state)| {
-                let status = json!({"name": name, "state": state, "ready": false,
-                    "restartCount": 0, "image": "", "imageID": ""});
-                serde_json::from_value(status).unwrap()
-            })
-            .collect();
-        profile::job_report("", &statuses, &pod.jobs[0])
+        let containers = profile::testing::containers(states);
+        profile::job_report("", &containers, &pod.jobs[0])
     }
 
     fn tell(pod: &mut Pod, states: &[(&str, Value)], now: Nanos) {

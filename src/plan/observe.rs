@@ -22,6 +22,9 @@ pub fn apply(pod: &mut Pod, number: u32, report: &JobReport, now: Nanos, rules: 
     if !report.remote_id.is_empty() {
         job.remote_id = Some(report.remote_id.clone());
     }
+    if report.is_unreadable {
+        return;
+    }
     if unproven_exit::judge(pod, number, report, now, rules) == Verdict::TakeOver
         && init_containers::judge(pod, number, report, now, rules) == Verdict::TakeOver
     {
@@ -160,21 +163,15 @@ pub fn lose(pod: &mut Pod, number: u32, now: Nanos, rules: &Rules) {
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
-    use k8s_openapi::{
-        api::core::v1::{
-            ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting,
-            ContainerStatus,
-        },
-        apimachinery::pkg::apis::meta::v1::Time,
-    };
-
     use super::*;
     use crate::{
         config::Config,
         model::{ContainerPhase, Submission},
         plan::{batch::start, testing::pod},
-        profile,
+        profile::{
+            self,
+            status_reply::{WireContainer, WireEnd, WireState},
+        },
     };
 
     const NOW: Nanos = Nanos(1_000_000);
@@ -191,79 +188,68 @@ mod tests {
         pod
     }
 
-    fn status(state: ContainerState) -> ContainerStatus {
-        ContainerStatus {
-            name: "a".into(),
-            state: Some(state),
-            ..ContainerStatus::default()
+    fn at(nanos: i64) -> Option<Nanos> {
+        Some(Nanos(nanos))
+    }
+
+    fn ended(end: WireEnd) -> WireState {
+        WireState::Ended(Box::new(end))
+    }
+
+    fn containers(state: WireState) -> Vec<WireContainer> {
+        let name = "a".to_owned();
+        vec![WireContainer { name, state }]
+    }
+
+    fn running(since: Option<Nanos>) -> WireState {
+        WireState::Running { since }
+    }
+
+    fn waiting(reason: &str) -> WireState {
+        WireState::Waiting {
+            reason: reason.to_owned(),
+            message: String::new(),
         }
     }
 
-    fn at(nanos: i128) -> Option<Time> {
-        Timestamp::from_nanosecond(nanos).ok().map(Time)
-    }
-
-    fn terminated(ended: ContainerStateTerminated) -> ContainerStatus {
-        status(ContainerState {
-            terminated: Some(ended),
-            ..ContainerState::default()
-        })
-    }
-
-    fn running(started_at: Option<Time>) -> ContainerStatus {
-        let running = Some(ContainerStateRunning { started_at });
-        status(ContainerState {
-            running,
-            ..ContainerState::default()
-        })
-    }
-
-    fn tell(pod: &mut Pod, status: ContainerStatus, now: Nanos) {
-        let report = profile::job_report("job-7", &[status], &pod.jobs[0]);
+    fn tell(pod: &mut Pod, state: WireState, now: Nanos) {
+        let report = profile::job_report("job-7", &containers(state), &pod.jobs[0]);
         apply(pod, 0, &report, now, &rules());
     }
 
     #[test]
     fn exit_codes_and_reasons() {
         let rows = [
-            ("success", 0, None, None, (0, "Completed")),
-            ("failure", 7, None, None, (7, "Error")),
-            ("signal without a code", 0, Some(9), None, (137, "Error")),
-            ("signal with a code", 143, Some(15), None, (143, "Error")),
+            ("success", 0, None, "", (0, "Completed")),
+            ("failure", 7, None, "", (7, "Error")),
+            ("signal without a code", 0, Some(9), "", (137, "Error")),
+            ("signal with a code", 143, Some(15), "", (143, "Error")),
             (
                 "out of memory without a code",
                 0,
                 None,
-                Some("OOMKilled"),
+                "OOMKilled",
                 (137, "OOMKilled"),
             ),
-            (
-                "a plugin's own reason",
-                1,
-                None,
-                Some("Strange"),
-                (1, "Strange"),
-            ),
+            ("a plugin's own reason", 1, None, "Strange", (1, "Strange")),
             (
                 "what the table knows",
                 1,
                 None,
-                Some("JobTimeout"),
+                "JobTimeout",
                 (124, "TimeLimit"),
             ),
-            ("an empty reason", 0, None, Some(""), (0, "Completed")),
-            ("a negative code", -1, None, None, (-1, "Error")),
+            ("a negative code", -1, None, "", (-1, "Error")),
         ];
-        for (name, exit_code, signal, reason, want) in rows {
+        for (name, code, signal, reason, want) in rows {
             let mut pod = submitted();
-            let reason = reason.map(str::to_owned);
-            let ended = ContainerStateTerminated {
-                exit_code,
+            let end = WireEnd {
+                code,
                 signal,
-                reason,
-                ..Default::default()
+                reason: reason.to_owned(),
+                ..WireEnd::default()
             };
-            tell(&mut pod, terminated(ended), NOW);
+            tell(&mut pod, ended(end), NOW);
             let exit = pod.containers[0].status.reported.clone().expect(name);
             assert_eq!((exit.code, exit.reason.as_str()), want, "{name}");
         }
@@ -285,12 +271,12 @@ mod tests {
         ];
         for (name, started_at, finished_at, want) in rows {
             let mut pod = submitted();
-            let ended = ContainerStateTerminated {
+            let end = WireEnd {
                 started_at,
                 finished_at,
-                ..Default::default()
+                ..WireEnd::default()
             };
-            tell(&mut pod, terminated(ended), NOW);
+            tell(&mut pod, ended(end), NOW);
             let status = &pod.containers[0].status;
             let finished = status.reported.as_ref().expect(name).finished_at;
             let started = status.started_at.expect(name);
@@ -301,11 +287,7 @@ mod tests {
     #[test]
     fn the_end_is_not_shown_before_the_log_is_complete() {
         let mut pod = submitted();
-        tell(
-            &mut pod,
-            terminated(ContainerStateTerminated::default()),
-            NOW,
-        );
+        tell(&mut pod, ended(WireEnd::default()), NOW);
         assert_eq!(pod.containers[0].status.phase(), ContainerPhase::Running);
         assert_eq!(pod.jobs[0].submission, Submission::Finished);
         assert_eq!(pod.jobs[0].remote_id.as_deref(), Some("job-7"));
@@ -317,21 +299,15 @@ mod tests {
     #[test]
     fn a_late_answer_changes_nothing() {
         let mut pod = submitted();
-        tell(
-            &mut pod,
-            terminated(ContainerStateTerminated::default()),
-            NOW,
-        );
+        tell(&mut pod, ended(WireEnd::default()), NOW);
         let before = pod.clone();
         tell(&mut pod, running(None), Nanos(NOW.0 + 1));
-        tell(
-            &mut pod,
-            terminated(ContainerStateTerminated {
-                exit_code: 3,
-                ..Default::default()
-            }),
-            NOW,
-        );
+        let code = 3;
+        let other = WireEnd {
+            code,
+            ..WireEnd::default()
+        };
+        tell(&mut pod, ended(other), NOW);
         assert_eq!(pod, before);
     }
 
@@ -349,14 +325,6 @@ mod tests {
 
     #[test]
     fn a_container_whose_probes_have_not_passed_runs() {
-        let waiting = |reason: &str| {
-            let reason = Some(reason.to_owned());
-            let message = None;
-            status(ContainerState {
-                waiting: Some(ContainerStateWaiting { reason, message }),
-                ..ContainerState::default()
-            })
-        };
         let mut pod = submitted();
         tell(&mut pod, waiting("Resources"), NOW);
         assert_eq!(pod.containers[0].status.remote, Remote::Queued);
@@ -366,23 +334,11 @@ mod tests {
 
     #[test]
     fn an_empty_state_does_not_show_the_job() {
-        let waiting = Some(ContainerStateWaiting::default());
         let rows = [
             ("no container", vec![], false),
-            (
-                "an empty state",
-                vec![status(ContainerState::default())],
-                false,
-            ),
-            (
-                "waiting",
-                vec![status(ContainerState {
-                    waiting,
-                    ..Default::default()
-                })],
-                true,
-            ),
-            ("running", vec![running(None)], true),
+            ("an empty state", containers(WireState::Nothing), false),
+            ("waiting", containers(waiting("")), true),
+            ("running", containers(running(None)), true),
         ];
         for (name, containers, want) in rows {
             let report = profile::job_report("", &containers, &submitted().jobs[0]);

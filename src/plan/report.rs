@@ -13,6 +13,8 @@ pub struct JobReport {
     pub remote_id: String,
     /// The containers that it speaks of, init containers included, by the names that they have here.
     pub containers: Vec<ContainerReport>,
+    /// It says something of the job that cannot be understood: the plugin has it, and that is all.
+    pub is_unreadable: bool,
 }
 
 /// What a plugin reports of one container.
@@ -70,7 +72,7 @@ impl JobReport {
     /// Whether the plugin really has the job.
     pub fn shows_the_job(&self) -> bool {
         let mut states = self.containers.iter().map(|container| &container.state);
-        states.any(|state| *state != ReportedState::NotShown)
+        self.is_unreadable || states.any(|state| *state != ReportedState::NotShown)
     }
 
     /// The state of a container.

@@ -119,10 +119,8 @@ mod tests {
     }
 
     fn report_of(pod: &Pod, state: Value) -> JobReport {
-        let status = json!({"name": "a", "state": state, "ready": false, "restartCount": 0,
-            "image": "", "imageID": ""});
-        let statuses = [serde_json::from_value(status).unwrap()];
-        profile::job_report("", &statuses, &pod.jobs[0])
+        let containers = profile::testing::containers(&[("a", state)]);
+        profile::job_report("", &containers, &pod.jobs[0])
     }
 
     fn tell(pod: &mut Pod, state: Value, now: Nanos) {

@@ -2,12 +2,13 @@
 //! understand of what they are sent. All knowledge of one plugin stands here and nowhere else.
 //!
 //! ```text
-//! reports   answers to /status, made into the reports of `plan`, once
-//! ends      words for what happened to a job, and what the kubelet is shown instead
-//! slurm     the SLURM plugin: the table of its quirks, and what handles each
-//! speaker   whose word an answer is: interLink's, or that of something in front of it
-//! table     the profiles: what is known of each plugin, as traits
-//! unknown_job  errors by which plugins say that they do not know a job
+//! status_reply  answers to /status, read entry by entry, as liberally as is safe
+//! reports       those, made into the reports of `plan`, once
+//! ends          words for what happened to a job, and what the kubelet is shown instead
+//! slurm         the SLURM plugin: the table of its quirks, and what handles each
+//! speaker       whose word an answer is: interLink's, or that of something in front of it
+//! table         the profiles: what is known of each plugin, as traits
+//! unknown_job   errors by which plugins say that they do not know a job
 //! ```
 //!
 //! `interlink.plugin` may say which plugin it is. Where it does not, a client does not see which one
@@ -19,10 +20,13 @@ mod ends;
 mod reports;
 pub mod slurm;
 pub mod speaker;
+pub mod status_reply;
 mod table;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod testing;
 mod unknown_job;
 
-pub use reports::{job_report, shows_a_job};
+pub use reports::job_report;
 pub use slurm::{
     log_notes::LogNotes,
     log_tells_of_the_job,

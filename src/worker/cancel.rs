@@ -79,7 +79,7 @@ fn denied(context: &Context, client: &Client, pod: &Pod, job: &Job, says_gone: b
     }
     let answer = context.call(|| client.status(&[job_request::status_pod(context, pod, job)]));
     let is_denied = match answer {
-        Ok(statuses) => !reports::report_of(&statuses, job).shows_the_job(),
+        Ok(reply) => reports::report_of(&reply, job).is_some_and(|report| !report.shows_the_job()),
         Err(error) => error.denies_the_job(),
     };
     match is_denied {

@@ -12,10 +12,13 @@ use super::{job_request, reports, Context};
 use crate::{
     backoff::Backoff,
     config::Config,
-    interlink::{self, wire::PodStatus, Client},
+    interlink::{self, Client},
     model::{JobUid, Nanos, Pod, Remote, SandboxId, Submission},
     plan::{freshness::Freshness, observe},
-    profile,
+    profile::{
+        self,
+        status_reply::{StatusReply, ToldJob},
+    },
     store::Change,
     telemetry::{chain, Counter, Reach},
     threads,
@@ -41,6 +44,7 @@ pub fn run(
         missing: HashMap::new(),
         left_out: HashMap::new(),
         heard: HashMap::new(),
+        unreadable: HashSet::new(),
         freshness: Freshness::new(context.rules.plugin.repeats_answers_for),
         quiet: 0,
         repeats_until: None,
@@ -125,6 +129,8 @@ struct Poller<'a> {
     left_out: HashMap<JobUid, Instant>,
     /// When jobs were last in an answer.
     heard: HashMap<JobUid, Instant>,
+    /// Jobs of which the last answer could not be understood.
+    unreadable: HashSet<JobUid>,
     freshness: Freshness,
     /// Polls in a row after which nothing was to be waited for.
     quiet: u32,
@@ -140,6 +146,7 @@ impl<'a> Poller<'a> {
         let uids: HashSet<_> = live.iter().map(|job| job.uid).collect();
         self.missing.retain(|uid, _| uids.contains(uid));
         self.heard.retain(|uid, _| uids.contains(uid));
+        self.unreadable.retain(|uid| uids.contains(uid));
         self.left_out
             .retain(|uid, at| uids.contains(uid) && at.elapsed() < LEFT_OUT_FOR);
         live.retain(|job| !self.left_out.contains_key(&job.uid));
@@ -193,9 +200,9 @@ impl<'a> Poller<'a> {
             .collect();
         let asked_at = Instant::now();
         match self.context.call(|| self.client.status(&question)) {
-            Ok(statuses) => {
+            Ok(reply) => {
                 self.note_repetition(batch);
-                self.take(batch, &statuses, asked_at);
+                self.take(batch, &reply, asked_at);
                 true
             }
             Err(error) if names_some(&error, batch) => {
@@ -226,24 +233,19 @@ impl<'a> Poller<'a> {
         }
     }
 
-    fn take(&mut self, batch: &[Live], statuses: &[PodStatus], asked_at: Instant) {
-        let by_uid: HashMap<JobUid, &PodStatus> = statuses
-            .iter()
-            .filter_map(|s| Some((JobUid::parse(&s.uid)?, s)))
-            .collect();
-        let shown = by_uid
-            .iter()
-            .filter(|(_, status)| reports::shows_a_job(status));
-        let shown = shown.map(|(uid, _)| *uid).collect();
+    fn take(&mut self, batch: &[Live], reply: &StatusReply, asked_at: Instant) {
         let asked = batch.iter().map(|live| live.uid).collect();
-        let denied = self.freshness.denied(asked, shown, asked_at);
+        let denied = self.freshness.denied(asked, reply.shown(), asked_at);
         let rules = &self.context.rules;
         let mut changes: Vec<(SandboxId, Change<'_>)> = Vec::new();
         for live in batch {
             let Some(job) = live.pod.job(live.number) else {
                 continue;
             };
-            let report = reports::report(by_uid.get(&live.uid).copied(), job);
+            self.note_unreadable(live, reply);
+            let Some(report) = reports::report_of(reply, job) else {
+                continue;
+            };
             let now = self.context.store.clock().now();
             let number = live.number;
             if report.shows_the_job() {
@@ -258,6 +260,26 @@ impl<'a> Poller<'a> {
             }
         }
         self.keep(changes);
+    }
+
+    /// Says once of a job that what the plugin says of it cannot be understood.
+    fn note_unreadable(&mut self, live: &Live, reply: &StatusReply) {
+        let why = match reply.jobs.get(&live.uid) {
+            Some(ToldJob::Unreadable(why)) => why.as_str(),
+            None if !reply.denies(live.uid) => "an entry names no job, and may be about this one",
+            Some(ToldJob::Status(_)) | None => {
+                self.unreadable.remove(&live.uid);
+                return;
+            }
+        };
+        if self.unreadable.insert(live.uid) {
+            log::warn!(
+                "pod {}: what the plugin says of job {} cannot be understood, so its containers stay as \
+                 they are, and it is asked again: {why}",
+                live.pod.full_name(),
+                live.uid
+            );
+        }
     }
 
     fn keep(&self, changes: Vec<(SandboxId, Change<'_>)>) {

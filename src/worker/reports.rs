@@ -2,33 +2,33 @@
 
 use crate::{
     convert,
-    interlink::wire::PodStatus,
-    model::{Job, JobUid},
+    model::Job,
     plan::JobReport,
-    profile,
+    profile::{
+        self,
+        status_reply::{StatusReply, ToldJob},
+    },
 };
 
-/// The report of one job in an answer to a question about it.
-pub fn report_of(statuses: &[PodStatus], job: &Job) -> JobReport {
-    let mut statuses = statuses.iter();
-    let status = statuses.find(|status| JobUid::parse(&status.uid) == Some(job.uid));
-    report(status, job)
+/// The report of a job in an answer to a question about it: one that shows nothing where the answer denies
+/// the job, and none where it may or may not be about the job.
+pub fn report_of(reply: &StatusReply, job: &Job) -> Option<JobReport> {
+    match reply.jobs.get(&job.uid) {
+        Some(told) => Some(report(told, job)),
+        None => reply.denies(job.uid).then(JobReport::default),
+    }
 }
 
-/// The report of a job; one that shows nothing where there is no status of it. Init containers are
-/// among the containers, wherever the plugin puts them.
-pub fn report(status: Option<&PodStatus>, job: &Job) -> JobReport {
-    let Some(status) = status else {
-        return JobReport::default();
+/// The report of a job.
+pub fn report(told: &ToldJob, job: &Job) -> JobReport {
+    let ToldJob::Status(status) = told else {
+        return JobReport {
+            is_unreadable: true,
+            ..JobReport::default()
+        };
     };
-    let lists = status.init_containers.iter().chain(&status.containers);
-    let mut containers: Vec<_> = lists.cloned().collect();
-    convert::restore_container_names(job, &mut containers);
-    profile::job_report(&status.jid, &containers, job)
-}
-
-/// Whether a status is one of a job that the plugin has.
-pub fn shows_a_job(status: &PodStatus) -> bool {
-    let lists = [&status.init_containers, &status.containers];
-    lists.into_iter().any(|list| profile::shows_a_job(list))
+    let mut containers = status.containers.clone();
+    let names = containers.iter_mut().map(|container| &mut container.name);
+    convert::restore_container_names(job, names);
+    profile::job_report(&status.remote_id, &containers, job)
 }

@@ -12,6 +12,7 @@ use crate::{
         batch,
         call_results::{self, Posted},
         submission::Event,
+        JobReport,
     },
     profile::{self, Speaker},
     telemetry::{chain, Counter},
@@ -166,14 +167,15 @@ pub fn ask(context: &Context, client: &Client, id: &SandboxId, number: u32) -> H
     let asked_at = context.store.clock().now();
     let answer = context.call(|| client.status(&[job_request::status_pod(context, &pod, job)]));
     let report = match answer {
-        Ok(statuses) => {
-            let report = reports::report_of(&statuses, job);
-            let verdict = match report.shows_the_job() {
-                true => "has it",
-                false => "does not know it",
+        Ok(reply) => {
+            let report = reports::report_of(&reply, job);
+            let verdict = match report.as_ref().map(JobReport::shows_the_job) {
+                Some(true) => "has it",
+                Some(false) => "does not know it",
+                None => "answers something that names no job",
             };
             log::info!("pod {name}: asked about job {uid}: the plugin {verdict}");
-            Some(report)
+            report
         }
         Err(error) => {
             log::debug!("pod {name}: asked about job {uid}: {}", chain(&error));

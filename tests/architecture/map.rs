@@ -112,6 +112,11 @@ pub const ROOMS: &[Room] = &[
         "the one way to start a thread, and what a panic does",
     ),
     room(0, "backoff", "how long to wait before the next try (pure)"),
+    room(
+        0,
+        "json",
+        "JSON that another machine wrote, read piece by piece (pure)",
+    ),
     room(0, "quantity", "Kubernetes amounts, printed and read (pure)"),
     room(
         0,
@@ -137,7 +142,7 @@ pub const ALLOWED: &[(&str, &str)] = &[("cli", "daemon")];
 
 /// Rooms of pure functions: they touch no disk, network, process, thread or clock.
 pub const PURE: &[&str] = &[
-    "convert", "profile", "kubelet", "plan", "backoff", "quantity", "text",
+    "convert", "profile", "kubelet", "plan", "backoff", "json", "quantity", "text",
 ];
 
 /// What pure functions do without.

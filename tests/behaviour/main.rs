@@ -36,6 +36,7 @@ mod restart;
 mod run_pod;
 mod secrets;
 mod state_on_disk;
+mod status_answers;
 mod submission;
 /// Release builds have no failpoints to plant a panic at.
 #[cfg(debug_assertions)]

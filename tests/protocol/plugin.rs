@@ -113,5 +113,6 @@ pub fn report(view: &[(String, Over)]) -> JobReport {
     JobReport {
         remote_id: "job-1".to_owned(),
         containers: containers.collect(),
+        ..JobReport::default()
     }
 }

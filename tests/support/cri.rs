@@ -224,6 +224,18 @@ impl Cri {
         Ok(answer.status.into_option().expect("a status"))
     }
 
+    /// The status with what is told to people: texts in JSON, by their names.
+    pub fn verbose_status(&self, id: &str) -> (ContainerStatus, HashMap<String, String>) {
+        let request = ContainerStatusRequest {
+            container_id: id.into(),
+            verbose: true,
+            ..Default::default()
+        };
+        let answer = self.runtime.container_status(&request, options());
+        let answer = answer.expect("a status");
+        (answer.status.into_option().expect("a status"), answer.info)
+    }
+
     pub fn state(&self, id: &str) -> ContainerState {
         self.status(id).state.enum_value_or_default()
     }

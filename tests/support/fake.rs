@@ -23,6 +23,8 @@ pub enum JobState {
     Running,
     /// The whole `terminated` object.
     Ended(Value),
+    /// The whole state, whatever it is.
+    As(Value),
 }
 
 impl JobState {
@@ -35,6 +37,7 @@ impl JobState {
             Self::Queued => json!({ "waiting": {} }),
             Self::Running => json!({ "running": {} }),
             Self::Ended(terminated) => json!({ "terminated": terminated }),
+            Self::As(state) => state.clone(),
         }
     }
 }
@@ -77,6 +80,8 @@ struct State {
     break_logs_after: Option<usize>,
     /// A job whose state cannot be had: a question that names it is refused, in these words.
     spoiled: Option<(String, String)>,
+    /// What is said of jobs instead of the truth: whole entries.
+    entries: HashMap<String, Value>,
     /// How long an answer to /status is given again, whatever the question is.
     repeats_for: Duration,
     /// The last answer to /status.
@@ -196,6 +201,11 @@ impl Fake {
     /// A question that names this job is refused as a whole.
     pub fn spoil_status_with(&self, uid: &str, words: &str) {
         self.state.lock().spoiled = Some((uid.into(), words.into()));
+    }
+
+    /// From now on this is the entry of a job, whatever it is.
+    pub fn say_of(&self, uid: &str, entry: Value) {
+        self.state.lock().entries.insert(uid.into(), entry);
     }
 
     /// From now on an answer to /status is given again for so long, whatever the question is.
@@ -321,6 +331,9 @@ fn answer(
 fn status(state: &State, pod: &Value) -> Option<Value> {
     let uid = text(&pod["metadata"]["uid"]);
     let job = state.jobs.get(&uid)?;
+    if let Some(entry) = state.entries.get(&uid) {
+        return Some(entry.clone());
+    }
     let named = pod["spec"]["containers"].as_array().cloned();
     let named: Vec<_> = named
         .iter()

@@ -4,11 +4,15 @@ use std::{collections::HashSet, fs};
 
 use super::{
     super::{
-        wire::{LogStruct, PingResponse, PodStatus},
+        wire::{LogStruct, PingResponse},
         CancelToken, LogEnd, LogLimits,
     },
     *,
 };
+use crate::profile::status_reply::{StatusReply, ToldJob, WireStatus};
+
+/// The job that the plugin shows.
+const JOB: &str = "0f6e1c1a-9a3b-4a53-8c36-000000000001";
 
 /// Answers each endpoint as a plugin that is well.
 fn plugin(seen: &ReceivedRequest, conn: &mut dyn Connection) -> AfterAnswer {
@@ -16,7 +20,10 @@ fn plugin(seen: &ReceivedRequest, conn: &mut dyn Connection) -> AfterAnswer {
     conn.send(&match path.rsplit('/').next().unwrap_or_default() {
         "create" => answer(200, r#"{"PodUID":"u","PodJID":"42"}"#),
         "delete" => answer(200, "All containers deleted"),
-        "status" => answer(200, r#"[{"name":"p","UID":"u"}]"#),
+        "status" => answer(
+            200,
+            r#"[{"name":"p","UID":"0f6e1c1a-9a3b-4a53-8c36-000000000001","JID":"7"}]"#,
+        ),
         "getLogs" => answer(200, "hello\n"),
         "pinglink" => answer(200, r#"{"status":"ok"}"#),
         _ => answer(404, ""),
@@ -41,13 +48,14 @@ fn read_log(client: &Client) -> Vec<u8> {
 fn make_all_calls(client: &Client) {
     assert_eq!(client.create(&submission()).unwrap().remote_id, "42");
     client.delete(&pod("u")).unwrap();
-    let status = client.status(&[pod("u"), pod("v")]).unwrap();
-    let want = PodStatus {
-        name: "p".into(),
-        uid: "u".into(),
-        ..PodStatus::default()
+    let status = client.status(&[pod(JOB), pod("v")]).unwrap();
+    let told: Vec<_> = status.jobs.into_values().collect();
+    let remote_id = "7".to_owned();
+    let want = WireStatus {
+        remote_id,
+        containers: Vec::new(),
     };
-    assert_eq!(status, [want]);
+    assert_eq!(told, [ToldJob::Status(want)]);
     assert_eq!(read_log(client), b"hello\n");
     let ping = client.ping().unwrap();
     let want = PingResponse {
@@ -83,7 +91,7 @@ fn every_call_over_tcp_and_unix() {
             r#"{{"pod":{},"configmaps":[],"secrets":[],"projectedvolumesmaps":[],"jobscriptURL":""}}"#,
             pod("u")
         );
-        let status = format!("[{},{}]", pod("u"), pod("v"));
+        let status = format!("[{},{}]", pod(JOB), pod("v"));
         let logs = serde_json::to_string(&LogStruct::default()).unwrap();
         let want = [
             ("POST /create HTTP/1.1", create),
@@ -220,14 +228,14 @@ fn answers_to_a_status() {
     let table = [
         ("null", "0"),
         ("[]", "0"),
-        ("[{}]", "1"),
+        ("[{}]", "0"),
         ("", "malformed"),
         ("{}", "malformed"),
     ];
     for (body, want) in table {
         let server = always(answer(200, body), AfterAnswer::Keep);
         let got = client(&server.url).status(&[]);
-        let got = got.map_or_else(|e| kind(&e), |list| list.len().to_string());
+        let got = got.map_or_else(|e| kind(&e), |reply| reply.jobs.len().to_string());
         assert_eq!(got, want, "{body}");
     }
 }
@@ -256,7 +264,7 @@ fn bodies_in_every_framing() {
         for _ in 0..2 {
             assert_eq!(
                 client.status(&[]).map_err(|e| kind(&e)),
-                Ok(vec![]),
+                Ok(StatusReply::default()),
                 "{name}"
             );
         }

@@ -13,7 +13,7 @@
 //! | reports only what the question has under `spec.containers`; init containers go unmentioned | Status.go: every loop over `pod.Spec.Containers` | `plan::init_containers`, `convert::status_pod` |
 //! | gives each container the fate of the whole job, a time limit for one | Status.go: `TO`, `OOM` | [`clear_job_s_fate`], for init containers that ended well before |
 //! | says "Waiting for probes to be ready." of a container that runs | Status.go: `R` | [`runs_although_waiting`] |
-//! | says nothing of a job that it has no id for: an empty state | Status.go: the branch where `checkIfJidExists` says no | `profile::reports` |
+//! | says nothing of a job that it has no id for: an empty state | Status.go: the branch where `checkIfJidExists` says no | `profile::status_reply` |
 //! | reports code 0 and no start for a job whose nodes are made ready (`CF`), and for one that was cancelled while it waited | Status.go: `default`, for every state that its pattern does not know | [`may_not_have_run`], `plan::unproven_exit` |
 //! | refuses a question for all jobs because of one whose status file is missing, and names the file | Status.go: where squeue has an error, "unable to retrieve container status" | `worker::poll`, which leaves out the job that is named, or halves the question |
 //! | answers 504 when sbatch fails, with its words | Create.go, `SubmitHandler`: `StatusGatewayTimeout` | [`sbatch`] |
@@ -38,8 +38,6 @@ pub mod outgoing;
 pub mod sbatch;
 
 use std::time::Duration;
-
-use k8s_openapi::api::core::v1::ContainerStateWaiting;
 
 use crate::plan::ReportedEnd;
 
@@ -70,9 +68,8 @@ pub(super) fn may_not_have_run(end: &ReportedEnd) -> bool {
     end.code == 0 && end.started_at.is_none()
 }
 
-/// Whether a container that is said to wait runs.
-pub(super) fn runs_although_waiting(waiting: &ContainerStateWaiting) -> bool {
-    let reason = waiting.reason.as_deref().unwrap_or_default();
+/// Whether a container that is said to wait for this reason runs.
+pub(super) fn runs_although_waiting(reason: &str) -> bool {
     reason.starts_with(WAITS_FOR_PROBES)
 }
 

@@ -1,0 +1,96 @@
+//! What plugins write in answers to /status: what is odd about one job leaves the others alone.
+
+use interlink_cri::proto::ContainerState;
+use serde_json::{json, Value};
+
+use crate::support::{container, sandbox, wait_for, Daemon, Fake, JobState};
+
+/// Pods with a container each, `c0`, `c1`...; gives the containers' ids, and the UIDs of their jobs.
+fn pods(fake: &Fake, daemon: &Daemon, count: usize) -> (Vec<String>, Vec<String>) {
+    let cri = daemon.cri();
+    let (mut ids, mut uids) = (Vec::new(), Vec::new());
+    for number in 0..count {
+        let mut config = sandbox(&format!("pod-{number}"));
+        config.metadata.mut_or_insert_default().uid = format!("uid-{number}");
+        let pod = cri.run(&config);
+        ids.push(cri.launch(&pod, &container(&format!("c{number}"), &["true"])));
+        let created = fake.wait_for_requests("/create", number + 1);
+        let uid = created[number]["pod"]["metadata"]["uid"].as_str();
+        uids.push(uid.expect("a UID").to_owned());
+    }
+    (ids, uids)
+}
+
+/// The bytes are those of a plugin in Python.
+#[test]
+fn times_without_a_zone_and_numbers_as_text_are_read() {
+    let fake = Fake::start();
+    let daemon = Daemon::with(&fake);
+    let cri = daemon.cri();
+    let (ids, _) = pods(&fake, &daemon, 4);
+    let started = json!({"running": {"startedAt": "2026-01-01T00:00:00"}});
+    fake.set("c0", &JobState::As(started));
+    for (name, code) in [
+        ("c1", json!(0.0)),
+        ("c2", json!("1")),
+        ("c3", json!(1_u64 << 40)),
+    ] {
+        fake.set(name, &JobState::Ended(json!({"exitCode": code})));
+    }
+    let codes: Vec<_> = ids[1..]
+        .iter()
+        .map(|id| cri.wait_for_exit(id).exit_code)
+        .collect();
+    assert_eq!(codes, [0, 1, i32::MAX]);
+    wait_for("the first one runs over there", || {
+        let (status, info) = cri.verbose_status(&ids[0]);
+        let remote: Value = serde_json::from_str(&info["remote"]).expect("JSON");
+        let is_running = status.state.enum_value() == Ok(ContainerState::CONTAINER_RUNNING);
+        (is_running && remote["state"] == "Running").then_some(())
+    });
+}
+
+#[test]
+fn what_cannot_be_understood_is_said_once_and_its_job_waits() {
+    let fake = Fake::start();
+    let daemon = Daemon::with(&fake);
+    let cri = daemon.cri();
+    let (ids, uids) = pods(&fake, &daemon, 4);
+    fake.set("c0", &JobState::Ended(json!({"exitCode": 0.5})));
+    fake.set("c1", &JobState::Ended(json!("gone")));
+    fake.say_of(&uids[2], Value::Null);
+    // Many times as many polls as may miss a job.
+    let polls = fake.requests("/status").len();
+    fake.wait_for_requests("/status", polls + 40);
+    fake.set("c3", &JobState::exited(7));
+    assert_eq!(cri.wait_for_exit(&ids[3]).exit_code, 7);
+    for id in &ids[..3] {
+        assert_eq!(cri.state(id), ContainerState::CONTAINER_RUNNING);
+    }
+    let log = daemon.log();
+    for (number, why) in [
+        (2, "names no job"),
+        (0, "a number where a whole number belongs"),
+        (1, "a text where an object belongs"),
+    ] {
+        let said = log
+            .lines()
+            .filter(|line| line.contains("cannot be understood") && line.contains(&uids[number]));
+        let said: Vec<_> = said.collect();
+        assert_eq!(said.len(), 1, "{said:?}");
+        assert!(
+            said[0].contains(&format!("lab/pod-{number}")) && said[0].contains(why),
+            "{said:?}"
+        );
+    }
+    // What they say later counts.
+    fake.set("c0", &JobState::exited(3));
+    fake.say_of(
+        &uids[2],
+        json!({"UID": uids[2], "containers": [
+            {"name": "c2", "state": {"terminated": {"exitCode": 4}}},
+        ]}),
+    );
+    assert_eq!(cri.wait_for_exit(&ids[0]).exit_code, 3);
+    assert_eq!(cri.wait_for_exit(&ids[2]).exit_code, 4);
+}
