@@ -144,7 +144,7 @@ pub fn asked(
 
 /// Takes over that a doubtful job has a log, although the plugin denies it: it runs, or has run, and is
 /// not to be submitted again. If the plugin goes on denying it, it is lost.
-pub fn found_by_its_log(pod: &mut Pod, number: u32, now: Nanos, rules: &Rules) {
+pub fn adopt_because_of_log(pod: &mut Pod, number: u32, now: Nanos, rules: &Rules) {
     if let Some(job) = pod.job_mut(number) {
         job.trouble = None;
         job.submission_event(Event::Shown, now, rules);

@@ -22,7 +22,7 @@ pub enum Duty {
     /// POST the job.
     Submit(u32),
     /// Ask the plugin whether it has the job of a doubtful submission.
-    Ask(u32),
+    AskForJob(u32),
     /// Look whether the plugin has a log of the job, whose end is not believed without one.
     ProveExit(u32),
     /// Fetch the rest of a container's log, then show its end.
@@ -38,7 +38,7 @@ pub enum Duty {
 pub struct Owed {
     /// Not before this time.
     pub due: Nanos,
-    /// What to do.
+    /// What is owed.
     pub duty: Duty,
 }
 
@@ -104,7 +104,7 @@ fn owed_job(pod: &Pod, job: &Job, now: Nanos, rules: &Rules) -> Option<Owed> {
             );
             Some(Owed {
                 due,
-                duty: Duty::Ask(number),
+                duty: Duty::AskForJob(number),
             })
         }
         // The worker that posts holds the pod's lane, and moves it on when the POST has ended.
@@ -242,7 +242,7 @@ mod tests {
                     denials: 0,
                     not_before: now,
                 },
-                Some(Duty::Ask(0)),
+                Some(Duty::AskForJob(0)),
             ),
             (Submission::Submitted { at: now }, None),
             (Submission::Finished, None),
@@ -283,7 +283,7 @@ mod tests {
         };
         let mut pod = started(unsure);
         lifecycle::remove_sandbox(&mut pod, now);
-        assert_eq!(duty(&pod, now), Some(Duty::Ask(0)));
+        assert_eq!(duty(&pod, now), Some(Duty::AskForJob(0)));
         assert!(!pod.is_forgotten());
     }
 

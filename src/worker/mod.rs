@@ -182,7 +182,7 @@ fn carry_out(context: &Context, client: Option<&Client>, task: &Task) -> Hold {
         (Duty::ProveExit(number), Some(client)) => {
             unproven_exit::look(context, client, id, *number)
         }
-        (Duty::Ask(number), Some(client)) => submit::ask(context, client, id, *number),
+        (Duty::AskForJob(number), Some(client)) => submit::ask(context, client, id, *number),
         (Duty::CompleteLog(container), Some(client)) => {
             logs::complete(context, client, id, container)
         }

@@ -190,7 +190,7 @@ pub fn ask(context: &Context, client: &Client, id: &SandboxId, number: u32) -> H
     if is_denied && log_tells_of_it() {
         log::warn!("pod {name}: job {uid} has a log, so it is not submitted again");
         return context.change(id, |pod, now| {
-            call_results::found_by_its_log(pod, number, now, &context.rules);
+            call_results::adopt_because_of_log(pod, number, now, &context.rules);
         });
     }
     let mut refused = false;

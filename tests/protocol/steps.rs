@@ -255,7 +255,9 @@ impl World {
             }
             // For jobs whose ids are numbers.
             Duty::ProveExit(_) => return Vec::new(),
-            Duty::Ask(number) => self.after(|world| world.lane = Lane::Asking(number, world.now)),
+            Duty::AskForJob(number) => {
+                self.after(|world| world.lane = Lane::Asking(number, world.now))
+            }
             Duty::CompleteLog(id) | Duty::AbandonLog(id) => {
                 self.with_pod(|pod, _, _| lifecycle::complete_log(pod, &id))
             }
