@@ -7,13 +7,13 @@ use crate::{config::pattern::BadPattern, quantity::NotAQuantity};
 /// A text names the field, volume or variable and tells what to do; the caller says which call,
 /// container and pod it was about. Texts are stable: the kubelet deduplicates events by them.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each message says what its fields are")]
 pub enum Error {
     /// A text that is no image reference.
     #[error("image reference `{text}`: {fault}")]
     ImageRef {
         /// The reference, cut when it is very long.
         text: String,
-        /// What is wrong with it.
         fault: &'static str,
     },
     /// A text that is no amount.
@@ -22,7 +22,6 @@ pub enum Error {
     /// A pod annotation that means something to us, with a value that it cannot have.
     #[error("annotation `{key}`: {fault}")]
     Annotation {
-        /// Its key.
         key: String,
         /// What is wrong, or what to write.
         fault: &'static str,
@@ -35,7 +34,6 @@ pub enum Error {
     Env {
         /// Its name, as far as that is text.
         name: String,
-        /// What is wrong with it.
         fault: &'static str,
     },
     /// A mount that contradicts itself or points nowhere.
@@ -43,7 +41,6 @@ pub enum Error {
     Mount {
         /// Where it was to appear in the container.
         container_path: String,
-        /// What is wrong with it.
         fault: String,
     },
     /// Any other field with a value that it cannot have.
@@ -85,10 +82,7 @@ pub enum Error {
     },
     /// Two containers of one job would have one name over there.
     #[error("the job carries two containers with the name `{name}`")]
-    DuplicateContainer {
-        /// The name.
-        name: String,
-    },
+    DuplicateContainer { name: String },
     /// A job none of whose containers is still to run.
     #[error("none of the job's containers is left to run")]
     NoContainers,
@@ -97,7 +91,6 @@ pub enum Error {
     Decode {
         /// Which one.
         what: String,
-        /// What the decoder said.
         #[source]
         source: protobuf::Error,
     },

@@ -28,6 +28,7 @@ const QUEUE_THREADS: usize = 1;
 
 /// Why the CRI cannot be served.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each message says what its fields are")]
 pub enum StartError {
     /// Somebody listens on the socket.
     #[error(
@@ -39,12 +40,7 @@ pub enum StartError {
     NotASocket(PathBuf),
     /// The path cannot be used.
     #[error("socket {path} cannot be used")]
-    Path {
-        /// The socket.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    Path { path: PathBuf, source: io::Error },
     /// The group does not exist.
     #[error("group `{0}` of the socket does not exist on this machine")]
     NoGroup(String),
@@ -54,9 +50,7 @@ pub enum StartError {
     /// gRPC refused.
     #[error("gRPC cannot serve on {path}")]
     Grpc {
-        /// The socket.
         path: PathBuf,
-        /// What it said.
         source: grpcio::Error,
     },
 }
@@ -150,7 +144,9 @@ impl Server {
         });
         match waited {
             Ok(()) => late.extend(waiter.stop(deadline)),
-            Err(error) => log::warn!("cannot wait for gRPC to shut down: {error}; going on"),
+            Err(error) => log::warn!(
+                "cannot wait for gRPC to shut down: {error}; its calls end with the process"
+            ),
         }
         // gRPC removes it as well, in most versions.
         let _ = fs::remove_file(&self.socket);

@@ -4,6 +4,7 @@ use std::{io, path::PathBuf};
 
 /// What is wrong with a volume on this node. Names no contents.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each message says what its fields are")]
 pub enum Error {
     /// The kubelet has not prepared the volume yet, or not again since the node started, or is
     /// about to take it away; or the disk fails. Later it may be another matter.
@@ -11,9 +12,7 @@ pub enum Error {
     NotReady {
         /// The volume's name in the pod.
         volume: String,
-        /// What was to be read.
         path: PathBuf,
-        /// What the system said.
         source: io::Error,
     },
     /// The kubelet's subPath mount is not there.
@@ -36,7 +35,6 @@ pub enum Error {
         volume: String,
         /// The entry, below the volume's directory.
         entry: String,
-        /// What is wrong with it.
         fault: &'static str,
     },
     /// More than is shipped with a job.

@@ -29,19 +29,17 @@ const MAX_WORDS_BYTES: usize = 512;
 
 /// Why a call failed.
 #[derive(Clone, Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each message says what its fields are")]
 pub enum Error {
     /// The kubeconfig cannot be read.
     #[error("kubeconfig {} cannot be read; make it readable, or name another", path.display())]
     Unreadable {
-        /// The file.
         path: PathBuf,
-        /// The error that caused it.
         source: Arc<io::Error>,
     },
     /// The kubeconfig does not say what is needed, or wants what is not done.
     #[error("kubeconfig {}: {key}: {why}", path.display())]
     Kubeconfig {
-        /// The file.
         path: PathBuf,
         /// Where in it, as in `users[node].user.exec`.
         key: String,
@@ -51,7 +49,6 @@ pub enum Error {
     /// A certificate, key or token that the kubeconfig holds or names is of no use.
     #[error("kubeconfig {} holds or names what is of no use; renew it, or name another", path.display())]
     Credentials {
-        /// The kubeconfig.
         path: PathBuf,
         /// Key and file, and what is wrong.
         source: Arc<net::Error>,
@@ -71,7 +68,6 @@ pub enum Error {
         call: String,
         /// The API server's URL.
         to: String,
-        /// The error that caused it.
         source: Arc<io::Error>,
     },
     /// No answer in time.
@@ -81,7 +77,6 @@ pub enum Error {
         call: String,
         /// The API server's URL.
         to: String,
-        /// The limit.
         limit: Duration,
     },
     /// An answer other than success.

@@ -23,6 +23,7 @@ pub use self::{
 
 /// Why a log cannot be written.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each message says what its fields are")]
 pub enum Error {
     /// The path leaves the log directory.
     #[error("log path `{0}` leaves the pod's log directory, or is not a plain relative path")]
@@ -32,7 +33,6 @@ pub enum Error {
     File {
         /// Which.
         path: PathBuf,
-        /// What the system said.
         source: io::Error,
     },
     /// Another reader has taken over this log.

@@ -20,23 +20,19 @@ pub use self::{
 
 /// Why a file cannot be used.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each message says what its fields are")]
 pub enum Error {
     /// It cannot be read.
     #[error("{key} {}", path.display())]
     Unreadable {
-        /// The key that names it.
         key: &'static str,
-        /// The file.
         path: PathBuf,
-        /// What the system said.
         source: io::Error,
     },
     /// It does not hold what it should.
     #[error("{key} {}: {why}", path.display())]
     Bad {
-        /// The key that names it.
         key: &'static str,
-        /// The file.
         path: PathBuf,
         /// What is wrong with it. Never a part of it.
         why: String,

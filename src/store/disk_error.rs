@@ -4,13 +4,12 @@ use std::{io, path::PathBuf, sync::Arc};
 
 /// Why the disk failed.
 #[derive(Clone, Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each message says what its fields are")]
 pub enum Error {
     /// The state directory cannot be made or used.
     #[error("state directory {path} cannot be used")]
     Directory {
-        /// The directory.
         path: PathBuf,
-        /// What the system said.
         source: Arc<io::Error>,
     },
     /// Another daemon has it.
@@ -19,23 +18,18 @@ pub enum Error {
     /// The store cannot be opened.
     #[error("state file {path} cannot be opened")]
     Open {
-        /// The file.
         path: PathBuf,
-        /// What the embedded store said.
         source: Arc<redb::Error>,
     },
     /// Records cannot be read.
     #[error("state file {path} cannot be read")]
     Read {
-        /// The file.
         path: PathBuf,
-        /// What the embedded store said.
         source: Arc<redb::Error>,
     },
     /// It is damaged, and what is good in it could not be saved.
     #[error("state file {path} is damaged, and what is good in it cannot be saved beside it")]
     Damaged {
-        /// The file.
         path: PathBuf,
         /// Why not.
         source: Arc<io::Error>,
@@ -43,9 +37,7 @@ pub enum Error {
     /// A commit failed; nothing of it is on disk.
     #[error("state file {path} cannot be written; check for free space in its file system")]
     Commit {
-        /// The file.
         path: PathBuf,
-        /// What the embedded store said.
         source: Arc<redb::Error>,
     },
     /// The writing thread is gone.
