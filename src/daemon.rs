@@ -94,7 +94,7 @@ impl Daemon {
                 Client::new(&config.interlink).map_err(Error::InterLink)?,
             )),
             None => {
-                log::warn!("no interLink is configured (interlink.url): jobs wait");
+                log::warn!("no interLink is configured (interlink.url), so jobs wait until the daemon is started with one");
                 None
             }
         };

@@ -39,13 +39,13 @@ pub fn run(args: &ServeArgs) -> Result<ExitCode, String> {
     for signal in signals.forever() {
         threads::point("main");
         if signal != SIGHUP {
-            log::info!("signal {signal}: stopping; remote jobs go on");
+            log::info!("signal {signal} stops the daemon; remote jobs go on");
             break;
         }
         reload(args, &daemon);
     }
     daemon.stop();
-    log::info!("stopped");
+    log::info!("the daemon has stopped");
     log::logger().flush();
     Ok(ExitCode::SUCCESS)
 }
@@ -58,7 +58,9 @@ fn reload(args: &ServeArgs, daemon: &Daemon) {
             daemon.reload();
             log::info!("log level and credentials are read again");
         }
-        Err(error) => log::error!("{error}; nothing is changed"),
+        Err(error) => {
+            log::error!("cannot read the configuration again: {error}; nothing is changed")
+        }
     }
 }
 

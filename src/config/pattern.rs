@@ -6,9 +6,9 @@ use glob::MatchOptions;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is no pattern: {fault}")]
 pub struct BadPattern {
-    /// The text.
+    /// As given.
     pub text: String,
-    /// What is wrong with it.
+    /// Why it is none, as a clause about it.
     pub fault: &'static str,
 }
 

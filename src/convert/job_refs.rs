@@ -101,7 +101,7 @@ fn with_job_id(mut metadata: ObjectMeta, job: &Job) -> ObjectMeta {
 /// Whose log to ask for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogTarget {
-    /// The namespace over there.
+    /// What the plugin knows the pod's namespace as.
     pub namespace: String,
     /// The job's UID.
     pub pod_uid: JobUid,

@@ -56,11 +56,11 @@ impl Caller {
         self.counters.count(Counter::CriCalls);
         let took = begun.elapsed();
         answer
-            .inspect(|_| log::debug!("{method}: ok in {took:.1?}"))
+            .inspect(|_| log::debug!("{method} succeeded in {took:.1?}"))
             .map_err(|error| {
                 self.counters.count(Counter::CriErrors);
                 if error.is_ours() {
-                    log::error!("{method}: {}", chain(&error));
+                    log::error!("{method} failed: {}", chain(&error));
                 } else {
                     self.log_refusal(&format!("{method} refused: {}", chain(&error)));
                 }
@@ -116,7 +116,7 @@ impl Caller {
                 Ok(None) => return Ok(Ok(())),
                 Err(panic) => {
                     let error = self.answer_to(&panic);
-                    log::error!("{method}: {error}; the stream ends");
+                    log::error!("{method} failed: {error}; the stream ends");
                     return Ok(Err(RpcStatus::from(&error)));
                 }
             }

@@ -31,7 +31,7 @@ impl CriContext {
             }
             if self.store.pod_cidr().as_deref() != Some(cidr) {
                 self.store.set_pod_cidr(cidr)?;
-                log::info!("the node's pod CIDR is {cidr}");
+                log::info!("the node's pod CIDR is {cidr}; new pods get their addresses from it");
             }
         }
         Ok(UpdateRuntimeConfigResponse::default())

@@ -281,8 +281,12 @@ impl Client {
             .and_then(|response| self.receive(&session, out, response));
         let took = began.elapsed().as_millis();
         match &result {
-            Ok(body) => log::debug!("{}: {} bytes after {took} ms", out.call, body.len()),
-            Err(error) => log::debug!("{error} after {took} ms"),
+            Ok(body) => log::debug!(
+                "{} is answered with {} bytes after {took} ms",
+                out.call,
+                body.len()
+            ),
+            Err(error) => log::debug!("{error}; that took {took} ms"),
         }
         result
     }
@@ -299,7 +303,10 @@ impl Client {
             let mut text = Vec::new();
             let mut reader = body.into_reader().take(MAX_REFUSAL_BYTES);
             if let Err(error) = reader.read_to_end(&mut text) {
-                log::debug!("{} {status}: the text broke off: {error}", out.call);
+                log::debug!(
+                    "{} is answered {status}, and the text broke off: {error}",
+                    out.call
+                );
             }
             return Err(Error::refusal(&out.call, status, &text));
         }

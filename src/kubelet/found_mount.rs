@@ -12,7 +12,7 @@ pub enum FoundMount {
     KubeletOwn,
     /// The pod's /etc/hosts file, which the kubelet writes.
     EtcHosts(String),
-    /// The contents of an image.
+    /// An image volume: the reference of its image.
     Image(String),
     /// Scratch space that the pod's containers share.
     EmptyDir {
@@ -38,7 +38,7 @@ pub enum FoundMount {
     },
     /// A path of this node, which the pod names itself.
     HostPath {
-        /// The path.
+        /// On this node.
         path: String,
         /// What is there.
         kind: PathKind,

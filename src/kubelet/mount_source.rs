@@ -33,7 +33,7 @@ pub enum MountSource<'a> {
     EtcHosts,
     /// A path of this node.
     HostPath(&'a str),
-    /// The contents of an image.
+    /// An image volume: the reference of its image.
     Image(&'a str),
 }
 

@@ -42,7 +42,7 @@ pub struct Cutter<'a>(pub &'a [u8]);
 /// A piece of a remote log that becomes one line of the file.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Cut<'a> {
-    /// What the line says.
+    /// Without the time, stream and tag before it, and without a newline.
     pub content: &'a [u8],
     /// The bytes of the remote log that it stands for.
     pub source: &'a [u8],

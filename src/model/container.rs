@@ -10,7 +10,7 @@ use super::{ContainerId, Exit, Nanos, SandboxId};
 /// resources in `config`, which `UpdateContainerResources` replaces.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Container {
-    /// The id that we gave.
+    /// Given by this daemon: 64 hex digits.
     pub id: ContainerId,
     /// The sandbox that it belongs to.
     pub sandbox_id: SandboxId,
@@ -116,9 +116,9 @@ impl ContainerStatus {
 /// A container with its two halves.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ContainerEntry {
-    /// What never changes.
+    /// Its record, which never changes.
     pub container: Arc<Container>,
-    /// What does.
+    /// How far it has come.
     pub status: ContainerStatus,
 }
 

@@ -104,7 +104,7 @@ pub enum JobMembers {
 /// A container of a job that the kubelet has not started yet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Expected {
-    /// Its name.
+    /// The container's name in the pod.
     pub name: String,
     /// What the plugin last said of it.
     #[serde(default)]

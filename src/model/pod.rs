@@ -13,13 +13,13 @@ use super::{
 pub struct Pod {
     /// What never changes about the sandbox.
     pub sandbox: Arc<Sandbox>,
-    /// What does.
+    /// How far it has come.
     pub status: SandboxStatus,
     /// The containers, oldest first.
     pub containers: Vec<ContainerEntry>,
     /// The jobs, by number.
     pub jobs: Vec<Job>,
-    /// The number of the next job.
+    /// What the next job gets as its number; none is given twice.
     pub next_job: u32,
 }
 

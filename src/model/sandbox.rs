@@ -10,7 +10,7 @@ use super::{Nanos, SandboxId};
 /// resources in `config`, which `UpdatePodSandboxResources` replaces.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sandbox {
-    /// The id that we gave.
+    /// Given by this daemon: 64 hex digits.
     pub id: SandboxId,
     /// Pod name (`metadata.name`).
     pub name: String,

@@ -11,7 +11,7 @@ use crate::config::{
 /// What is shown of a reported end. The plugin's message is not here: it is the job's own word.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShownEnd {
-    /// The exit code.
+    /// Exit code; 128 + signal where a signal ended it.
     pub code: i32,
     /// The reason; empty where there is none.
     pub reason: String,

@@ -10,7 +10,7 @@ pub struct PodContainers {
     pub inits: Vec<String>,
     /// Init containers that stay: native sidecars.
     pub sidecars: Vec<String>,
-    /// The others.
+    /// Containers that are neither init containers nor sidecars.
     pub mains: Vec<String>,
 }
 

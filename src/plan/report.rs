@@ -22,7 +22,7 @@ pub struct JobReport {
 pub struct ContainerReport {
     /// The container's name in its pod.
     pub name: String,
-    /// How it is over there.
+    /// What the plugin says of it.
     pub state: ReportedState,
 }
 

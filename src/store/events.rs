@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 use crate::model::{ContainerPhase, Nanos, Pod, SandboxPhase};
 
-/// What happened.
+/// A change of a container or sandbox that subscribers of events are told of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventKind {
     /// It was created.

@@ -60,6 +60,7 @@ pub use self::{
 
 /// Why the state could not be changed.
 #[derive(Clone, Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each message says what its fields are")]
 pub enum Error {
     /// The disk refused; nothing has changed.
     #[error(transparent)]
@@ -69,7 +70,6 @@ pub enum Error {
     Record {
         /// Which record.
         record: String,
-        /// What is wrong with it.
         reason: String,
     },
     /// No such sandbox.
@@ -80,7 +80,7 @@ pub enum Error {
     Exists {
         /// Namespace and name.
         pod: String,
-        /// The attempt.
+        /// Which sandbox of the pod: the kubelet counts from 0.
         attempt: u32,
         /// The sandbox that has it.
         id: SandboxId,
@@ -161,13 +161,13 @@ impl Store {
         }
         if !aside.is_empty() {
             log::error!(
-                "state: {} damaged records are set aside in the table `set_aside`",
+                "{} damaged records of the state are moved to the table `set_aside`",
                 aside.len() / 2
             );
             journal.commit(aside)?;
         }
         log::info!(
-            "state: {} pods, {} images",
+            "the state has {} pods and {} images",
             found.pods.len(),
             found.images.len()
         );

@@ -53,9 +53,9 @@ pub struct PodRecord {
     pub status: SandboxStatus,
     /// The containers' changing halves, oldest first.
     pub containers: Vec<(ContainerId, ContainerStatus)>,
-    /// The jobs.
+    /// As in [`Pod`].
     pub jobs: Vec<Job>,
-    /// The number of the next job.
+    /// As in [`Pod`].
     pub next_job: u32,
 }
 

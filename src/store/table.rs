@@ -32,7 +32,7 @@ impl Table {
         Table::Values,
     ];
 
-    /// Its name in the store.
+    /// What the state file calls it. Never changed: old files have it.
     pub(super) fn name(self) -> &'static str {
         match self {
             Table::Sandboxes => "sandboxes",

@@ -31,7 +31,7 @@ pub fn ask(context: &Context, pod: &Pod) -> Result<Option<Arc<ApiPod>>, NoAnswer
         let (name, text) = (pod.full_name(), chain(&error));
         context.api_trouble.print(|held_back| {
             log::warn!(
-                "pod {name}: not read from the API server, so its job carries what the CRI \
+                "pod {name} was not read from the API server, so its job carries what the CRI \
                  tells: {text} ({held_back} more like this held back)"
             );
         });

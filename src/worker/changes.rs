@@ -21,7 +21,7 @@ pub enum Hold {
 }
 
 impl Hold {
-    /// How long.
+    /// How long the pod is left alone; none if it is not.
     pub fn span(self) -> Option<Duration> {
         match self {
             Hold::No => None,
@@ -90,7 +90,10 @@ impl Context {
                 (pod.sandbox.id.clone(), Box::new(all) as Change<'_>)
             });
             if let Err(error) = self.store.update_many(changes.collect()) {
-                log::error!("cannot keep the states of {} pods: {error}", some.len());
+                log::error!(
+                    "cannot keep changes of {} pods on disk: {error}; they stay as they were",
+                    some.len()
+                );
             }
         }
     }

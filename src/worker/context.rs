@@ -24,7 +24,7 @@ use crate::{
 
 /// What every worker needs.
 pub struct Context {
-    /// The state.
+    /// All pods and images.
     pub store: Arc<Store>,
     /// The times and counts that decide what is owed.
     pub rules: Rules,
@@ -38,7 +38,7 @@ pub struct Context {
     pub settings: Settings,
     /// What is changed in pods before they are sent.
     pub outgoing: Outgoing,
-    /// What is counted.
+    /// Counts of calls, jobs and errors, for the verbose `Status`.
     pub counters: Arc<Counters>,
     /// The API server, if it may be asked.
     pub api: Option<Arc<Api>>,

@@ -26,7 +26,7 @@ use crate::{
 /// A duty on its way to a worker.
 #[derive(Debug)]
 pub struct Task {
-    /// The pod.
+    /// The pod sandbox that it is owed to.
     pub sandbox: SandboxId,
     /// What to do for it.
     pub duty: Duty,
@@ -35,7 +35,7 @@ pub struct Task {
 /// A worker's word that it is done with a pod.
 #[derive(Debug)]
 pub struct Done {
-    /// The pod.
+    /// The pod sandbox that it is done with.
     pub sandbox: SandboxId,
     /// Do nothing for it for this long: the duty could not even be noted as tried.
     pub hold: Option<Duration>,

@@ -22,7 +22,8 @@ impl Context {
             return;
         }
         log::warn!(
-            "{} pods had a submission under way when the daemon ended",
+            "{} pods had a submission under way when the daemon ended; the plugin is asked about \
+             each before anything is submitted again",
             pods.len()
         );
         self.change_jobs(&pods, |job, now, rules| {
@@ -44,7 +45,11 @@ impl Context {
                     .recover(&pod.sandbox, &entry.container, position.as_deref());
                 if let Err(error) = opened {
                     let about = logs::about(&pod, entry);
-                    log::error!("{about}: its log cannot be written: {}", chain(&error));
+                    log::error!(
+                        "{about}: its log cannot be written, so it stays as it is until the \
+                         daemon is started again: {}",
+                        chain(&error)
+                    );
                 }
             }
         }

@@ -310,7 +310,9 @@ fn a_handler_that_panics_answers_and_all_others_go_on() {
     let log = daemon.log();
     let lines: Vec<_> = log.lines().filter(|line| is_a_death(line)).collect();
     assert_eq!(lines.len(), 1, "{lines:#?}");
-    assert!(lines[0].contains("ERROR") && lines[0].contains("Version: its handler panicked at"));
+    assert!(
+        lines[0].contains("ERROR") && lines[0].contains("Version failed: its handler panicked at")
+    );
     assert!(daemon.terminate().success());
 }
 

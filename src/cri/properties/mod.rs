@@ -19,7 +19,7 @@ use crate::{
 
 /// The most calls of a script.
 const MAX_CALLS: usize = 48;
-/// What stands between two calls.
+/// Separates two calls in the fuzzer's bytes.
 const BETWEEN: &[u8] = b"||";
 /// What can happen to a job, in the order of the letters that stand for it.
 const EVENTS: [Event; 11] = [

@@ -140,7 +140,7 @@ fn send_rest(file: &mut File, body: &mut BodyWriter) -> io::Result<()> {
     Ok(())
 }
 
-/// The first byte that is wanted.
+/// The offset of the first byte that is wanted.
 fn begin(file: &mut File, range: LogRange) -> io::Result<u64> {
     let meta = file.metadata()?;
     let length = meta.len();
