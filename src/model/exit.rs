@@ -24,6 +24,8 @@ pub struct Exit {
 
 /// Exit codes of containers that did not end by themselves.
 pub mod exit_code {
+    /// It failed, and no other code is known.
+    pub const FAILED: i32 = 1;
     /// It took too long, as timeout(1) has it.
     pub const TIMED_OUT: i32 = 124;
     /// It could not be started, as Docker and containerd have it.

@@ -1,5 +1,12 @@
 //! The words that plugins have for what happened to a job. Job and Deployment controllers act on exit
 //! codes and reasons, so that the kubelet is shown the same for the same cause.
+//!
+//! [`KNOWN`] has the causes that have a code and a reason of their own. Job states of SLURM come as
+//! squeue(1) has them, long and short, and as sacct(1) cuts them off at ten characters (`OUT_OF_ME+`).
+//!
+//! Plugins report many of these with exit code 0, because no process gave one. [`means_failure`] tells a
+//! word that stands for a failure, whatever it is: such an end is never a success. Its code is 1 then,
+//! unless [`KNOWN`] or the site has a better one.
 
 use crate::{
     model::{exit_code, exit_reason},
@@ -8,9 +15,12 @@ use crate::{
 
 const TIME_LIMIT: &str = "the job reached its time limit at the site";
 const NODE_FAILED: &str = "the node that the job ran on failed";
+const BOOT_FAILED: &str = "the node that the job was to run on failed";
+const PREEMPTED: &str = "the site needed the node for another job";
+const CANCELLED: &str = "somebody cancelled the job at the site";
 
 /// The words, in the order in which they are looked through.
-pub(super) const KNOWN: [KnownEnd; 10] = [
+pub(super) const KNOWN: &[KnownEnd] = &[
     // Kubernetes, and the SLURM plugin since it tells OOM (pkg/slurm/Status.go, ReasonOOMKilled).
     known(
         "OOMKilled",
@@ -20,11 +30,12 @@ pub(super) const KNOWN: [KnownEnd; 10] = [
     ),
     // From here on in capital letters: job states as squeue(1) has them.
     known(
-        "OUT_OF_MEMORY*",
+        "OUT_OF_ME*",
         exit_code::KILLED,
         exit_reason::OUT_OF_MEMORY,
         "",
     ),
+    known("OOM", exit_code::KILLED, exit_reason::OUT_OF_MEMORY, ""),
     // The SLURM plugin (pkg/slurm/Status.go, ReasonSlurmJobTimeout).
     known(
         "*JobTimeout",
@@ -33,7 +44,13 @@ pub(super) const KNOWN: [KnownEnd; 10] = [
         TIME_LIMIT,
     ),
     known(
-        "TIMEOUT",
+        "TIMEOU*",
+        exit_code::TIMED_OUT,
+        exit_reason::TIME_LIMIT,
+        TIME_LIMIT,
+    ),
+    known(
+        "TO",
         exit_code::TIMED_OUT,
         exit_reason::TIME_LIMIT,
         TIME_LIMIT,
@@ -45,14 +62,39 @@ pub(super) const KNOWN: [KnownEnd; 10] = [
         exit_reason::TIME_LIMIT,
         TIME_LIMIT,
     ),
+    // The deadline of a job, which its submission or the site's policy sets.
+    known(
+        "DEADLINE",
+        exit_code::TIMED_OUT,
+        exit_reason::TIME_LIMIT,
+        TIME_LIMIT,
+    ),
+    known(
+        "DL",
+        exit_code::TIMED_OUT,
+        exit_reason::TIME_LIMIT,
+        TIME_LIMIT,
+    ),
     known(
         "*Preempt*",
         exit_code::TERMINATED,
         exit_reason::PREEMPTED,
-        "the site needed the node for another job",
+        PREEMPTED,
+    ),
+    known(
+        "PR",
+        exit_code::TERMINATED,
+        exit_reason::PREEMPTED,
+        PREEMPTED,
     ),
     known(
         "NODE_FAIL*",
+        exit_code::KILLED,
+        exit_reason::NODE_FAILURE,
+        NODE_FAILED,
+    ),
+    known(
+        "NF",
         exit_code::KILLED,
         exit_reason::NODE_FAILURE,
         NODE_FAILED,
@@ -67,15 +109,128 @@ pub(super) const KNOWN: [KnownEnd; 10] = [
         "BOOT_FAIL",
         exit_code::KILLED,
         exit_reason::NODE_FAILURE,
-        "the node that the job was to run on failed",
+        BOOT_FAILED,
+    ),
+    known(
+        "BF",
+        exit_code::KILLED,
+        exit_reason::NODE_FAILURE,
+        BOOT_FAILED,
     ),
     known(
         "*Cancel*",
         exit_code::TERMINATED,
         exit_reason::CANCELLED,
-        "somebody cancelled the job at the site",
+        CANCELLED,
+    ),
+    known(
+        "CA",
+        exit_code::TERMINATED,
+        exit_reason::CANCELLED,
+        CANCELLED,
+    ),
+    // Another cluster of a federation has started the job's sibling.
+    known(
+        "REVOKED",
+        exit_code::TERMINATED,
+        exit_reason::CANCELLED,
+        CANCELLED,
+    ),
+    known(
+        "RV",
+        exit_code::TERMINATED,
+        exit_reason::CANCELLED,
+        CANCELLED,
+    ),
+    // HTCondor, of a job that condor_rm(1) or a policy has removed from the queue.
+    known(
+        "Removed",
+        exit_code::TERMINATED,
+        exit_reason::CANCELLED,
+        CANCELLED,
     ),
 ];
+
+/// Words that stand for a failure, at whose beginning one of a reason may be cut off.
+const FAILURES: [&str; 17] = [
+    "abort", "cancel", "crash", "deadline", "denied", "error", "evict", "fail", "held", "kill",
+    "lost", "oom", "preempt", "reject", "removed", "suspend", "timeou",
+];
+
+/// The same, as a reason as a whole: where no word of it tells.
+const FAILED_STATES: [&str; 15] = [
+    // SLURM, short.
+    "f",
+    "ca",
+    "to",
+    "nf",
+    "pr",
+    "bf",
+    "dl",
+    "rv",
+    // SLURM, and as sacct(1) cuts it.
+    "revoked",
+    "outofme",
+    "outofmemory",
+    "launchfa",
+    "reconfig",
+    // Kubernetes.
+    "containercannotrun",
+    "unexpectedadmission",
+];
+
+/// Words after which nothing of a reason counts: `NoError`, `Completed with 0 errors`.
+const SUCCESSES: [&str; 12] = [
+    "0",
+    "complete",
+    "completed",
+    "done",
+    "no",
+    "ok",
+    "succeeded",
+    "success",
+    "successful",
+    "successfully",
+    "without",
+    "zero",
+];
+
+/// Whether a reason stands for a failure, in any spelling: `NODE_FAIL`, `SlurmJobTimeout`, `oomkilled`,
+/// `CANCELLED+`.
+pub(super) fn means_failure(reason: &str) -> bool {
+    let words = words(reason);
+    let is_known = |known: &[&str], word: &str| known.contains(&word);
+    if words.iter().any(|word| is_known(&SUCCESSES, word)) {
+        return false;
+    }
+    let fails = |word: &String| FAILURES.iter().any(|failure| word.starts_with(failure));
+    let whole = words.concat();
+    let ends = ["fail", "failed", "failure", "error", "killed", "timeout"];
+    is_known(&FAILED_STATES, &whole)
+        || words.iter().any(fails)
+        || ends.iter().any(|end| whole.ends_with(end))
+}
+
+/// The words of a reason in small letters: parted by a change to capital letters, and by all that is
+/// neither letter nor digit.
+fn words(reason: &str) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    let mut last = ' ';
+    for c in reason.chars() {
+        if c.is_alphanumeric() {
+            match words.last_mut() {
+                Some(word)
+                    if last.is_alphanumeric() && !(last.is_lowercase() && c.is_uppercase()) =>
+                {
+                    word.extend(c.to_lowercase());
+                }
+                _ => words.push(c.to_lowercase().collect()),
+            }
+        }
+        last = c;
+    }
+    words
+}
 
 const fn known(
     when_reason: &'static str,
@@ -144,6 +299,95 @@ mod tests {
             assert_eq!(shown("", reported), want, "{reported:?}");
             let as_is = format!("{} {}: ", reported.0, reported.1);
             assert_eq!(shown("[states]\nbuiltin = false", reported), as_is);
+        }
+    }
+
+    #[test]
+    fn states_that_are_cut_or_short_are_known() {
+        for (states, want) in [
+            (&["OUT_OF_ME+", "out_of_memory", "OOM"][..], "137 OOMKilled"),
+            (
+                &["TIMEOU+", "TIMEOUT", "to", "DEADLINE", "DL"],
+                "124 TimeLimit",
+            ),
+            (&["PREEMPTED", "PREEMPTE+", "PR"], "143 Preempted"),
+            (&["NODE_FAIL", "NF", "BOOT_FAIL", "BF"], "137 NodeFailure"),
+            (
+                &[
+                    "CANCELLED+",
+                    "CANCELLED by 1000",
+                    "CA",
+                    "REVOKED",
+                    "RV",
+                    "Removed",
+                ],
+                "143 Cancelled",
+            ),
+        ] {
+            for state in states {
+                let shown = shown("", (0, state, ""));
+                assert!(shown.starts_with(want), "{state}: {shown}");
+                assert!(super::means_failure(state), "{state}");
+            }
+        }
+    }
+
+    #[test]
+    fn reasons_that_mean_a_failure() {
+        for reason in [
+            "FAILED",
+            "FAILED+",
+            "F",
+            "failure",
+            "Error",
+            "ERROR",
+            "LAUNCH_FAILED",
+            "LAUNCH_FA+",
+            "RECONFIG_FAIL",
+            "Held",
+            "JobHeld",
+            "Suspended",
+            "OOMKilled",
+            "oomkilled",
+            "Evicted",
+            "ContainerCannotRun",
+            "CONTAINERCANNOTRUN",
+            "DeadlineExceeded",
+            "StartError",
+            "killed",
+            "SlurmNodeFailure",
+            "nodefail",
+            "slurmjobtimeout",
+            "Job failed",
+            "JobLost",
+            "CrashLoopBackOff",
+            "Aborted",
+        ] {
+            assert!(super::means_failure(reason), "{reason}");
+        }
+        for reason in [
+            "",
+            "Completed",
+            "COMPLETED",
+            "CD",
+            "Succeeded",
+            "Success",
+            "OK",
+            "Done",
+            "Exited",
+            "NoError",
+            "NO_ERROR",
+            "Completed with 0 errors",
+            "without failure",
+            "Room",
+            "Total",
+            "Finished",
+            "Terminated",
+            "Strange",
+            "é+",
+            "COMPLETING",
+        ] {
+            assert!(!super::means_failure(reason), "{reason}");
         }
     }
 

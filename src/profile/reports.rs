@@ -1,11 +1,11 @@
 //! Answers to /status, made into reports.
 
 use super::{
-    slurm,
+    ends, slurm,
     status_reply::{WireContainer, WireEnd, WireState},
 };
 use crate::{
-    model::Job,
+    model::{exit_code, Job},
     plan::{ContainerReport, JobReport, ReportedEnd, ReportedState},
 };
 
@@ -21,10 +21,13 @@ pub fn job_report(remote_id: &str, containers: &[WireContainer], job: &Job) -> J
     let report = |container: &WireContainer| {
         let mut state = reported_state(&container.state);
         if let ReportedState::Ended(end) = &mut state {
-            end.is_unproven = is_slurm && slurm::may_not_have_run(end);
-            if job.is_init(&container.name) && end.code == 0 {
+            if job.is_init(&container.name) && end.code == 0 && !is_container_s_own(&end.reason) {
                 slurm::clear_job_s_fate(end);
             }
+            if end.code == 0 && ends::means_failure(&end.reason) {
+                end.code = exit_code::FAILED;
+            }
+            end.is_unproven = is_slurm && slurm::may_not_have_run(end);
         }
         ContainerReport {
             name: container.name.clone(),
@@ -59,6 +62,11 @@ fn reported_end(end: &WireEnd) -> ReportedEnd {
         finished_at: end.finished_at,
         is_unproven: false,
     }
+}
+
+/// Whether a reason is about a container by itself, in the words of Kubernetes, and not about its job.
+fn is_container_s_own(reason: &str) -> bool {
+    ["Error", "ContainerCannotRun", "StartError"].contains(&reason)
 }
 
 /// The exit code; where a plugin gives a signal but no code, the one that a shell would show.

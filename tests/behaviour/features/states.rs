@@ -47,6 +47,35 @@ fn ends_by_themselves() {
 }
 
 #[test]
+fn a_failure_without_a_code_is_no_success() {
+    let node = Node::new("");
+    for (reason, code) in [
+        ("FAILED", 1),
+        ("LAUNCH_FAILED", 1),
+        ("Held", 1),
+        ("Evicted", 1),
+    ] {
+        check(
+            &node,
+            json!({"exitCode": 0, "reason": reason}),
+            (code, reason, ""),
+        );
+    }
+    for (reason, code, shown) in [
+        ("CANCELLED+", 143, "Cancelled"),
+        ("OUT_OF_ME+", 137, "OOMKilled"),
+    ] {
+        let status = self::shown(&node, json!({"exitCode": 0, "reason": reason}));
+        assert_eq!((status.exit_code, status.reason.as_str()), (code, shown));
+    }
+    check(
+        &node,
+        json!({"exitCode": 0, "reason": "Completed"}),
+        (0, "Completed", ""),
+    );
+}
+
+#[test]
 fn ends_by_the_site() {
     let node = Node::new("");
     for (reason, code, shown, word) in [
