@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use serde_json::{json, Value};
 
 use super::client::{Client, Error};
-use crate::proto::{
-    ContainerState, ContainerStatusRequest, ListContainersRequest, ListPodSandboxRequest,
+use crate::{
+    model::WaitReason,
+    proto::{ContainerState, ContainerStatusRequest, ListContainersRequest, ListPodSandboxRequest},
 };
 
 /// One container with its job.
@@ -37,6 +38,7 @@ pub fn run(client: &Client, as_json: bool) -> Result<String, Error> {
         "REMOTE",
         "JOB",
         "REMOTE ID",
+        "WHY IT WAITS",
     ]
     .map(str::to_owned)];
     table.extend(rows.iter().map(Row::cells));
@@ -107,7 +109,7 @@ impl Row {
         })
     }
 
-    fn cells(&self) -> [String; 7] {
+    fn cells(&self) -> [String; 8] {
         let job = &self.remote["job"];
         let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
         [
@@ -118,6 +120,7 @@ impl Row {
             submission(job, &self.remote["state"]),
             text(&job["uid"]),
             text(&job["remoteId"]),
+            why_it_waits(job, &self.remote["state"]),
         ]
     }
 }
@@ -135,6 +138,15 @@ fn submission(job: &Value, state: &Value) -> String {
         _ => name,
     };
     word.to_lowercase()
+}
+
+/// Why a container's job waits, in the plugin's words; `-` where it does not, or nothing is said.
+fn why_it_waits(job: &Value, state: &Value) -> String {
+    let why: Option<WaitReason> = serde_json::from_value(job["waiting"].clone()).ok();
+    match why.filter(|_| *state == "Queued") {
+        Some(why) => why.to_string(),
+        None => "-".to_owned(),
+    }
 }
 
 /// Columns as wide as their widest cell.
@@ -162,6 +174,19 @@ mod tests {
     fn columns_line_up() {
         let rows = [["A", "LONG"], ["longer", "b"]].map(|row| row.map(str::to_owned));
         assert_eq!(render(&rows), "A        LONG\nlonger   b\n");
+    }
+
+    #[test]
+    fn why_a_job_waits() {
+        let job = json!({"waiting": {"reason": "JobHeld", "message": "Priority"}});
+        for (job, state, want) in [
+            (&job, json!("Queued"), "JobHeld: Priority"),
+            (&job, json!("Running"), "-"),
+            (&json!({"waiting": null}), json!("Queued"), "-"),
+            (&Value::Null, Value::Null, "-"),
+        ] {
+            assert_eq!(why_it_waits(job, &state), want, "{job} {state}");
+        }
     }
 
     #[test]

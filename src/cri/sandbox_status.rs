@@ -99,6 +99,7 @@ pub fn job_info(job: &Job) -> serde_json::Value {
         "containers": job.names,
         "createdAt": job.created_at.rfc3339(),
         "submission": job.submission,
+        "waiting": job.waiting,
         "cancel": job.cancel,
     })
 }

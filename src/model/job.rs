@@ -1,6 +1,8 @@
 //! Jobs: the remote runs that interLink knows. One job is one interLink pod and carries one or
 //! more containers of one sandbox.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::{ContainerId, Exit, JobUid, Nanos, Remote};
@@ -53,10 +55,49 @@ pub struct Job {
     // Named `silence` on disk since the first version that kept it.
     #[serde(default, rename = "silence")]
     pub unreported_inits: UnreportedInits,
+    /// Why it waits over there, while it does, and its plugin says so.
+    #[serde(default)]
+    pub waiting: Option<WaitReason>,
     /// Set while an end is reported for it, but nothing proves that it ever ran.
     // Named `unwitnessed` on disk since the first version that kept it.
     #[serde(default, rename = "unwitnessed")]
     pub unproven_exit: Option<UnprovenExit>,
+}
+
+/// Why a job, or a container of it, waits, in the plugin's words: `JobHeld`, `ImagePullBackOff`, those of
+/// a scheduler.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WaitReason {
+    /// A word; one line, perhaps empty.
+    pub reason: String,
+    /// A sentence; one line, perhaps empty.
+    pub message: String,
+}
+
+impl WaitReason {
+    /// Whether nothing is said.
+    pub fn is_empty(&self) -> bool {
+        self.reason.is_empty() && self.message.is_empty()
+    }
+
+    /// Whether the cause is the same, whatever the figures: places in a queue and times change with each
+    /// answer, and each change of a record is a write.
+    pub fn is_same_cause(&self, other: &Self) -> bool {
+        let letters = |text: &Self| {
+            let text = format!("{}:{}", text.reason, text.message);
+            let letters = text.chars().filter(|c| !c.is_numeric());
+            letters.collect::<String>()
+        };
+        letters(self) == letters(other)
+    }
+}
+
+impl fmt::Display for WaitReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let both = [self.reason.as_str(), self.message.as_str()];
+        let said: Vec<_> = both.into_iter().filter(|text| !text.is_empty()).collect();
+        f.write_str(&said.join(": "))
+    }
 }
 
 /// An end that is not believed until something proves that the job ran. `plan::unproven_exit` moves it.
@@ -210,6 +251,7 @@ impl Job {
             inits: Vec::new(),
             expected: Vec::new(),
             unreported_inits: UnreportedInits::default(),
+            waiting: None,
             unproven_exit: None,
         }
     }

@@ -15,7 +15,9 @@ pub use container::{Container, ContainerEntry, ContainerPhase, ContainerStatus, 
 pub use exit::{exit_code, exit_reason, Exit};
 pub use ids::{ContainerId, JobUid, SandboxId};
 pub use image::Image;
-pub use job::{Cancellation, Expected, Job, JobMembers, Submission, UnprovenExit, UnreportedInits};
+pub use job::{
+    Cancellation, Expected, Job, JobMembers, Submission, UnprovenExit, UnreportedInits, WaitReason,
+};
 pub use pod::Pod;
 pub use sandbox::{Sandbox, SandboxPhase, SandboxStatus};
 pub use time::{Clock, ManualClock, Nanos, SystemClock};

@@ -65,12 +65,18 @@ fn new_events_of_job(before: Option<(&Pod, &Job)>, after: &Pod, job: &Job) -> Ve
         let message = format!("{named} is not submitted yet, and is tried again: {why}");
         events.push(JobEvent::warning("SubmissionDelayed", message));
     }
+    let why = job.waiting.as_ref();
+    let why = why.map(|why| format!(": {why}")).unwrap_or_default();
     if is_new(&|pod, job| remote(pod, job) >= Some(Remote::Running)) {
         events.push(JobEvent::normal("JobStarted", format!("{named} runs")));
     } else if is_new(&|pod, job| remote(pod, job) >= Some(Remote::Queued)) {
+        let message = format!("{named} waits in the remote queue{why}");
+        events.push(JobEvent::normal("JobQueued", message));
+    } else if is_queued(after, job) && !was(&|_, old| old.waiting == job.waiting) && !why.is_empty()
+    {
         events.push(JobEvent::normal(
-            "JobQueued",
-            format!("{named} waits in the remote queue"),
+            "JobWaiting",
+            format!("{named} waits{why}"),
         ));
     }
     if is_new(&|_, job| job.submission == Submission::Dropped) {
@@ -134,6 +140,12 @@ fn remote(pod: &Pod, job: &Job) -> Option<Remote> {
     started.chain(expected).max()
 }
 
+/// Whether the plugin has the job, and nothing of it has begun.
+fn is_queued(pod: &Pod, job: &Job) -> bool {
+    matches!(job.submission, Submission::Submitted { .. })
+        && remote(pod, job) == Some(Remote::Queued)
+}
+
 /// What the plugin said when it refused the job.
 fn refusal<'a>(pod: &'a Pod, job: &'a Job) -> Option<&'a str> {
     let mut exits = carried(pod, job).filter_map(|entry| entry.status.exit.as_ref());
@@ -145,9 +157,33 @@ fn carried<'a>(pod: &'a Pod, job: &'a Job) -> impl Iterator<Item = &'a Container
     job.containers.iter().filter_map(|id| pod.container(id))
 }
 
-/// Whether a pod's job runs, and in one word why, or why not. Init containers do not count: the
-/// pod is not ready while they run.
-pub fn running_condition(pod: &Pod, containers: &PodContainers) -> (bool, &'static str) {
+/// The condition of a pod's readiness gate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunningCondition {
+    /// Whether the pod's job runs.
+    pub status: bool,
+    /// Why, or why not, in one word.
+    pub reason: &'static str,
+    /// Why the job waits, in the plugin's words; empty where it says nothing.
+    pub message: String,
+}
+
+/// Whether a pod's job runs. Init containers do not count: the pod is not ready while they run.
+pub fn running_condition(pod: &Pod, containers: &PodContainers) -> RunningCondition {
+    let (status, reason) = running(pod, containers);
+    let mut jobs = pod.jobs.iter().rev().filter(|job| is_queued(pod, job));
+    let why = jobs.find_map(|job| job.waiting.as_ref());
+    RunningCondition {
+        status,
+        reason,
+        message: match (status, why) {
+            (false, Some(why)) => why.to_string(),
+            _ => String::new(),
+        },
+    }
+}
+
+fn running(pod: &Pod, containers: &PodContainers) -> (bool, &'static str) {
     let is_main = |entry: &&ContainerEntry| containers.mains.contains(&entry.container.name);
     let mains: Vec<_> = pod.containers.iter().filter(is_main).collect();
     let mut live = mains.iter().filter(|entry| entry.status.is_live());
@@ -176,7 +212,7 @@ pub fn running_condition(pod: &Pod, containers: &PodContainers) -> (bool, &'stat
 mod tests {
     use super::*;
     use crate::{
-        model::Nanos,
+        model::{Nanos, WaitReason},
         plan::{batch::start, lifecycle, testing::pod},
     };
 
@@ -300,6 +336,53 @@ mod tests {
         assert_eq!(text, "job 4711 was submitted, with a, b");
     }
 
+    fn why(message: &str) -> WaitReason {
+        WaitReason {
+            reason: "JobHeld".to_owned(),
+            message: message.to_owned(),
+        }
+    }
+
+    #[test]
+    fn why_a_job_waits_is_told_when_it_changes() {
+        let submitted = with(&started(), |pod| {
+            pod.jobs[0].submission = Submission::Submitted { at: Nanos(2) };
+        });
+        let waits = |message: &str| {
+            with(&submitted, |pod| {
+                pod.containers[0].status.remote = Remote::Queued;
+                pod.jobs[0].waiting = Some(why(message));
+            })
+        };
+        let told = |before: &Pod, after: &Pod| {
+            let told = new_events(Some(before), after).into_iter();
+            told.map(|one| (one.reason, one.message))
+                .collect::<Vec<_>>()
+        };
+        let (priority, held) = (waits("Priority"), waits("Held by root"));
+        let events = told(&submitted, &priority);
+        assert_eq!(events[0].0, "JobQueued");
+        assert!(
+            events[0].1.ends_with("queue: JobHeld: Priority"),
+            "{events:?}"
+        );
+        let events = told(&priority, &held);
+        assert_eq!(events[0].0, "JobWaiting");
+        assert!(
+            events[0].1.ends_with("waits: JobHeld: Held by root"),
+            "{events:?}"
+        );
+        assert_eq!(told(&held, &held), []);
+        let silent = with(&held, |pod| pod.jobs[0].waiting = None);
+        assert_eq!(told(&held, &silent), []);
+        let runs = with(&held, |pod| {
+            pod.containers[1].status.remote = Remote::Running
+        });
+        assert_eq!(told(&held, &runs)[0].0, "JobStarted");
+        let other = with(&runs, |pod| pod.jobs[0].waiting = Some(why("x")));
+        assert_eq!(told(&runs, &other), [], "it has begun");
+    }
+
     #[test]
     fn a_refusal_is_told_in_the_plugin_s_words() {
         let before = started();
@@ -358,7 +441,18 @@ mod tests {
                 (false, "JobPending"),
             ),
         ] {
-            assert_eq!(running_condition(&pod, &containers), want, "{name}");
+            let got = running_condition(&pod, &containers);
+            assert_eq!((got.status, got.reason), want, "{name}");
         }
+        let mut waits = remote(1, Remote::Queued);
+        waits.jobs[0].submission = Submission::Submitted { at: Nanos(2) };
+        waits.jobs[0].waiting = Some(why("Priority"));
+        let got = running_condition(&waits, &containers);
+        assert_eq!(
+            (got.reason, &*got.message),
+            ("JobQueued", "JobHeld: Priority")
+        );
+        waits.containers[1].status.remote = Remote::Running;
+        assert_eq!(running_condition(&waits, &containers).message, "");
     }
 }

@@ -10,7 +10,7 @@ use super::{
     unproven_exit, Rules,
 };
 use crate::model::{
-    exit_code, exit_reason, ContainerEntry, Exit, Expected, Job, Nanos, Pod, Remote,
+    exit_code, exit_reason, ContainerEntry, Exit, Expected, Job, Nanos, Pod, Remote, WaitReason,
 };
 
 /// Takes over what the plugin reports of job `number`. Containers that it does not mention stay as
@@ -43,6 +43,11 @@ fn take_over(pod: &mut Pod, number: u32, report: &JobReport, now: Nanos, rules: 
     let Some(job) = pod.job_mut(number) else {
         return;
     };
+    let waiting = report.waiting();
+    let is_known = |known: &WaitReason| waiting.is_some_and(|why| why.is_same_cause(known));
+    if !job.waiting.as_ref().is_some_and(is_known) {
+        job.waiting = waiting.cloned();
+    }
     for expected in &mut job.expected {
         if let Some(state) = report.state(&expected.name) {
             note_state(expected, state, now, rules);
@@ -64,7 +69,7 @@ fn note_state(expected: &mut Expected, state: &ReportedState, now: Nanos, rules:
     }
     match state {
         ReportedState::NotShown => {}
-        ReportedState::Queued => expected.remote = expected.remote.max(Remote::Queued),
+        ReportedState::Queued { .. } => expected.remote = expected.remote.max(Remote::Queued),
         ReportedState::Running { .. } => expected.remote = Remote::Running,
         ReportedState::Ended(ended) => {
             expected.remote = Remote::Running;
@@ -80,7 +85,7 @@ fn apply_state(entry: &mut ContainerEntry, state: &ReportedState, now: Nanos, ru
     }
     match state {
         ReportedState::NotShown => {}
-        ReportedState::Queued => entry.status.remote = Remote::Queued,
+        ReportedState::Queued { .. } => entry.status.remote = Remote::Queued,
         ReportedState::Running { since } => began(entry, since.unwrap_or(now), now),
         ReportedState::Ended(ended) => {
             let earliest = entry.container.created_at;
@@ -330,6 +335,29 @@ mod tests {
         assert_eq!(pod.containers[0].status.remote, Remote::Queued);
         tell(&mut pod, waiting("Waiting for probes to be ready."), NOW);
         assert_eq!(pod.containers[0].status.remote, Remote::Running);
+    }
+
+    #[test]
+    fn why_a_job_waits_is_kept_while_it_does() {
+        let mut pod = submitted();
+        let why = |message: &str| WireState::Waiting {
+            reason: "JobHeld".to_owned(),
+            message: message.to_owned(),
+        };
+        let kept = |pod: &Pod| pod.jobs[0].waiting.as_ref().map(ToString::to_string);
+        tell(&mut pod, why("place 9 in the queue"), NOW);
+        assert_eq!(kept(&pod).as_deref(), Some("JobHeld: place 9 in the queue"));
+        let before = pod.clone();
+        tell(&mut pod, why("place 8 in the queue"), NOW);
+        assert_eq!(pod, before, "other figures are no news");
+        tell(&mut pod, why("Priority"), NOW);
+        assert_eq!(kept(&pod).as_deref(), Some("JobHeld: Priority"));
+        assert_eq!(pod.containers[0].status.remote, Remote::Queued);
+        tell(&mut pod, waiting(""), NOW);
+        assert_eq!(kept(&pod), None);
+        tell(&mut pod, why("Priority"), NOW);
+        tell(&mut pod, running(None), NOW);
+        assert_eq!(kept(&pod), None);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! plugin by name. The fact has one name all the way: a wire status becomes a [`JobReport`], what is
 //! to be done with it is a [`Verdict`], and what is taken over stands in the container's status.
 
-use crate::model::Nanos;
+use crate::model::{Nanos, WaitReason};
 
 /// What a plugin reports of one job.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,7 +32,10 @@ pub enum ReportedState {
     /// The plugin names the container and says nothing of it: it does not have the job.
     NotShown,
     /// It waits in the remote queue, or for another container.
-    Queued,
+    Queued {
+        /// Why, where the plugin says so; it changes nothing but what people are told.
+        why: WaitReason,
+    },
     /// It runs.
     Running {
         /// Since when, where the plugin says so.
@@ -75,6 +78,15 @@ impl JobReport {
         self.is_unreadable || states.any(|state| *state != ReportedState::NotShown)
     }
 
+    /// Why the job waits: what is said of the first container of which anything is said.
+    pub fn waiting(&self) -> Option<&WaitReason> {
+        let mut states = self.containers.iter().map(|container| &container.state);
+        states.find_map(|state| match state {
+            ReportedState::Queued { why } if !why.is_empty() => Some(why),
+            _ => None,
+        })
+    }
+
     /// The state of a container.
     pub fn state(&self, name: &str) -> Option<&ReportedState> {
         let mut containers = self.containers.iter();
@@ -88,7 +100,7 @@ impl ReportedState {
     pub fn exit_code(&self) -> Option<i32> {
         match self {
             Self::Ended(end) => Some(end.code),
-            Self::NotShown | Self::Queued | Self::Running { .. } => None,
+            Self::NotShown | Self::Queued { .. } | Self::Running { .. } => None,
         }
     }
 }

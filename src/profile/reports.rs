@@ -5,7 +5,7 @@ use super::{
     status_reply::{WireContainer, WireEnd, WireState},
 };
 use crate::{
-    model::{exit_code, Job},
+    model::{exit_code, Job, WaitReason},
     plan::{ContainerReport, JobReport, ReportedEnd, ReportedState},
 };
 
@@ -47,7 +47,12 @@ fn reported_state(state: &WireState) -> ReportedState {
         WireState::Waiting { reason, .. } if slurm::runs_although_waiting(reason) => {
             ReportedState::Running { since: None }
         }
-        WireState::Waiting { .. } => ReportedState::Queued,
+        WireState::Waiting { reason, message } => ReportedState::Queued {
+            why: WaitReason {
+                reason: reason.clone(),
+                message: message.clone(),
+            },
+        },
         WireState::Running { since } => ReportedState::Running { since: *since },
         WireState::Ended(end) => ReportedState::Ended(reported_end(end)),
     }

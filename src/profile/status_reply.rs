@@ -36,6 +36,9 @@ use crate::{
 /// what the other side adds.
 const MORE_CONTAINERS: usize = 64;
 
+/// Most bytes of the word for why a container waits.
+const MAX_WORD_BYTES: usize = 128;
+
 /// The end of a termination message, as much as the kubelet reads.
 const MAX_MESSAGE_BYTES: usize = 4096;
 
@@ -322,7 +325,7 @@ fn state(piece: Piece<'_>) -> Result<WireState, Error> {
     };
     let [reason, message] = fields(waiting, ["reason", "message"])?;
     Ok(WireState::Waiting {
-        reason: line(reason)?,
+        reason: text::one_line_of(&line(reason)?, MAX_WORD_BYTES),
         message: line(message)?,
     })
 }

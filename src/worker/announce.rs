@@ -18,7 +18,7 @@ use crate::{
     kube::{self, Api, EventType, PodRef},
     model::{Pod, SandboxId, SandboxPhase},
     plan::{
-        job_events::{self, JobEvent},
+        job_events::{self, JobEvent, RunningCondition},
         pod_containers::PodContainers,
     },
     telemetry::chain,
@@ -76,7 +76,7 @@ struct Announcer<'a> {
 #[derive(Default)]
 struct Gate {
     /// As it was last set; none where that is not known.
-    set: Option<(bool, &'static str)>,
+    set: Option<RunningCondition>,
     /// When to try again, and how often in a row it failed.
     again: Option<(Instant, u32)>,
 }
@@ -174,15 +174,15 @@ impl Announcer<'_> {
         };
         let wanted = job_events::running_condition(pod, &PodContainers::from(spec));
         let gate = self.gates.entry(id.clone()).or_default();
-        let is_set = match gate.set {
-            Some(set) => set == wanted,
-            None => shows(&found, wanted),
+        let is_set = match &gate.set {
+            Some(set) => *set == wanted,
+            None => shows(&found, &wanted),
         };
         if is_set {
             (gate.set, gate.again) = (Some(wanted), None);
             return;
         }
-        let condition = condition(wanted, self.context);
+        let condition = condition(&wanted, self.context);
         let sandbox = &pod.sandbox;
         let uid = found.metadata.uid.as_deref().unwrap_or(&sandbox.uid);
         let (place, name) = (&sandbox.namespace, &sandbox.name);
@@ -212,20 +212,26 @@ impl Announcer<'_> {
     }
 }
 
-fn shows(pod: &ApiPod, (status, reason): (bool, &str)) -> bool {
+fn shows(pod: &ApiPod, wanted: &RunningCondition) -> bool {
     let conditions = pod
         .status
         .iter()
         .flat_map(|status| status.conditions.iter().flatten());
     let mut ours = conditions.filter(|condition| condition.type_ == GATE);
-    ours.any(|it| it.status == truth(status) && it.reason.as_deref() == Some(reason))
+    ours.any(|it| {
+        it.status == truth(wanted.status)
+            && it.reason.as_deref() == Some(wanted.reason)
+            && it.message.as_deref().unwrap_or_default() == wanted.message
+    })
 }
 
-fn condition((status, reason): (bool, &str), context: &Context) -> PodCondition {
+fn condition(wanted: &RunningCondition, context: &Context) -> PodCondition {
     PodCondition {
         type_: GATE.to_owned(),
-        status: truth(status).to_owned(),
-        reason: Some(reason.to_owned()),
+        status: truth(wanted.status).to_owned(),
+        reason: Some(wanted.reason.to_owned()),
+        // Empty rather than none: a patch leaves alone what it does not name.
+        message: Some(wanted.message.clone()),
         last_transition_time: Some(kube::time(context.store.clock().now())),
         ..PodCondition::default()
     }

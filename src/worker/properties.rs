@@ -91,6 +91,10 @@ fn submitted() -> (Pod, Nanos) {
 
 fn is_small(pod: &Pod) {
     is_plain(pod.jobs[0].remote_id.as_deref().unwrap_or_default());
+    if let Some(why) = &pod.jobs[0].waiting {
+        is_plain(&why.reason);
+        is_plain(&why.message);
+    }
     for exit in pod.containers.iter().flat_map(|c| &c.status.reported) {
         is_plain(&exit.reason);
         let message = exit.termination_message.as_deref().unwrap_or_default();

@@ -183,6 +183,33 @@ fn a_refusal_and_a_loss_are_warnings() {
 }
 
 #[test]
+fn why_a_job_waits_is_told_in_the_plugin_s_words() {
+    let cluster = Cluster::new(gate(), "");
+    cluster.launch();
+    cluster.fake.wait_for_requests("/create", 1);
+    let waits = |reason: &str| {
+        let why = json!({"reason": reason, "message": "Priority; QOSMaxJobsPerUserLimit"});
+        cluster.fake.set_all(&JobState::As(json!({"waiting": why})));
+    };
+    cluster.wait_for_event("JobQueued");
+    waits("JobHeld");
+    let want = "JobHeld: Priority; QOSMaxJobsPerUserLimit";
+    let told = cluster.wait_for_event("JobWaiting");
+    assert_eq!(told["type"], "Normal");
+    let message = told["message"].as_str().unwrap_or_default();
+    assert!(message.ends_with(want), "{message}");
+    wait_for("the condition's message", || {
+        let it = cluster.condition();
+        (it["reason"] == "JobQueued" && it["message"] == want).then_some(())
+    });
+    cluster.fake.set_all(&JobState::Running);
+    wait_for("the condition without it", || {
+        let it = cluster.condition();
+        (it["reason"] == "JobRunning" && it["message"] == "").then_some(())
+    });
+}
+
+#[test]
 fn events_can_be_turned_off() {
     let cluster = Cluster::new(gate(), "events = false");
     cluster.launch();

@@ -3,7 +3,7 @@
 use interlink_cri::proto::ContainerState;
 use serde_json::{json, Value};
 
-use crate::support::{container, sandbox, wait_for, Daemon, Fake, JobState};
+use crate::support::{command, container, sandbox, wait_for, Daemon, Fake, JobState};
 
 /// Pods with a container each, `c0`, `c1`...; gives the containers' ids, and the UIDs of their jobs.
 fn pods(fake: &Fake, daemon: &Daemon, count: usize) -> (Vec<String>, Vec<String>) {
@@ -48,6 +48,41 @@ fn times_without_a_zone_and_numbers_as_text_are_read() {
         let is_running = status.state.enum_value() == Ok(ContainerState::CONTAINER_RUNNING);
         (is_running && remote["state"] == "Running").then_some(())
     });
+}
+
+/// The words are those of a scheduler.
+#[test]
+fn why_a_job_waits_is_shown() {
+    let mut fake = Fake::start();
+    let mut daemon = Daemon::with(&fake);
+    let cri = daemon.cri();
+    let (ids, _) = pods(&fake, &daemon, 1);
+    let message = "Priority; QOSMaxJobsPerUserLimit";
+    let why = json!({"reason": "JobHeld", "message": message});
+    fake.set("c0", &JobState::As(json!({"waiting": why})));
+    let waiting = || {
+        let (status, info) = cri.verbose_status(&ids[0]);
+        assert_eq!(status.state, ContainerState::CONTAINER_RUNNING.into());
+        let remote: Value = serde_json::from_str(&info["remote"]).expect("JSON");
+        Some(remote["job"]["waiting"].clone()).filter(|waiting| *waiting == why)
+    };
+    wait_for("the reason", waiting);
+    let socket = daemon.socket().display().to_string();
+    let (code, table, _) = command(&["jobs", "--socket", &socket]);
+    assert_eq!(code, 0);
+    assert!(table.contains(&format!("JobHeld: {message}")), "{table}");
+    // It is kept.
+    fake.down();
+    daemon.kill_and_restart();
+    assert!(waiting().is_some());
+    fake.up();
+    fake.set("c0", &JobState::Running);
+    wait_for("it runs", || {
+        let (_, table, _) = command(&["jobs", "--socket", &socket]);
+        (table.contains("running") && !table.contains("JobHeld")).then_some(())
+    });
+    fake.set("c0", &JobState::exited(0));
+    assert_eq!(cri.wait_for_exit(&ids[0]).exit_code, 0);
 }
 
 #[test]

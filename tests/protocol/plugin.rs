@@ -1,6 +1,9 @@
 //! The plugin: what it does with jobs, and what it shows of them.
 
-use interlink_cri::plan::{ContainerReport, JobReport, ReportedEnd, ReportedState};
+use interlink_cri::{
+    model::WaitReason,
+    plan::{ContainerReport, JobReport, ReportedEnd, ReportedState},
+};
 
 use crate::world::{ticks, Over, Remote, View, World, BLIND, CODE, INIT};
 
@@ -102,7 +105,9 @@ pub fn report(view: &[(String, Over)]) -> JobReport {
     let containers = view.iter().map(|(name, over)| ContainerReport {
         name: name.clone(),
         state: match over {
-            Over::Waits => ReportedState::Queued,
+            Over::Waits => ReportedState::Queued {
+                why: WaitReason::default(),
+            },
             Over::Runs => ReportedState::Running { since: None },
             Over::Ended(code) => ReportedState::Ended(ReportedEnd {
                 code: *code,
