@@ -1,10 +1,12 @@
 //! What files say about whom to trust and who we are, for every HTTP client of the daemon: PEM
-//! certificates and keys (`pem`), bearer tokens (`token`), and whether a file has changed (`stamp`).
+//! certificates and keys (`pem`), bearer tokens (`token`), files that are read again when they change
+//! (`reread`), and whether one has (`stamp`).
 //!
 //! Everything is tried out before it is used. An error names key and file, and never holds a part
 //! of what is in the file.
 
 mod pem;
+mod reread;
 mod stamp;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -14,8 +16,9 @@ use std::{io, path::PathBuf};
 
 pub use self::{
     pem::Pem,
+    reread::{Reread, Words, GRACE},
     stamp::Stamp,
-    token::{bearer, TokenFile, GRACE},
+    token::{bearer, TokenFile},
 };
 
 /// Why a file cannot be used.

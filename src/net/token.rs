@@ -1,136 +1,50 @@
 //! Bearer tokens in files: read again when the file changes, because tokens lapse and whoever renews
 //! them writes the file. They are checked before they go into a header, and never printed.
 
-use std::{
-    fmt,
-    fs::File,
-    io::{self, Read},
-    path::{Path, PathBuf},
-    time::{Duration, Instant},
-};
+use std::{fmt, fs::Metadata, path::Path, time::Instant};
 
-use parking_lot::Mutex;
 use ureq::http::HeaderValue;
 
-use super::{Error, Stamp};
-use crate::telemetry::chain;
+use super::{
+    reread::{Reread, Words},
+    Error,
+};
 
 /// Longest token in bytes: proxies refuse request heads of more than 8 to 16 KiB.
 const MAX_TOKEN_BYTES: u64 = 16 << 10;
 
-/// For so long the last token stays in use when its file is gone, unreadable or unfit: whoever
-/// renews it may delete the file first, write it in pieces, or be late on a network file system.
-/// Less than the life of any token, so one that was taken away on purpose is soon not sent any
-/// more.
-pub const GRACE: Duration = Duration::from_secs(5 * 60);
-
 /// A bearer token in a file.
-pub struct TokenFile {
-    key: &'static str,
-    path: PathBuf,
-    state: Mutex<State>,
-}
-
-#[derive(Default)]
-struct State {
-    last: Option<(Stamp, HeaderValue)>,
-    /// Since when the file has been of no use.
-    useless_since: Option<Instant>,
-}
+pub struct TokenFile(Reread<HeaderValue>);
 
 impl TokenFile {
     /// The file that `key` names. Nothing is read yet.
     pub fn new(key: &'static str, path: &Path) -> Self {
-        Self {
-            key,
-            path: path.to_owned(),
-            state: Mutex::default(),
-        }
+        let words = Words {
+            held: "the token that it held",
+            then: "calls fail until there is a token again",
+        };
+        Self(Reread::new(key, path, MAX_TOKEN_BYTES, words))
     }
 
     /// The value of the Authorization header; one stat when nothing has changed.
     ///
     /// # Errors
     /// The file is unreadable, or does not hold one line of printable ASCII, and has been so for
-    /// [`GRACE`], or since the beginning. Until then the token that was read last is given.
+    /// [`GRACE`](super::GRACE), or since the beginning. Until then the token that was read last is given.
     pub fn bearer(&self) -> Result<HeaderValue, Error> {
         self.bearer_at(Instant::now())
     }
 
     fn bearer_at(&self, now: Instant) -> Result<HeaderValue, Error> {
-        let mut state = self.state.lock();
-        let error = match self.current(&state) {
-            Ok((stamp, value)) => {
-                *state = State {
-                    last: Some((stamp, value.clone())),
-                    useless_since: None,
-                };
-                return Ok(value);
-            }
-            Err(error) => error,
-        };
-        let Some((_, value)) = &state.last else {
-            return Err(error);
-        };
-        let value = value.clone();
-        let text = chain(&error);
-        match state.useless_since {
-            None => {
-                state.useless_since = Some(now);
-                let minutes = GRACE.as_secs() / 60;
-                log::warn!("{text}; the token that it held is used for {minutes} minutes more");
-                Ok(value)
-            }
-            Some(since) if now.saturating_duration_since(since) < GRACE => Ok(value),
-            Some(_) => {
-                *state = State::default();
-                log::error!("{text}; calls fail until there is a token again");
-                Err(error)
-            }
-        }
-    }
-
-    fn current(&self, state: &State) -> Result<(Stamp, HeaderValue), Error> {
-        let now = Stamp::read(&self.path).map_err(|e| self.unreadable(e))?;
-        match &state.last {
-            Some((stamp, value)) if *stamp == now => Ok((now, value.clone())),
-            _ => self.read(),
-        }
-    }
-
-    /// The stamp is taken from the open file before it is read: what is written meanwhile shows
-    /// as a change at the next call.
-    fn read(&self) -> Result<(Stamp, HeaderValue), Error> {
-        let mut text = Vec::new();
-        let stamp = File::open(&self.path)
-            .and_then(|file| {
-                let stamp = Stamp::of(&file.metadata()?);
-                // One byte more than a token may have shows that there are more.
-                file.take(MAX_TOKEN_BYTES + 1).read_to_end(&mut text)?;
-                Ok(stamp)
-            })
-            .map_err(|e| self.unreadable(e))?;
-        let value = bearer(&text).map_err(|why| Error::Bad {
-            key: self.key,
-            path: self.path.clone(),
-            why: why.to_owned(),
-        })?;
-        Ok((stamp, value))
-    }
-
-    fn unreadable(&self, source: io::Error) -> Error {
-        Error::Unreadable {
-            key: self.key,
-            path: self.path.clone(),
-            source,
-        }
+        let parse = |text: &[u8], _: &Metadata| bearer(text).map_err(str::to_owned);
+        self.0.get_at(now, parse)
     }
 }
 
 impl fmt::Debug for TokenFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TokenFile")
-            .field("path", &self.path)
+            .field("path", &self.0.path())
             .finish_non_exhaustive()
     }
 }
@@ -166,7 +80,7 @@ fn check(text: &[u8]) -> Result<&[u8], &'static str> {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, os::unix::fs::symlink};
+    use std::{fs, os::unix::fs::symlink, time::Duration};
 
     use super::*;
 
