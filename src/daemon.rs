@@ -13,6 +13,7 @@ use crate::{
     config::{pattern::BadPattern, schema, Config},
     convert::{self, Settings},
     cri::{self, CriContext, Server},
+    identity::{self, SiteUsers},
     interlink::{self, Client},
     kube::Api,
     logs::Registry,
@@ -39,6 +40,9 @@ pub enum Error {
     /// A pattern of namespaces is none.
     #[error("configuration: metadata.defaults")]
     Pattern(#[source] BadPattern),
+    /// The site's users cannot be used.
+    #[error("configuration: identity")]
+    Identity(#[source] identity::BadSettings),
     /// The socket cannot be served.
     #[error(transparent)]
     Server(#[from] cri::StartError),
@@ -88,6 +92,8 @@ impl Daemon {
         }
         let settings = Settings::new(&config).map_err(Error::Settings)?;
         let outgoing = Outgoing::new(&config.metadata).map_err(Error::Pattern)?;
+        let users = SiteUsers::new(&config).map_err(Error::Identity)?;
+        let users = Arc::new(users);
         let config = Arc::new(config);
         let client = match &config.interlink.url {
             Some(_) => Some(Arc::new(
@@ -111,18 +117,20 @@ impl Daemon {
             settings.clone(),
             api,
         );
-        let context = Arc::new(context.with_outgoing(outgoing));
+        let context = context.with_outgoing(outgoing);
+        let context = Arc::new(context.with_users(users.clone()));
         context.recover_logs();
         let workers =
             Workers::start(context, client.clone(), &config, woken).map_err(Error::Thread)?;
-        let cri = Arc::new(CriContext::new(
+        let cri = CriContext::new(
             store.clone(),
             config.clone(),
             logs,
             health,
             counters,
             settings,
-        ));
+        );
+        let cri = Arc::new(cri.with_users(users));
         let server = Server::start(cri, &config)?;
         log::info!("serving the CRI on {}", config.daemon.socket.display());
         let shutdown_timeout = config.daemon.shutdown_timeout;

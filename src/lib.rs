@@ -21,12 +21,13 @@
 //!      logs       CRI log files: format, confinement, rotation, each remote line once
 //!      host       reads what the kubelet prepared on this node's disk
 //!      kube       the HTTP client of the Kubernetes API server: pods, events, a condition
+//!      identity   whose jobs are, as the site has it now: its users, read again when their file changes
 //!   3  convert    CRI messages to Kubernetes pods (pure)
 //!      profile    what is known of each plugin: what it says, what it understands (pure)
 //!   2  kubelet    what is known of a kubelet: its directory, what it makes of a pod (pure)
 //!      plan       state machines, schedules, decisions (pure)
 //!   1  config     keys, defaults, checks, the sample
-//!      net        certificates, keys and tokens in files, for every HTTP client
+//!      net        certificates, keys and tokens in files that are read again when they change
 //!      confined   ways through directories without a symlink on them
 //!   0  model      records, ids, time
 //!      proto      the generated CRI
@@ -57,6 +58,7 @@ pub mod cri;
 pub mod daemon;
 pub mod endpoint;
 pub mod host;
+pub mod identity;
 pub mod interlink;
 pub mod json;
 pub mod kube;

@@ -8,7 +8,12 @@ use std::{
 };
 
 use super::{
-    pattern::Pattern, policy::pod_ranges, schema::JobScope, secret::without_passwords, Config,
+    identity::{id_range, user_faults},
+    pattern::{Pattern, Patterns},
+    policy::pod_ranges,
+    schema::JobScope,
+    secret::without_passwords,
+    Config,
 };
 use crate::endpoint::{self, Endpoint};
 
@@ -194,6 +199,7 @@ pub fn faults(config: &Config) -> Vec<Fault> {
             "an exit code is 0 to 255",
         );
     }
+    identity(config, &mut check);
     let uid = config.images.uid;
     check.require(
         i32::try_from(uid).is_ok(),
@@ -220,6 +226,48 @@ fn daemon(config: &Config, check: &mut Check) {
         &daemon.socket,
         "the kubelet takes this name for CRI-O and asks for other statistics; choose another",
     );
+}
+
+fn identity(config: &Config, check: &mut Check) {
+    let identity = &config.identity;
+    let ranges: Vec<_> = identity.never.iter().map(|text| id_range(text)).collect();
+    for (text, range) in identity.never.iter().zip(&ranges) {
+        check.require(
+            range.is_some(),
+            "identity.never",
+            text,
+            "an id, or a range of them such as 0-999",
+        );
+    }
+    let ranges: Vec<_> = ranges.into_iter().flatten().collect();
+    for fault in user_faults(&identity.users, &ranges) {
+        check.require(false, "identity.users", "(entry)", &fault);
+    }
+    let names_account = identity
+        .users
+        .iter()
+        .find_map(|user| user.service_account.as_ref());
+    check.require(
+        names_account.is_none() || config.kubernetes.kubeconfig.is_some(),
+        "identity.users",
+        names_account,
+        "service_account needs kubernetes.kubeconfig: only the API server knows a pod's",
+    );
+    if let Some(file) = &identity.users_file {
+        check.absolute("identity.users_file", file);
+    }
+    for (key, patterns) in [
+        ("identity.trusted_namespaces", &identity.trusted_namespaces),
+        ("identity.allow_annotations", &identity.allow_annotations),
+        ("identity.allow_flags", &identity.allow_flags),
+    ] {
+        check.require(
+            Patterns::new(patterns).is_ok(),
+            key,
+            patterns,
+            "has what is no pattern",
+        );
+    }
 }
 
 fn interlink(config: &Config, check: &mut Check) {

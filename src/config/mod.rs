@@ -1,9 +1,10 @@
-//! The configuration: keys and defaults (`schema`, `policy`), where values come from (`load`), what is wrong
+//! The configuration: keys and defaults (`schema`, `policy`, `identity`), where values come from (`load`), what is wrong
 //! with them (`check`), patterns and ranges that stand in them (`pattern`, `policy`), and the
 //! commented sample (`sample`).
 
 mod check;
 pub mod duration;
+pub mod identity;
 mod load;
 pub mod pattern;
 pub mod policy;

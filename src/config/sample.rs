@@ -5,10 +5,14 @@ use toml::{Table, Value};
 
 use super::Config;
 
-const SCHEMA: &str = concat!(include_str!("schema.rs"), include_str!("policy.rs"));
+const SCHEMA: &str = concat!(
+    include_str!("schema.rs"),
+    include_str!("policy.rs"),
+    include_str!("identity.rs")
+);
 
 /// Keys without a default, with a value to show.
-const EXAMPLES: [(&str, &str); 12] = [
+const EXAMPLES: [(&str, &str); 13] = [
     ("socket_group", "\"interlink\""),
     ("url", "\"https://interlink.example.org:3000\""),
     ("token_file", "\"/etc/interlink-cri/token\""),
@@ -20,6 +24,7 @@ const EXAMPLES: [(&str, &str); 12] = [
     ("node_name", "\"login-1\""),
     ("job_scope", "\"pod\""),
     ("default_memory", "\"2Gi\""),
+    ("users_file", "\"/etc/interlink-cri/users.toml\""),
     ("pod_cidr", "\"10.244.7.0/24\""),
 ];
 
@@ -144,6 +149,7 @@ mod tests {
         config.kubernetes.kubeconfig = None;
         config.kubernetes.node_name = None;
         config.jobs.job_scope = None;
+        config.identity.users_file = None;
         assert_eq!(config, defaults);
     }
 }

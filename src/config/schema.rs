@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     duration,
+    identity::Identity,
     policy::{Metadata, Network, Pods, Resources, Security, States},
 };
 
@@ -35,6 +36,8 @@ pub struct Config {
     pub resources: Resources,
     /// What sites forbid.
     pub security: Security,
+    /// Whose jobs are.
+    pub identity: Identity,
     /// Labels and annotations of jobs.
     pub metadata: Metadata,
     /// Addresses of pods.

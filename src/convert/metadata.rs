@@ -75,6 +75,16 @@ impl Rules {
     }
 }
 
+impl Rules {
+    /// Whether an annotation that a pod has goes with its jobs: not the kubelet's, nor kubectl's own.
+    pub fn sends_annotation(&self, key: &str) -> bool {
+        let is_internal = key.starts_with(notes::PREFIX)
+            || key.starts_with(notes::CONFIG_PREFIX)
+            || key == LAST_APPLIED;
+        !is_internal && self.annotations.takes(key)
+    }
+}
+
 impl SiteDefaults {
     fn new(from: &Defaults) -> Result<Self, Error> {
         Ok(Self {
@@ -136,13 +146,8 @@ pub fn labels(sandbox: &Sandbox, job: &Job, rules: &Rules) -> BTreeMap<String, S
 /// The pod's own annotations but the kubelet's, so that those for plugins reach them; what the site
 /// gives; and the origin.
 fn annotations(sandbox: &Sandbox, job: &Job, rules: &Rules) -> BTreeMap<String, String> {
-    let is_internal = |key: &str| {
-        key.starts_with(notes::PREFIX)
-            || key.starts_with(notes::CONFIG_PREFIX)
-            || key == LAST_APPLIED
-    };
     let own = sandbox.annotations.iter();
-    let own = own.filter(|(key, _)| !is_internal(key) && rules.annotations.takes(key));
+    let own = own.filter(|(key, _)| rules.sends_annotation(key));
     let mut annotations = own
         .map(|(key, value)| (key.clone(), value.clone()))
         .collect();

@@ -11,7 +11,7 @@
 //! security       security contexts, namespaces           security_policy  what of that sites allow
 //! api_spec       what only the API server knows          network          host names, DNS, ports
 //! remote_names   what the other side accepts             image_ref        references, and identity
-//! settings       what the configuration says
+//! settings       what the configuration says         identity         whose jobs are
 //! ```
 //!
 //! What cannot become part of a job is refused when a container is created
@@ -22,6 +22,7 @@ mod api_spec;
 mod container;
 mod error;
 mod extended;
+pub mod identity;
 mod image_ref;
 mod job_container;
 mod job_refs;

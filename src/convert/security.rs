@@ -193,7 +193,7 @@ pub fn of_container(
 /// The user, if somebody asked for one. Where neither the pod nor the container names one, the
 /// kubelet sends the one that our image service reports so that runAsNonRoot pods pass; that is
 /// nobody's wish, and the image's true user is for the other side to know.
-fn user(
+pub(super) fn user(
     context: &LinuxContainerSecurityContext,
     sandbox: &LinuxSandboxSecurityContext,
     settings: &Settings,

@@ -37,6 +37,7 @@ impl CriContext {
         }
         let mut warnings = convert::check_container(config, &self.settings)
             .map_err(|error| Error::convert(&about, &error))?;
+        self.check_user(&about, &pod, config)?;
         let (root, limit) = (&self.settings.kubelet_root, self.settings.max_volume_bytes);
         let found = MountReader::for_check(root, &pod.sandbox.uid, limit)
             .read(&config.mounts)
@@ -71,6 +72,19 @@ impl CriContext {
             container_id,
             ..Default::default()
         })
+    }
+
+    fn check_user(&self, about: &str, pod: &Pod, config: &ContainerConfig) -> Result<(), Error> {
+        let sandbox = convert::decode_sandbox_config(&pod.sandbox);
+        let sandbox = sandbox.map_err(|error| Error::convert(about, &error))?;
+        let contexts = (
+            &config.linux.security_context,
+            &sandbox.linux.security_context,
+        );
+        let namespace = &pod.sandbox.namespace;
+        self.users
+            .check_container(namespace, contexts.0, contexts.1, &self.settings)
+            .map_err(|error| Error::identity(about, &error))
     }
 
     fn add_container(&self, pod: &mut Pod, about: &str, mut new: Container) -> Result<(), Error> {

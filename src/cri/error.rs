@@ -6,7 +6,7 @@
 
 use grpcio::{RpcStatus, RpcStatusCode};
 
-use crate::{convert, logs, plan::batch, store, telemetry::chain, text};
+use crate::{convert, identity, logs, plan::batch, store, telemetry::chain, text};
 
 /// Why a CRI call is refused.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +25,9 @@ pub enum Error {
     /// The call makes sense, but not now or not here.
     #[error("{0}")]
     Precondition(String),
+    /// The site does not allow it.
+    #[error("{0}")]
+    Denied(String),
     /// What the call would create is there.
     #[error("{0}")]
     Exists(String),
@@ -59,6 +62,15 @@ impl Error {
         }
     }
 
+    /// A pod whose jobs would not be its author's.
+    pub fn identity(about: &str, error: &identity::Error) -> Self {
+        let text = format!("{about}: {}", chain(error));
+        match error.is_temporary() {
+            true => Self::Precondition(text),
+            false => Self::Denied(text),
+        }
+    }
+
     /// A container that cannot be started.
     pub fn not_started(about: &str, refusal: batch::Refusal) -> Self {
         Self::Precondition(format!("{about}: {refusal}"))
@@ -76,6 +88,7 @@ impl Error {
             }
             Self::Invalid(_) | Self::Ambiguous(_) => RpcStatusCode::INVALID_ARGUMENT,
             Self::Precondition(_) => RpcStatusCode::FAILED_PRECONDITION,
+            Self::Denied(_) => RpcStatusCode::PERMISSION_DENIED,
             Self::Exists(_) | Self::Store(store::Error::Exists { .. }) => {
                 RpcStatusCode::ALREADY_EXISTS
             }
@@ -180,6 +193,10 @@ mod tests {
             (
                 Error::Precondition(String::new()),
                 RpcStatusCode::FAILED_PRECONDITION,
+            ),
+            (
+                Error::Denied(String::new()),
+                RpcStatusCode::PERMISSION_DENIED,
             ),
             (Error::Store(exists), RpcStatusCode::ALREADY_EXISTS),
             (

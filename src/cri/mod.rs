@@ -55,6 +55,7 @@ pub use self::{
 use crate::{
     config::Config,
     convert::Settings,
+    identity::SiteUsers,
     logs::Registry,
     model::{ContainerId, Nanos, Pod, SandboxId},
     store::Store,
@@ -69,6 +70,7 @@ pub struct CriContext {
     health: Arc<Health>,
     counters: Arc<Counters>,
     settings: Settings,
+    users: Arc<SiteUsers>,
     /// Held while a pod's address is chosen and until it is kept, so that no other pod gets it.
     address_turn: Mutex<()>,
     started: Instant,
@@ -92,9 +94,16 @@ impl CriContext {
             health,
             counters,
             settings,
+            users: Arc::default(),
             address_turn,
             started,
         }
+    }
+
+    /// With the site's word on whose jobs are.
+    pub fn with_users(mut self, users: Arc<SiteUsers>) -> Self {
+        self.users = users;
+        self
     }
 
     fn now(&self) -> Nanos {

@@ -7,6 +7,7 @@ use protobuf::Message as _;
 use super::{address, validate, CriContext, Error};
 use crate::{
     convert,
+    identity::PodFacts,
     model::{Nanos, Pod, Sandbox, SandboxId, SandboxPhase},
     proto::{NamespaceMode, PodSandboxConfig, RunPodSandboxRequest, RunPodSandboxResponse},
 };
@@ -26,6 +27,15 @@ impl CriContext {
         convert::check_sandbox(config, &self.settings)
             .map_err(|error| Error::convert(&about, &error))?;
         self.check_handler(&about, &request.runtime_handler)?;
+        let annotations = config.annotations.clone().into_iter().collect();
+        let facts = PodFacts {
+            namespace: &metadata.namespace,
+            annotations: &annotations,
+            is_limited: false,
+        };
+        self.users
+            .check_sandbox(facts, &config.linux.security_context, &self.settings)
+            .map_err(|error| Error::identity(&about, &error))?;
 
         let id = SandboxId::random();
         let encoded = config.write_to_bytes();
@@ -39,7 +49,7 @@ impl CriContext {
             uid: metadata.uid.clone(),
             attempt: metadata.attempt,
             labels: config.labels.clone().into_iter().collect(),
-            annotations: config.annotations.clone().into_iter().collect(),
+            annotations,
             runtime_handler: request.runtime_handler.clone(),
             log_directory: config.log_directory.clone(),
             created_at: self.next_sandbox_time(&metadata.uid),

@@ -30,7 +30,8 @@ pub use reports::job_report;
 pub use slurm::{
     log_notes::LogNotes,
     log_tells_of_the_job,
-    outgoing::{self, Outgoing},
+    outgoing::{self, set_account, Outgoing},
+    restrictions::{Author, Refusal, Restrictions},
     sbatch::{gateway_timeout, GatewayTimeout},
 };
 pub use speaker::Speaker;

@@ -13,6 +13,7 @@ use crossbeam_channel::{bounded, Receiver, Sender};
 use crate::{
     config::Config,
     convert::Settings,
+    identity::SiteUsers,
     interlink,
     kube::Api,
     logs::Registry,
@@ -38,6 +39,8 @@ pub struct Context {
     pub settings: Settings,
     /// What is changed in pods before they are sent.
     pub outgoing: Outgoing,
+    /// Whose jobs are.
+    pub users: Arc<SiteUsers>,
     /// Counts of calls, jobs and errors, for the verbose `Status`.
     pub counters: Arc<Counters>,
     /// The API server, if it may be asked.
@@ -73,6 +76,7 @@ impl Context {
             counters,
             settings,
             outgoing: Outgoing::default(),
+            users: Arc::default(),
             poll_trouble: Limited::new(Duration::from_secs(60)),
             api_trouble: Limited::new(Duration::from_secs(60)),
             announce_trouble: Limited::new(Duration::from_secs(60)),
@@ -84,6 +88,12 @@ impl Context {
     /// With what is changed in pods before they are sent.
     pub fn with_outgoing(mut self, outgoing: Outgoing) -> Self {
         self.outgoing = outgoing;
+        self
+    }
+
+    /// With the site's word on whose jobs are.
+    pub fn with_users(mut self, users: Arc<SiteUsers>) -> Self {
+        self.users = users;
         self
     }
 

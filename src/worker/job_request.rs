@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::Pod as JobsPod;
+use k8s_openapi::api::core::v1::{Pod as JobsPod, PodSpec};
 
 use super::{
     expected::{mount_reader, FromApi},
@@ -11,6 +11,7 @@ use super::{
 use crate::{
     convert::{self, JobContainer, JobPod},
     host,
+    identity::{self, PodFacts},
     interlink::wire::{LogStruct, PodCreateRequests},
     model::{ContainerId, Job, Pod},
     profile::outgoing,
@@ -25,12 +26,19 @@ pub enum Error {
     /// The node does not have what the job mounts.
     #[error(transparent)]
     Host(#[from] host::Error),
+    /// The job would be somebody else's, or nobody's.
+    #[error(transparent)]
+    Identity(#[from] identity::Error),
 }
 
 impl Error {
     /// Whether the same may go well later.
     pub fn is_temporary(&self) -> bool {
-        matches!(self, Self::Host(error) if error.is_temporary())
+        match self {
+            Self::Host(error) => error.is_temporary(),
+            Self::Identity(error) => error.is_temporary(),
+            Self::Convert(_) => false,
+        }
     }
 }
 
@@ -74,6 +82,13 @@ pub fn create_request(
         projected,
     } = convert::job_pod(pod, job, &containers, written, default_memory, settings)?;
     context.outgoing.complete_job(&pod_here.namespace, &mut pod);
+    let account = written.map(service_account);
+    let facts = PodFacts {
+        namespace: &pod_here.namespace,
+        annotations: &pod_here.annotations,
+        is_limited: false,
+    };
+    context.users.apply(facts, account, settings, &mut pod)?;
     Ok(PodCreateRequests {
         pod,
         configmaps,
@@ -81,6 +96,12 @@ pub fn create_request(
         projected_volumes: projected,
         jobscript_url: String::new(),
     })
+}
+
+/// The service account that a pod has in the API server. A pod of an ordinary kubelet has one always,
+/// a static one none.
+fn service_account(written: &PodSpec) -> &str {
+    written.service_account_name.as_deref().unwrap_or_default()
 }
 
 /// The pod to ask /status about.

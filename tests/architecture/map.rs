@@ -81,6 +81,11 @@ pub const ROOMS: &[Room] = &[
         "kube",
         "the HTTP client of the Kubernetes API server: pods, events, a condition",
     ),
+    room(
+        4,
+        "identity",
+        "whose jobs are, as the site has it now: its users, read again when their file changes",
+    ),
     room(3, "convert", "CRI messages to Kubernetes pods (pure)"),
     room(
         3,
@@ -97,7 +102,7 @@ pub const ROOMS: &[Room] = &[
     room(
         1,
         "net",
-        "certificates, keys and tokens in files, for every HTTP client",
+        "certificates, keys and tokens in files that are read again when they change",
     ),
     room(
         1,

@@ -21,6 +21,7 @@ mod features;
 mod front_end;
 mod hostile_input;
 mod idempotence;
+mod identity;
 mod jobs;
 mod lifecycle;
 mod limits;

@@ -27,6 +27,8 @@
 //! | habit | what is done about it | where |
 //! |---|---|---|
 //! | flags for sbatch stand in the annotation `slurm-job.vk.io/flags` | the site's partition, account and QoS are added there | [`outgoing`], [`flags`] |
+//! | the flags go onto lines `#SBATCH FLAG` without the quotes that they had, before `--uid` of the pod's `runAsUser` | where the site says whose jobs are, flags that change that, in any spelling, are refused | [`restrictions`] |
+//! | `pre-exec` and others are copied into the job's script, where lines `#SBATCH` count as well | refused there, too | [`restrictions`] |
 //! | a named set of flags stands in `slurm-job.vk.io/flavor` | the site's flavour is written there | [`outgoing`] |
 //! | no memory limit is taken for 1 MB; a limit counts more than `--mem` among the flags | `jobs.default_memory` becomes the limit, but not beside `--mem` | [`outgoing::default_memory`] |
 //! | `defaultMode` is read without looking whether it is there; missing, it crashes the request | Kubernetes' default is written out | [`outgoing`] |
@@ -34,8 +36,11 @@
 
 pub mod flags;
 pub mod log_notes;
+mod options;
 pub mod outgoing;
+pub mod restrictions;
 pub mod sbatch;
+mod words;
 
 use std::time::Duration;
 

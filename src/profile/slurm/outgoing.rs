@@ -123,6 +123,14 @@ impl SiteDefaults {
     }
 }
 
+/// Makes an account that of a job, whatever its flags say.
+pub fn set_account(metadata: &mut ObjectMeta, account: &str) {
+    let annotations = metadata.annotations.get_or_insert_default();
+    let own = annotations.get(FLAGS).map_or("", String::as_str);
+    let flags = flags::with(own, Flag::Account, account);
+    annotations.insert(FLAGS.to_owned(), flags);
+}
+
 /// Writes out defaults that the plugin reads without looking whether they are there.
 fn complete_volume(volume: &mut Volume) {
     let modes = [
