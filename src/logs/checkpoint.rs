@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt as _;
 
 use serde::{Deserialize, Serialize};
 
-use crate::plan::log_resync::Position;
+use crate::plan::log_position::Position;
 
 /// What is kept of a log sink across a restart.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -44,7 +44,10 @@ pub enum Error {
     /// What was fetched ends before what was read before.
     #[error("the remote log is shorter than before; it is read again later")]
     Short,
-    /// What was fetched is another text than before.
-    #[error("the remote log is another text than before; it is written from its beginning again")]
+    /// What was fetched is another text than before; one answer alone may be wrong.
+    #[error("the remote log is another text than before; it is looked at once more")]
     Unrecognised,
+    /// The remote log is a new one; the next fetch gives what it has.
+    #[error("the remote log has begun anew; its new lines follow those of before")]
+    BegunAnew,
 }

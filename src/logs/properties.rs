@@ -49,6 +49,8 @@ const NAME: &str = "main/0.log";
 /// ^TEXT   the job prints a line, which comes     ?X   one that brings another text
 ///         before all that the containers print   r    a restart
 /// R       a rotation                             t    a restart after a crash within a line
+/// !TEXT   the remote log begins anew, with a
+///         line that was never in it
 /// cJSON   a restart with this for a checkpoint
 /// ```
 pub fn any_fetches(data: &[u8]) {
@@ -77,6 +79,9 @@ struct World {
     may_repeat: bool,
     /// Something came that was never in the log.
     foreign: bool,
+    /// How often the log has begun anew, and what was written before it did so the last time.
+    begun_anew: usize,
+    past: Vec<u8>,
     /// A line that was inserted may be taken for part of one, in a fetch that does not show more.
     may_split: bool,
 }
@@ -96,6 +101,8 @@ impl World {
             unkept: false,
             may_repeat: false,
             foreign: false,
+            begun_anew: 0,
+            past: Vec::new(),
             may_split: false,
         }
     }
@@ -109,7 +116,7 @@ impl World {
             b'^' => {
                 self.inserted |= !self.log().is_empty();
                 self.job.extend_from_slice(text);
-                self.job.push(b'\n');
+                self.job.extend_from_slice(&self.line_end());
                 self.job.truncate(MAX_LOG);
             }
             b'f' if text.is_empty() => self.fetch(MAX_LOG * 2, 256, true),
@@ -130,6 +137,14 @@ impl World {
                 self.checkpoint = Some(text.to_vec());
                 self.restart();
             }
+            b'!' => {
+                // What nobody has fetched is gone.
+                self.past = self.written();
+                self.begun_anew += 1;
+                self.job.clear();
+                self.out = text.to_vec();
+                self.out.extend_from_slice(&self.line_end());
+            }
             b'R' => self.rotate(),
             b'r' => self.restart(),
             b't' => {
@@ -148,7 +163,15 @@ impl World {
         let times = times.min(room / text.len().max(1));
         self.out.extend_from_slice(&text.repeat(times));
         if is_line && room > 0 {
-            self.out.push(b'\n');
+            self.out.extend_from_slice(&self.line_end());
+        }
+    }
+
+    /// In a log that has begun anew no line is one of those before: it could not be told from them.
+    fn line_end(&self) -> Vec<u8> {
+        match self.begun_anew {
+            0 => b"\n".to_vec(),
+            run => format!(" in run {run}\n").into_bytes(),
         }
     }
 
@@ -184,9 +207,17 @@ impl World {
     fn survived(&mut self, end: Result<(), Error>) {
         match end {
             Ok(()) | Err(Error::Short) => {}
-            Err(Error::Unrecognised) => {
-                assert!(self.inserted || self.foreign, "an append-only log is known");
-                assert!(self.may_repeat, "what was only inserted is recognised");
+            Err(error @ (Error::Unrecognised | Error::BegunAnew)) => {
+                let is_anew = self.begun_anew > 0;
+                let may_move = self.inserted || self.foreign || is_anew;
+                assert!(may_move, "an append-only log is known");
+                assert!(
+                    self.may_repeat || is_anew,
+                    "what was only inserted is recognised"
+                );
+                if matches!(error, Error::BegunAnew) {
+                    self.keep();
+                }
             }
             Err(error) => panic!("{error}"),
         }
@@ -214,7 +245,7 @@ impl World {
     /// The log's end: what is missing is fetched, and an incomplete line counts.
     fn end(mut self) {
         let log = self.log();
-        for _ in 0..3 {
+        for _ in 0..4 {
             let stream = self.sink.begin();
             let end = stream
                 .push(&log)
@@ -229,7 +260,7 @@ impl World {
     }
 
     fn check(&self, is_end: bool) {
-        let (log, written) = (self.log(), self.written());
+        let (log, written) = ([&self.past[..], &self.log()].concat(), self.written());
         if !self.inserted && !self.foreign {
             // Each byte once and in order; at the end all of them, and the end of the last line.
             let mut whole = log.clone();
@@ -324,7 +355,7 @@ mod tests {
         /// What `sink` tests of a log that is appended to, with text that grows before it.
         #[test]
         fn each_line_comes_once_whatever_happens(
-            steps in proptest::collection::vec("[+^][ab]{0,3}|~[ab]|[fbs][ -~]|[fRrt]", 1..30),
+            steps in proptest::collection::vec("[+^!][ab]{0,3}|~[ab]|[fbs][ -~]|[fRrt]", 1..30),
         ) {
             any_fetches(steps.join("\n").as_bytes());
         }

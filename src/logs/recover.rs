@@ -15,7 +15,7 @@ use std::{
 use rustix::fs::Dir;
 
 use super::{checkpoint::Checkpoint, line, log_path::LogPath, Error};
-use crate::plan::log_resync::Position;
+use crate::plan::log_position::Position;
 
 /// Works out the position, and takes a line back that a crash has torn.
 pub fn position(path: &LogPath, checkpoint: &Checkpoint) -> Result<Position, Error> {

@@ -16,7 +16,12 @@ use super::{
 };
 use crate::{
     model::{Clock, SystemClock},
-    plan::log_resync::{End, Piece, Position, Resync},
+    plan::{
+        log_doubt::{Doubt, Verdict},
+        log_position::Position,
+        log_resync::{End, Piece, Resync},
+    },
+    profile,
 };
 
 /// Bytes after which a checkpoint saves work at the next start.
@@ -38,6 +43,11 @@ struct Inner {
     /// Counts the fetches; only the latest may write.
     epoch: u64,
     resync: Resync,
+    /// What fetches have shown that were not recognised, and how this one compares with it.
+    doubt: Doubt,
+    compared: Resync,
+    /// It has begun anew, so what is in the files is not the log's beginning.
+    begun_anew: bool,
     written: u64,
     at_checkpoint: u64,
     /// Text was inserted: the file does not tell the position any more.
@@ -90,6 +100,9 @@ impl LogSink {
             partial: Vec::new(),
             epoch: 0,
             resync,
+            doubt: Doubt::default(),
+            compared: Doubt::default().compare(),
+            begun_anew: false,
             written: 0,
             at_checkpoint: 0,
             wants_checkpoint: false,
@@ -104,7 +117,8 @@ impl LogSink {
         let mut inner = self.inner.lock();
         inner.epoch += 1;
         inner.partial.clear();
-        inner.resync = Resync::new(&inner.position);
+        inner.resync = Resync::with_own_beginning(&inner.position, profile::log_tells_of_the_job);
+        inner.compared = inner.doubt.compare();
         Stream {
             sink: self.clone(),
             epoch: inner.epoch,
@@ -129,6 +143,11 @@ impl LogSink {
         Ok(inner.checkpoint())
     }
 
+    /// How much of the remote log was read, in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.inner.lock().position.bytes()
+    }
+
     /// A checkpoint, when one is worth keeping.
     pub fn take_checkpoint(&self) -> Option<Vec<u8>> {
         let mut inner = self.inner.lock();
@@ -149,12 +168,14 @@ impl Stream {
     /// Takes the next bytes of the fetch, and writes what in them is new.
     ///
     /// # Errors
-    /// [`Error::Superseded`]; [`Error::Unrecognised`]; a file that cannot be written. What was not
-    /// written is fetched again by the next fetch.
+    /// [`Error::Superseded`]; [`Error::Unrecognised`]; [`Error::BegunAnew`]; a file that cannot be
+    /// written. What was not written is fetched again by the next fetch.
     pub fn push(&self, bytes: &[u8]) -> Result<(), Error> {
         let mut inner = self.sink.inner.lock();
         inner.check(self.epoch)?;
         let mut resync = std::mem::replace(&mut inner.resync, Resync::new(&Position::default()));
+        // What it would make of a log that begins anew is not written.
+        drop(inner.compared.feed(bytes));
         let pieces = resync.feed(bytes);
         let taken = pieces.into_iter().try_for_each(|piece| match piece {
             Piece::New(bytes) => inner.append(bytes),
@@ -168,34 +189,41 @@ impl Stream {
         }
         taken?;
         if end == End::Unrecognised && inner.resync.is_hopeless() {
-            inner.start_over();
-            return Err(Error::Unrecognised);
+            return Err(inner.judge());
         }
         Ok(())
+    }
+
+    /// How many bytes have been written since it began.
+    pub fn written(&self) -> u64 {
+        self.sink.inner.lock().written - self.begun_at
+    }
+
+    /// Whether it shows something else than what was read before, and only a complete fetch can tell
+    /// whether the log has begun anew.
+    pub fn is_in_doubt(&self) -> bool {
+        let inner = self.sink.inner.lock();
+        inner.epoch == self.epoch && inner.resync.has_diverged()
     }
 
     /// Ends the fetch; `is_end_of_log` when the container has ended, so that an incomplete last
     /// line will not be completed any more. Returns how many bytes this fetch has written.
     ///
     /// # Errors
-    /// [`Error::Superseded`]; [`Error::Short`]; [`Error::Unrecognised`], after which the next
-    /// fetch writes the log from its beginning; a file that cannot be written.
+    /// [`Error::Superseded`]; [`Error::Short`]; [`Error::Unrecognised`], after which another fetch is to
+    /// tell; [`Error::BegunAnew`], after which the next one writes what is new; a file that cannot be
+    /// written.
     pub fn finish(self, is_end_of_log: bool) -> Result<u64, Error> {
         let mut inner = self.sink.inner.lock();
         inner.check(self.epoch)?;
         match inner.resync.end() {
-            End::Recognised => {}
+            End::Recognised => inner.doubt = Doubt::default(),
             // At the end of a log that was cut off over there nothing more can come.
             End::Short if is_end_of_log && !inner.differs()? => {}
-            End::Short if is_end_of_log => {
-                inner.start_over();
-                return Err(Error::Unrecognised);
-            }
+            End::Short if is_end_of_log => return Err(inner.judge()),
             End::Short => return Err(Error::Short),
-            End::Unrecognised => {
-                inner.start_over();
-                return Err(Error::Unrecognised);
-            }
+            End::Unrecognised => return Err(inner.judge()),
+            End::Replaced => return Err(inner.replace()?),
         }
         if is_end_of_log {
             inner.flush_partial()?;
@@ -227,19 +255,37 @@ impl Inner {
     /// Whether a log that is shorter than what was read says something else, too: then what was
     /// read came from a fetch that was wrong. Where the files cannot tell, it does not.
     fn differs(&self) -> Result<bool, Error> {
-        let Some(target) = &self.target else {
+        let Some(target) = self.target.as_ref().filter(|_| !self.begun_anew) else {
             return Ok(false);
         };
         let written = recover::written(&target.path, self.resync.short_bytes())?;
         Ok(written.is_some_and(|written| !self.resync.is_same_as(&written)))
     }
 
-    /// The remote log is another one: nothing of it counts as read.
-    fn start_over(&mut self) {
-        self.position = Position::default();
+    /// Judges a fetch that was not recognised. If the log has begun anew, nothing of it counts as read.
+    fn judge(&mut self) -> Error {
         self.epoch += 1;
         self.partial.clear();
-        self.wants_checkpoint = true;
+        match self.doubt.judge(&self.resync, &self.compared) {
+            Verdict::LookAgain => Error::Unrecognised,
+            Verdict::BegunAnew => {
+                self.position = Position::default();
+                self.begun_anew = true;
+                self.wants_checkpoint = true;
+                Error::BegunAnew
+            }
+        }
+    }
+
+    /// Writes what another run of the job has written before what is known of its containers.
+    fn replace(&mut self) -> Result<Error, Error> {
+        self.doubt = Doubt::default();
+        self.begun_anew = true;
+        if let Some((text, position)) = self.resync.replaced() {
+            self.insert(&text, position)?;
+        }
+        self.epoch += 1;
+        Ok(Error::BegunAnew)
     }
 
     fn append(&mut self, bytes: &[u8]) -> Result<(), Error> {

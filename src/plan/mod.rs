@@ -13,7 +13,9 @@
 //! exit_table       what a reported end looks like to the kubelet
 //! lifecycle        how containers and sandboxes end
 //! job_events       events and the readiness condition
+//! log_position     how much of a log was read
 //! log_resync       which bytes of a log are new
+//! log_doubt        when a log has begun anew
 //! ```
 //!
 //! Nothing here reads a clock, takes a lock or performs a call. So the rules can be tested as
@@ -26,6 +28,8 @@ pub mod freshness;
 mod init_containers;
 pub mod job_events;
 pub mod lifecycle;
+pub mod log_doubt;
+pub mod log_position;
 pub mod log_resync;
 pub mod observe;
 pub mod owed;

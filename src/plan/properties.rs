@@ -2,7 +2,10 @@
 
 use std::collections::HashSet;
 
-use super::log_resync::{End, Piece, Position, Resync};
+use super::{
+    log_position::Position,
+    log_resync::{End, Piece, Resync},
+};
 use crate::model::{Cancellation, ContainerPhase, Job, Nanos, Pod, SandboxPhase, Submission};
 
 /// What holds of every pod at any time. No time in it lies behind `latest`.
@@ -139,7 +142,8 @@ fn fetch(old: &[u8], fresh: &[u8], chunk: usize) -> Fetched {
 /// A log that was read, and a fresh fetch of it. The first byte says by how many bytes the fetch
 /// comes. The rest has parts with `==` between them: two are any texts; three or four are the
 /// job's output, what it has grown by, the container's output, and what that has grown by, in
-/// whole lines.
+/// whole lines; five are those of a job that is run again: what it has written in its first run and in
+/// its second, what the container wrote in each, and anything.
 pub fn resync(data: &[u8]) {
     let Some((chunk, rest)) = data.split_first() else {
         return;
@@ -148,6 +152,10 @@ pub fn resync(data: &[u8]) {
     let parts = parts(rest);
     match parts.as_slice() {
         [old, fresh] => drop(any_fetch(old, fresh, chunk)),
+        [first, second, out, new, _] => {
+            let [first, second, out, new] = [first, second, out, new].map(|part| whole_lines(part));
+            run_again(&first, &second, &out, &new, chunk);
+        }
         [job, grown, out, rest @ ..] => {
             let [job, grown, out] = [job, grown, out].map(|part| whole_lines(part));
             let new = whole_lines(rest.first().copied().unwrap_or_default());
@@ -157,6 +165,39 @@ pub fn resync(data: &[u8]) {
             assert_eq!(got.end, End::Recognised, "{got:?}");
         }
         _ => {}
+    }
+}
+
+/// What the job's own output begins with.
+const OWN: &[u8] = b"own\n";
+
+/// The container's output of the first run is not new in a log that begins with a second one's.
+fn run_again(first: &[u8], second: &[u8], out: &[u8], new: &[u8], chunk: usize) {
+    let old = [OWN, first, out].concat();
+    let fresh = [OWN, second, out, new].concat();
+    let mut resync = Resync::with_own_beginning(&position(&old), |text| text.starts_with(OWN));
+    let pieces: usize = fresh
+        .chunks(chunk)
+        .map(|bytes| resync.feed(bytes).len())
+        .sum();
+    let lines = first.iter().filter(|byte| **byte == b'\n').count();
+    match resync.end() {
+        End::Recognised => {}
+        End::Short => assert!(old.starts_with(&fresh)),
+        end => {
+            assert_eq!(pieces, 0);
+            // Within the lines of which each has a mark.
+            let is_found = end == End::Replaced;
+            assert!(is_found || out.is_empty() || lines > 30, "{end:?}");
+        }
+    }
+    if let Some((text, at)) = resync.replaced() {
+        assert!(fresh.starts_with(&text));
+        let end = usize::try_from(at.bytes()).expect("small");
+        assert_eq!(at, position(&fresh[..end]));
+        assert!(old.ends_with(&fresh[text.len()..end]));
+        let is_marked = lines <= 30 && !out.is_empty();
+        assert!(!is_marked || end - text.len() >= out.len());
     }
 }
 
@@ -184,8 +225,10 @@ fn any_fetch(old: &[u8], fresh: &[u8], chunk: usize) -> Fetched {
         assert_eq!(got.end, End::Recognised);
         assert!(got.inserted.is_empty());
         assert_eq!(got.new, new);
-    } else if fresh.len() < old.len() {
+    } else if old.starts_with(fresh) {
         assert_eq!(got.end, End::Short);
+    } else if fresh.len() < old.len() {
+        assert_ne!(got.end, End::Recognised);
     }
     if got.end == End::Recognised {
         assert_eq!(got.at, position(fresh), "all of the fetch was taken in");

@@ -3,7 +3,8 @@
 //! A fixed number of threads each follow one log as it grows. Containers beyond that number share
 //! one more thread, which reads their logs in turn. The `follow` thread looks every now and then
 //! which containers run, gives out free followers, and cuts off those whose container has ended;
-//! the end of such a log is fetched by the lane of its pod.
+//! the end of such a log is fetched by the lane of its pod. A stream on which nothing comes is begun anew now
+//! and then: see `log_watch`.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -14,11 +15,12 @@ use std::{
 
 use crossbeam_channel::{bounded, select, unbounded, Receiver, Sender};
 
-use super::{job_request, logs, Context};
+use super::{job_request, log_watch::Watch, logs, Context};
 use crate::{
     backoff::Backoff,
     config::Config,
-    interlink::{CancelToken, Client},
+    interlink::Client,
+    logs::Error,
     model::{ContainerEntry, ContainerId, Pod, Remote, SandboxId},
     telemetry::{chain, Counter},
     threads::{self, Threads},
@@ -52,16 +54,16 @@ pub fn start(
     let stop = threads.stopped();
     let count = config.logs.followers;
     // A follower takes the next target when it is free, so at most `count` lie here.
-    let (targets, work) = unbounded::<(Target, CancelToken)>();
+    let (targets, work) = unbounded::<(Target, Arc<Watch>)>();
     let (finished, ends) = unbounded();
     for number in 0..count {
         let (context, client) = (context.clone(), client.clone());
         let (work, finished, stop) = (work.clone(), finished.clone(), stop.clone());
         let name = format!("follow-{number}");
         threads.start_with_stack(&name, STACK_BYTES, move || {
-            for (target, cancel) in work {
+            for (target, watch) in work {
                 threads::point("follower");
-                follow(&context, &client, &target, &cancel, &stop);
+                follow(&context, &client, &target, &watch, &stop);
                 // The manager has ended; so will this loop.
                 let _ = finished.send(target.container);
             }
@@ -89,8 +91,8 @@ pub fn start(
 struct Manager {
     context: Arc<Context>,
     free: usize,
-    followed: HashMap<ContainerId, CancelToken>,
-    targets: Sender<(Target, CancelToken)>,
+    followed: HashMap<ContainerId, Arc<Watch>>,
+    targets: Sender<(Target, Arc<Watch>)>,
     ends: Receiver<ContainerId>,
     overflow: Sender<Vec<Target>>,
 }
@@ -109,7 +111,7 @@ impl Manager {
                 default(LOOK) => {}
             }
         }
-        self.followed.values().for_each(CancelToken::cancel);
+        self.followed.values().for_each(|watch| watch.end());
     }
 
     fn ended(&mut self, container: &ContainerId) {
@@ -124,9 +126,10 @@ impl Manager {
     fn look(&mut self) {
         let running = running(&self.context);
         let alive: HashSet<&ContainerId> = running.iter().map(|target| &target.container).collect();
-        for (container, cancel) in &self.followed {
-            if !alive.contains(container) {
-                cancel.cancel();
+        for (container, watch) in &self.followed {
+            match alive.contains(container) {
+                true => watch.look_at_it(Instant::now()),
+                false => watch.end(),
             }
         }
         let mut rest = Vec::new();
@@ -138,12 +141,12 @@ impl Manager {
                 rest.push(target);
                 continue;
             }
-            let cancel = CancelToken::new();
+            let watch = Arc::new(Watch::new(self.context.config.logs.poll_interval));
             self.free -= 1;
             self.followed
-                .insert(target.container.clone(), cancel.clone());
+                .insert(target.container.clone(), watch.clone());
             // The followers have ended; so will this thread.
-            let _ = self.targets.send((target, cancel));
+            let _ = self.targets.send((target, watch));
         }
         if !rest.is_empty() {
             // Full: the last round is still being read.
@@ -177,14 +180,10 @@ fn entry_of(pod: &Pod, container: &ContainerId) -> Option<ContainerEntry> {
 }
 
 /// Follows a log until its container has ended, or the follower is cut off.
-fn follow(
-    context: &Context,
-    client: &Client,
-    target: &Target,
-    cancel: &CancelToken,
-    stop: &Receiver<()>,
-) {
+fn follow(context: &Context, client: &Client, target: &Target, watch: &Watch, stop: &Receiver<()>) {
     let mut failures: u32 = 1;
+    // Whether a stream is believed to show all in the end, because the whole log cannot be fetched.
+    let mut is_patient = false;
     loop {
         let begun = Instant::now();
         let Some(pod) = context.store.pod(&target.sandbox) else {
@@ -193,17 +192,19 @@ fn follow(
         let Some(entry) = entry_of(&pod, &target.container) else {
             return;
         };
-        if let Err(reason) = follow_once(context, client, &pod, &entry, cancel) {
-            log::debug!(
+        match follow_once(context, client, &pod, &entry, watch, is_patient) {
+            Ok(Followed::InDoubt) => is_patient = !look(context, client, &pod, &entry),
+            Ok(Followed::ToItsEnd) => is_patient = false,
+            Err(reason) => log::debug!(
                 "{}: its log broke off, and is followed again: {reason}",
                 logs::about(&pod, &entry)
-            );
+            ),
         }
         failures = match begun.elapsed() > PAUSES.longest {
             true => 1,
             false => failures.saturating_add(1),
         };
-        if cancel.is_cancelled() {
+        if watch.has_ended() {
             return;
         }
         select! {
@@ -213,38 +214,85 @@ fn follow(
     }
 }
 
+/// How far a log was followed.
+enum Followed {
+    /// The server has closed the stream.
+    ToItsEnd,
+    /// It shows another text than before: text may have been inserted, or the log has begun anew. A
+    /// stream has no end that would tell.
+    InDoubt,
+}
+
+/// What follows when the log's file does not take what came.
+fn refused(
+    context: &Context,
+    pod: &Pod,
+    entry: &ContainerEntry,
+    error: Error,
+) -> Result<Followed, String> {
+    match error {
+        Error::Unrecognised => Ok(Followed::InDoubt),
+        Error::BegunAnew => {
+            logs::note_beginning(context, pod, entry);
+            Ok(Followed::ToItsEnd)
+        }
+        error => Err(chain(&error)),
+    }
+}
+
+/// Fetches a log whole; false where that fails.
+fn look(context: &Context, client: &Client, pod: &Pod, entry: &ContainerEntry) -> bool {
+    let fetched = logs::fetch(context, client, pod, entry, false);
+    if let Err(reason) = &fetched {
+        log::debug!(
+            "{}: cannot look at its whole log, and follows it: {reason}",
+            logs::about(pod, entry)
+        );
+    }
+    fetched.is_ok()
+}
+
 fn follow_once(
     context: &Context,
     client: &Client,
     pod: &Pod,
     entry: &ContainerEntry,
-    cancel: &CancelToken,
-) -> Result<(), String> {
+    watch: &Watch,
+    is_patient: bool,
+) -> Result<Followed, String> {
     let Some(job) = pod.job_of(entry.id()) else {
-        return Ok(());
+        return Ok(Followed::ToItsEnd);
     };
     let Some(sink) = context.logs.get(entry.id()) else {
-        return Ok(());
+        return Ok(Followed::ToItsEnd);
     };
     let Some(request) = job_request::log_request(pod, job, entry.id()) else {
-        return Ok(());
+        return Ok(Followed::ToItsEnd);
     };
     let mut reader = context
-        .call(|| client.follow(&request, cancel))
+        .call(|| client.follow(&request, &watch.begin(sink.bytes())))
         .map_err(|error| chain(&error))?;
     let stream = sink.begin();
     let mut buffer = vec![0; BUFFER_BYTES];
+    let mut written = 0;
     loop {
         let count = reader.read(&mut buffer).map_err(|error| chain(&error))?;
         if count == 0 {
-            return stream
-                .finish(false)
-                .map(drop)
-                .map_err(|error| chain(&error));
+            return match stream.finish(false) {
+                Ok(_) => Ok(Followed::ToItsEnd),
+                Err(error) => refused(context, pod, entry, error),
+            };
         }
-        stream
-            .push(&buffer[..count])
-            .map_err(|error| chain(&error))?;
+        if let Err(error) = stream.push(&buffer[..count]) {
+            return refused(context, pod, entry, error);
+        }
+        if stream.written() > written {
+            written = stream.written();
+            watch.heard(Instant::now());
+        }
+        if stream.is_in_doubt() && !is_patient {
+            return Ok(Followed::InDoubt);
+        }
         context.counters.add(Counter::LogBytes, count as u64);
         logs::keep_checkpoint(context, entry.id(), &sink);
     }

@@ -29,18 +29,19 @@ pub fn complete(
     let Some(entry) = pod.container(container) else {
         return Hold::No;
     };
-    if let Err(error) = fetch(context, client, &pod, entry, true) {
-        log::warn!(
+    match fetch(context, client, &pod, entry, true) {
+        Ok(Fetched::Read) => return show_end(context, &pod, entry),
+        Ok(Fetched::Unsure) => {}
+        Err(error) => log::warn!(
             "{}: cannot fetch the rest of its log, and tries again: {error}",
             about(&pod, entry)
-        );
-        return context.change(id, |pod, now| {
-            if let Some(status) = pod.status_mut(container) {
-                status.log_not_before = now.plus(RETRY);
-            }
-        });
+        ),
     }
-    show_end(context, &pod, entry)
+    context.change(id, |pod, now| {
+        if let Some(status) = pod.status_mut(container) {
+            status.log_not_before = now.plus(RETRY);
+        }
+    })
 }
 
 /// Gives up on the rest of a log, and shows how the container ended.
@@ -108,14 +109,74 @@ fn write_termination_message(context: &Context, pod: &Pod, entry: &ContainerEntr
     }
 }
 
-/// Fetches a log from its beginning and writes what is new.
+/// What a fetch of a log has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fetched {
+    /// What there is has been read.
+    Read,
+    /// It is another text than before, and one look more is to tell whether it has begun anew.
+    Unsure,
+}
+
+/// Fetches a log from its beginning and writes what is new; of one that has begun anew, all.
 pub fn fetch(
     context: &Context,
     client: &Client,
     pod: &Pod,
     entry: &ContainerEntry,
     is_end: bool,
-) -> Result<(), String> {
+) -> Result<Fetched, String> {
+    let once = || fetch_once(context, client, pod, entry, is_end);
+    let fetched = match once() {
+        Ok(()) => return Ok(Fetched::Read),
+        Err(Trouble::Log(logs::Error::BegunAnew)) => {
+            note_beginning(context, pod, entry);
+            once()
+        }
+        Err(other) => Err(other),
+    };
+    match fetched {
+        Ok(()) => Ok(Fetched::Read),
+        Err(Trouble::Log(logs::Error::Unrecognised | logs::Error::BegunAnew)) => {
+            Ok(Fetched::Unsure)
+        }
+        Err(Trouble::Log(error)) => Err(chain(&error)),
+        Err(Trouble::Call(reason)) => Err(reason),
+    }
+}
+
+/// Notes that a log has begun anew.
+pub fn note_beginning(context: &Context, pod: &Pod, entry: &ContainerEntry) {
+    log::warn!(
+        "{}: its remote log has begun anew, as that of a job does that is queued again; its new lines \
+         follow those of before",
+        about(pod, entry)
+    );
+    // Else a crash would make the new lines part of the old log.
+    if let Some(sink) = context.logs.get(entry.id()) {
+        keep_checkpoint(context, entry.id(), &sink);
+    }
+}
+
+/// Why a fetch has not read all there is.
+enum Trouble {
+    Log(logs::Error),
+    Call(String),
+}
+
+impl From<logs::Error> for Trouble {
+    fn from(error: logs::Error) -> Self {
+        Self::Log(error)
+    }
+}
+
+fn fetch_once(
+    context: &Context,
+    client: &Client,
+    pod: &Pod,
+    entry: &ContainerEntry,
+    is_end: bool,
+) -> Result<(), Trouble> {
     let Some(job) = pod.job_of(entry.id()) else {
         return Ok(());
     };
@@ -141,12 +202,12 @@ pub fn fetch(
         })
     });
     if let Some(error) = refused {
-        return Err(chain(&error));
+        return Err(error.into());
     }
-    if fetched.map_err(|error| chain(&error))? != LogEnd::Complete {
-        return Err("it was not read to its end".to_owned());
+    if fetched.map_err(|error| Trouble::Call(chain(&error)))? != LogEnd::Complete {
+        return Err(Trouble::Call("it was not read to its end".to_owned()));
     }
-    let written = stream.finish(is_end).map_err(|error| chain(&error))?;
+    let written = stream.finish(is_end)?;
     context.counters.add(Counter::LogBytes, written);
     keep_checkpoint(context, entry.id(), &sink);
     Ok(())

@@ -21,6 +21,7 @@ mod follow;
 mod job_members;
 mod job_request;
 mod lanes;
+mod log_watch;
 mod logs;
 mod poll;
 /// What must hold whatever comes in; `fuzz/` and the tests share it.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::support::{container, log_text, sandbox, wait_for, Cri, Daemon, Fake, JobState};
+use crate::support::{container, log_text, sandbox, wait_for, Cri, Daemon, Fake, Fault, JobState};
 
 struct Running {
     id: String,
@@ -144,4 +144,87 @@ fn with_more_containers_than_followers() {
     for (name, one) in names.iter().zip(&all) {
         wait_for_text(one, &format!("{name} 1\n{name} 2\n"));
     }
+}
+
+/// The first answer, and what comes after the job was queued again.
+#[test]
+fn of_a_log_that_begins_anew() {
+    let fake = Fake::start();
+    let mut daemon = Daemon::with(&fake);
+    let cri = daemon.cri();
+    let first = "start\nstep 1\nstep 2\nstep 3\n";
+    fake.set_log("main", first);
+    let main = running(&fake, &cri, "main");
+    wait_for_text(&main, first);
+    // The stream that is open goes on to show nothing, as that of a file that was replaced.
+    fake.set_log("main", "start again\n");
+    wait_for_text(&main, &format!("{first}start again\n"));
+    let second = "start again\nstep 1\nstep 2\nstep 3\n";
+    fake.set_log("main", second);
+    wait_for_text(&main, &format!("{first}{second}"));
+    assert_eq!(daemon.log().matches("has begun anew").count(), 1);
+    daemon.kill_and_restart();
+    fake.set_log("main", format!("{second}step 4\n"));
+    fake.set("main", &JobState::exited(0));
+    daemon.cri().wait_for_exit(&main.id);
+    assert_eq!(log_text(&main.log), format!("{first}{second}step 4\n"));
+}
+
+/// After the second run has ended, with all of its log at once.
+#[test]
+fn of_a_log_that_has_begun_anew_when_its_container_ends() {
+    let fake = Fake::start();
+    let daemon = Daemon::with(&fake);
+    let cri = daemon.cri();
+    let first = "start\na line that is longer than all of the second log\n";
+    fake.set_log("main", first);
+    let main = running(&fake, &cri, "main");
+    wait_for_text(&main, first);
+    fake.set_log("main", "start again\nstep 1\nstep 2\n");
+    fake.set("main", &JobState::exited(0));
+    cri.wait_for_exit(&main.id);
+    let second = "start again\nstep 1\nstep 2\n";
+    assert_eq!(log_text(&main.log), format!("{first}{second}"));
+}
+
+/// The SLURM plugin's job script begins job.out anew, and appends to what the container wrote before.
+#[test]
+fn of_a_slurm_job_that_is_queued_again() {
+    let fake = Fake::start();
+    let daemon = Daemon::with(&fake);
+    let cri = daemon.cri();
+    let job = |node: &str| {
+        format!("This pod web/7 has been submitted to SLURM node {node}.\nRunning main on {node}\n")
+    };
+    fake.set_job_log("main", job("n1"));
+    fake.set_log("main", lines(0..16));
+    let main = running(&fake, &cri, "main");
+    wait_for_text(&main, &(job("n1") + &lines(0..16)));
+    fake.set("main", &JobState::Queued);
+    fake.set_job_log("main", job("node-22"));
+    fake.set("main", &JobState::Running);
+    let so_far = job("n1") + &lines(0..16) + &job("node-22");
+    wait_for_text(&main, &so_far);
+    fake.set_log("main", lines(0..16) + &lines(0..3));
+    wait_for_text(&main, &(so_far.clone() + &lines(0..3)));
+    fake.set_log("main", lines(0..16) + &lines(0..5));
+    fake.set("main", &JobState::exited(0));
+    cri.wait_for_exit(&main.id);
+    assert_eq!(log_text(&main.log), so_far + &lines(0..5));
+}
+
+/// One wrong answer changes nothing.
+#[test]
+fn when_another_text_comes_in_between() {
+    let fake = Fake::start();
+    let daemon = Daemon::with(&fake);
+    let cri = daemon.cri();
+    fake.set_log("main", "one\ntwo\n");
+    let main = running(&fake, &cri, "main");
+    wait_for_text(&main, "one\ntwo\n");
+    fake.faults("/getLogs", &[Fault::Answer("no such file or directory\n")]);
+    let asked = fake.requests("/getLogs").len();
+    fake.wait_for_requests("/getLogs", asked + 3);
+    fake.set_log("main", "one\ntwo\nthree\n");
+    wait_for_text(&main, "one\ntwo\nthree\n");
 }

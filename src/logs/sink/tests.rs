@@ -39,6 +39,12 @@ fn fetch(sink: &Arc<LogSink>, log: &str, is_end: bool) -> Result<u64, Error> {
     stream.finish(is_end)
 }
 
+/// Fetches as often as the lane does for one that is not recognised.
+fn fetch_until_known(sink: &Arc<LogSink>, log: &str, is_end: bool) {
+    let known = (0..3).any(|_| fetch(sink, log, is_end).is_ok());
+    assert!(known, "{log:?} is not recognised");
+}
+
 #[test]
 fn each_line_comes_once_through_reconnects() {
     let dir = tempfile::tempdir().expect("dir");
@@ -72,10 +78,7 @@ fn a_last_log_that_is_shorter_loses_nothing() {
         let dir = tempfile::tempdir().expect("dir");
         let (sink, file) = (sink(dir.path()), dir.path().join("main/0.log"));
         fetch(&sink, before, false).expect("fetched");
-        // Not recognised: the lane fetches it again.
-        if fetch(&sink, last, true).is_err() {
-            fetch(&sink, last, true).expect(name);
-        }
+        fetch_until_known(&sink, last, true);
         assert_eq!(text(&file), want, "{name}");
     }
 }
@@ -107,12 +110,46 @@ fn a_shrunk_log_loses_nothing_and_another_one_is_written_whole() {
     let (sink, file) = (sink(dir.path()), dir.path().join("main/0.log"));
     fetch(&sink, "one\ntwo\n", false).expect("fetched");
     assert!(matches!(fetch(&sink, "one\n", false), Err(Error::Short)));
+    let again = |log: &str| fetch(&sink, log, false);
+    assert!(matches!(again("another\n"), Err(Error::Unrecognised)));
+    // One wrong answer changes nothing.
+    again("one\ntwo\nthree\n").expect("fetched");
+    assert!(matches!(again("another\n"), Err(Error::Unrecognised)));
+    assert!(matches!(again("another\nlog\n"), Err(Error::BegunAnew)));
+    again("another\nlog\n").expect("fetched");
+    assert_eq!(text(&file), "one\ntwo\nthree\nanother\nlog\n");
+}
+
+#[test]
+fn a_log_that_begins_anew_is_shown_at_once_and_a_restart_repeats_nothing() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (sink, file) = (sink(dir.path()), dir.path().join("main/0.log"));
+    fetch(&sink, "start\nstep 1\nstep 2\nstep 3\n", false).expect("fetched");
+    assert!(fetch(&sink, "start again\n", false).is_err());
     assert!(matches!(
-        fetch(&sink, "another\nlog\n", false),
-        Err(Error::Unrecognised)
+        fetch(&sink, "start again\n", false),
+        Err(Error::BegunAnew)
     ));
-    fetch(&sink, "another\nlog\n", false).expect("fetched");
-    assert_eq!(text(&file), "one\ntwo\nanother\nlog\n");
+    let checkpoint = sink.take_checkpoint();
+    fetch(&sink, "start again\nstep 1\n", false).expect("fetched");
+    drop(sink);
+    let again = LogSink::recover(log_path(dir.path()), checkpoint.as_deref()).expect("recovered");
+    fetch(&Arc::new(again), "start again\nstep 1\nstep 2\n", true).expect("fetched");
+    let want = "start\nstep 1\nstep 2\nstep 3\nstart again\nstep 1\nstep 2\n";
+    assert_eq!(text(&file), want);
+}
+
+/// What the SLURM plugin shows of a job that is queued again: a new job.out, and what the container has
+/// written in both runs.
+#[test]
+fn a_second_run_repeats_nothing_of_the_first() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (sink, file) = (sink(dir.path()), dir.path().join("main/0.log"));
+    let job = |node: &str| format!("This pod web/7 has been submitted to SLURM node {node}.\n");
+    fetch(&sink, &format!("{}step 1\n", job("n1")), false).expect("fetched");
+    fetch_until_known(&sink, &format!("{}step 1\nstep 1\n", job("node-2")), false);
+    let want = [&job("n1"), "step 1\n", &job("node-2"), "step 1\n"].concat();
+    assert_eq!(text(&file), want);
 }
 
 #[test]

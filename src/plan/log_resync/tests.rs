@@ -93,6 +93,30 @@ fn rows() {
             "",
             End::Unrecognised,
         ),
+        (
+            "one that begins anew",
+            "start\nstep 1\nstep 2\nstep 3\n",
+            "start again\n",
+            "",
+            "",
+            End::Unrecognised,
+        ),
+        (
+            "anew, with the same first line",
+            "start\nstep 1\nstep 2\n",
+            "start\nother\n",
+            "",
+            "",
+            End::Unrecognised,
+        ),
+        (
+            "the same beginning",
+            "start\nstep 1\nstep 2\n",
+            "start\nst",
+            "",
+            "",
+            End::Short,
+        ),
     ];
     for (name, old, fresh, inserted, new, end) in rows {
         for chunk in [1, 3, 1000] {
@@ -180,4 +204,58 @@ proptest! {
         let (_, _, end, _) = fetch(&position(&old), &fresh, chunk);
         prop_assert!(matches!(end, End::Recognised | End::Short | End::Unrecognised));
     }
+
+    #[test]
+    fn what_a_job_s_first_run_has_shown_is_not_new_in_its_second(
+        first in lines(), second in lines(), out in lines(), new in lines(), chunk in 1_u8..40,
+    ) {
+        let parts = [first, second, out, new, String::new()].join("==");
+        crate::plan::properties::resync(&[&[chunk], parts.as_bytes()].concat());
+    }
+}
+
+fn slurm(text: &[u8]) -> bool {
+    text.starts_with(b"This pod")
+}
+
+/// As the SLURM plugin's job script writes them: a fresh job.out, and a container's output that goes on.
+#[test]
+fn a_job_that_is_queued_again() {
+    let first = "This pod web/7 has been submitted to SLURM node n1.\nat 10:00 Running a\n";
+    let second = "This pod web/7 has been submitted to SLURM node n22.\nat 11:00 Running a\nand\n";
+    let out = "x\nx\nx\n";
+    for chunk in [1, 7, 1000] {
+        let old = position(&format!("{first}{out}"));
+        let mut resync = Resync::with_own_beginning(&old, slurm);
+        let fresh = format!("{second}{out}x\ny\n");
+        for bytes in fresh.as_bytes().chunks(chunk) {
+            assert!(resync.feed(bytes).is_empty());
+        }
+        assert_eq!(resync.end(), End::Replaced);
+        let want = (
+            second.as_bytes().to_vec(),
+            position(&format!("{second}{out}")),
+        );
+        assert_eq!(resync.replaced(), Some(want));
+    }
+    // A log of any other kind may say the same again.
+    let mut resync = Resync::new(&position("start\nstep 1\n"));
+    assert!(resync.feed(b"start again\nstep 1\n").is_empty());
+    assert_eq!(resync.end(), End::Unrecognised);
+}
+
+#[test]
+fn a_position_kept_by_an_earlier_version_is_taken_up() {
+    let kept = serde_json::to_value(position("job\nout\n")).expect("JSON");
+    let old =
+        serde_json::json!({"bytes": kept["bytes"], "hash": kept["hash"], "tail": kept["tail"]});
+    let mut old: Position = serde_json::from_value(old).expect("a position");
+    old.advance(b"new\n");
+    assert!(old.is_sound());
+    let (inserted, new, end, _) = fetch(&old, b"job\nmore\nout\nnew\nnewer\n", 5);
+    assert_eq!(
+        (inserted.as_slice(), new.as_slice()),
+        (&b"more\n"[..], &b"newer\n"[..])
+    );
+    assert_eq!(end, End::Recognised);
 }

@@ -19,6 +19,7 @@
 //! | answers 504 when sbatch fails, with its words | Create.go, `SubmitHandler`: `StatusGatewayTimeout` | [`sbatch`] |
 //! | forgets a job when it dies between sbatch and its own note | Create.go: `SLURMBatchSubmit`, then `handleJidAndPodUid` | [`log_tells_of_the_job`] |
 //! | puts the job's own output before that of a container, so a log grows at its beginning | GetLogs.go | `plan::log_resync` |
+//! | begins job.out anew when a job is queued again, and appends to what the container wrote before | prepare.go: `--output`, `runCtn` | [`log_tells_of_the_job`], `plan::log_resync` |
 //! | writes a note into a followed log, every 4 s, while there is none | GetLogs.go: "Cannot open in follow mode" | [`log_notes`] |
 //! | answers 500 to the deletion of a job that it does not know | not looked up | `plan::call_results`, `may_be_gone` |
 //!
