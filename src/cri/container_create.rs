@@ -110,6 +110,8 @@ impl CriContext {
             }
             lifecycle::remove_container(pod, &old, self.now());
         }
+        // The kubelet takes the latest of a name for the current one, so a clock that was set back must
+        // not show (`getPodContainerStatuses` in pkg/kubelet/kuberuntime/kuberuntime_container.go).
         new.created_at = pod.next_created_at(new.created_at);
         pod.add_container(new);
         Ok(())

@@ -1,5 +1,7 @@
 //! `ReopenContainerLog`: when the call returns the new file is there, and nothing more goes to the
-//! old one.
+//! old one. The kubelet has renamed the old one by then, compresses it later, and renames it back
+//! over the new one after an error (`rotateLatestLog` in
+//! pkg/kubelet/logs/container_log_manager.go).
 
 use super::{container_start::about, CriContext, Error};
 use crate::{

@@ -1,5 +1,6 @@
 //! `RemoveContainer`: a running one is killed first. Success for one that does not exist. The log
-//! file stays: it is the kubelet's to delete.
+//! file stays: it is the kubelet's to delete (`removeContainerLog` in
+//! pkg/kubelet/kuberuntime/kuberuntime_container.go), which it does before this call.
 
 use super::{sandbox_stop::accept_gone, CriContext, Error};
 use crate::{

@@ -26,9 +26,10 @@ impl CriContext {
         Ok(StartContainerResponse::default())
     }
 
-    /// The log file must be there when the call returns: the kubelet links to it. Where it cannot
-    /// be made the container ends as one that failed to start, because the kubelet would start a
-    /// CREATED one again without any pause.
+    /// The log file must be there when the call returns: the kubelet links to it (`startContainer` in
+    /// pkg/kubelet/kuberuntime/kuberuntime_container.go). Where it cannot be made the container ends
+    /// as one that failed to start, because the kubelet would start a CREATED one again without any
+    /// pause: its back-off counts from `finished_at` (`doBackOff` in kuberuntime_manager.go).
     fn make_log(&self, pod: &Pod, id: &ContainerId, about: &str) -> Result<(), Error> {
         let Some(entry) = pod.container(id) else {
             return Ok(());

@@ -49,7 +49,8 @@ pub fn metadata(container: &Container) -> ContainerMetadata {
     }
 }
 
-/// The image as the user wrote it.
+/// The image as the user wrote it. The kubelet shows it as the container's image, and takes a status
+/// without one for an error (`verifyContainerStatus` in cri-client/pkg/utils.go).
 pub fn image_spec(container: &Container) -> ImageSpec {
     let image = container.image.clone();
     ImageSpec {
@@ -59,7 +60,9 @@ pub fn image_spec(container: &Container) -> ImageSpec {
     }
 }
 
-/// The absolute path of a container's log; empty where none was asked for.
+/// The absolute path of a container's log; empty where none was asked for, which no kubelet does: on
+/// removal it deletes all whose path begins like this one (`Clean` in
+/// pkg/kubelet/logs/container_log_manager.go).
 pub fn log_path(pod: &Pod, container: &Container) -> String {
     if container.log_path.is_empty() || pod.sandbox.log_directory.is_empty() {
         return String::new();
@@ -71,7 +74,10 @@ pub fn log_path(pod: &Pod, container: &Container) -> String {
 }
 
 /// A container's status. Mounts come back as they were given: the kubelet finds the
-/// termination-log file through them.
+/// termination-log file through them (`getTerminationMessage` in
+/// pkg/kubelet/kuberuntime/kuberuntime_container.go). So do labels and annotations: in one of those it
+/// has noted a hash of the container, and it restarts one whose hash is another
+/// (`containerChanged` in kuberuntime_manager.go).
 pub fn status(pod: &Pod, entry: &ContainerEntry) -> ContainerStatus {
     let (container, state) = (&entry.container, &entry.status);
     // Our own encoding of a message that was decoded from the wire.
@@ -88,10 +94,13 @@ pub fn status(pod: &Pod, entry: &ContainerEntry) -> ContainerStatus {
         metadata: MessageField::some(metadata(container)),
         state: EnumOrUnknown::new(container_state(state.phase())),
         created_at: container.created_at.0,
+        // `kubectl` shows 0 as 1970, also for one that ended before it was started.
         started_at: nanos(state.started_at.or(exit.map(|_| container.created_at))),
         finished_at: nanos(exit.map(|exit| exit.finished_at)),
         exit_code: exit.map_or(0, |exit| exit.code),
         image: MessageField::some(image_spec(container)),
+        // One identity for pull, list and status: the kubelet's image garbage collection keeps what a
+        // container names (`detectImages` in pkg/kubelet/images/image_gc_manager.go).
         image_ref: container.image_id.clone(),
         image_id: container.image_id.clone(),
         reason: exit.map(|exit| exit.reason.clone()).unwrap_or_default(),

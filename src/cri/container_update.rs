@@ -75,7 +75,7 @@ impl CriContext {
 }
 
 /// Takes over what is given. The kubelet sends CPU and memory in separate calls, with zeros for
-/// what stays.
+/// what stays (`doPodResizeAction` in pkg/kubelet/kuberuntime/kuberuntime_manager.go).
 fn merge(old: &mut LinuxContainerResources, new: &LinuxContainerResources) {
     let take = |old: &mut i64, new: i64| {
         if new != 0 {

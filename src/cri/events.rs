@@ -52,6 +52,8 @@ fn response(event: &Event) -> ContainerEventResponse {
     ContainerEventResponse {
         container_id: event.id.clone(),
         container_event_type: EnumOrUnknown::new(kind),
+        // The kubelet drops events that are older than what it knows, and those without the metadata
+        // of their pod (`processCRIEvents` in pkg/kubelet/pleg/evented.go).
         created_at: event.at.0,
         pod_sandbox_status: MessageField::some(sandbox_status::status(pod)),
         containers_statuses: statuses.collect(),

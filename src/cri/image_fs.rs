@@ -30,6 +30,8 @@ impl CriContext {
                 mountpoint,
                 ..Default::default()
             }),
+            // The kubelet reads it without a look whether it is there (`ImageFsStats` in
+            // pkg/kubelet/stats/cri_stats_provider.go).
             used_bytes: number(bytes),
             inodes_used: number(inodes),
             ..Default::default()

@@ -49,7 +49,9 @@ impl CriContext {
     }
 
     /// An image as the CRI shows it. Nobody looked into it: its size is the smallest that the
-    /// kubelet accepts, and its user the configured one.
+    /// kubelet accepts (`ImageStatus` in cri-client/pkg/remote_image.go), and its user the configured
+    /// one, without which a pod with runAsNonRoot and no user is refused (`getImageUser` and
+    /// `verifyRunAsNonRoot` in pkg/kubelet/kuberuntime).
     pub(super) fn image_item(&self, image: &model::Image) -> Image {
         let value = i64::from(self.config.images.uid);
         let uid = (value > 0).then(|| Int64Value {

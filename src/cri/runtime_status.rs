@@ -75,8 +75,8 @@ impl CriContext {
 }
 
 /// RuntimeReady is never cleared: that would stop the kubelet's whole sync loop, deletions
-/// included. NetworkReady is, where the administrator wants an unreachable interLink to keep new
-/// pods away.
+/// included (`syncLoop` in pkg/kubelet/kubelet.go). NetworkReady is, where the administrator wants an
+/// unreachable interLink to keep new pods away: running ones and deletions go on (`SyncPod` there).
 fn conditions(reach: &Reach, since: Duration, limit: Option<Duration>) -> Vec<RuntimeCondition> {
     let (state, message) = words(reach);
     let ready = matches!(reach, Reach::Ready(_));

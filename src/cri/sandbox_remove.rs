@@ -13,6 +13,8 @@ impl CriContext {
         request: &RemovePodSandboxRequest,
     ) -> Result<RemovePodSandboxResponse, Error> {
         if let Some(id) = self.find_sandbox(&request.pod_sandbox_id)? {
+            // The kubelet removes the containers first (`GarbageCollect` in
+            // pkg/kubelet/kuberuntime/kuberuntime_gc.go); `crictl rmp` leaves them to this call.
             let pod = self.store.pod(&id);
             let removed = self.store.update(&id, |pod| {
                 lifecycle::remove_sandbox(pod, self.now());

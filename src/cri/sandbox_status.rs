@@ -27,8 +27,9 @@ impl CriContext {
             HashMap::new()
         };
         let status = MessageField::some(status(&pod));
-        // `containers_statuses` and `timestamp` stay unset: with them the kubelet would stop
-        // asking ContainerStatus.
+        // `containers_statuses` and `timestamp` stay unset: with them a kubelet that has the feature
+        // gate EventedPLEG would stop asking ContainerStatus (`GetPodStatus` in
+        // pkg/kubelet/kuberuntime/kuberuntime_manager.go).
         Ok(PodSandboxStatusResponse {
             status,
             info,
@@ -57,13 +58,15 @@ pub fn status(pod: &Pod) -> PodSandboxStatus {
     let state = sandbox_state(pod.phase()).unwrap_or(PodSandboxState::SANDBOX_NOTREADY);
     let options = config.linux.security_context.namespace_options.clone();
     // Left out where there is no address: an empty one would make the kubelet run the sandbox
-    // again.
+    // again (`PodSandboxChanged` in pkg/kubelet/kuberuntime/util/util.go).
     let network = sandbox.ip.map(|ip| PodSandboxNetworkStatus {
         ip: ip.to_string(),
         additional_ips: Vec::<PodIP>::new(),
         ..Default::default()
     });
     let namespaces = Namespace {
+        // As requested: the same function of the kubelet replaces a sandbox whose network is another,
+        // and reads a missing message as a network of the pod's own.
         options,
         ..Default::default()
     };

@@ -24,7 +24,9 @@ impl CriContext {
     }
 }
 
-/// What was removed in the meantime needs no more stopping or removing.
+/// What was removed in the meantime needs no more stopping or removing. An error would postpone the
+/// removal of the pod: when it collects garbage the kubelet takes even NOT_FOUND for a failure
+/// (`removeSandbox` in pkg/kubelet/kuberuntime/kuberuntime_gc.go).
 pub fn accept_gone(result: Result<(), store::Error>) -> Result<(), Error> {
     match result {
         Ok(()) | Err(store::Error::NoSandbox(_)) => Ok(()),

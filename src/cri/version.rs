@@ -5,7 +5,8 @@ use crate::proto::{VersionRequest, VersionResponse};
 
 /// The scheme of every container id in the Kubernetes API; it must never change.
 const RUNTIME_NAME: &str = "interlink-cri";
-/// The version of the kubelet's side of the protocol; the kubelet refuses any other.
+/// The version of the kubelet's side of the protocol (`kubeRuntimeAPIVersion` in
+/// pkg/kubelet/kuberuntime/kuberuntime_manager.go); with any other the kubelet does not start.
 const KUBELET_API_VERSION: &str = "0.1.0";
 
 impl CriContext {

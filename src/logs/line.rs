@@ -2,7 +2,8 @@
 
 use crate::model::Nanos;
 
-/// Longest content of one line; a longer remote line is split into parts.
+/// Longest content of one line; a longer remote line is split into parts, as containerd does it
+/// (`maxContainerLogLineSize`). The kubelet joins them (`parseCRILog` in cri-client/pkg/logs/logs.go).
 pub const MAX_CONTENT: usize = 16 << 10;
 
 /// One line for the file. interLink sends stdout and stderr as one stream.

@@ -17,7 +17,8 @@ use crate::{
 };
 
 /// How long a job waits for a container that belongs to it. The kubelet starts those of a pod one
-/// after the other, without a pause unless something is wrong with one.
+/// after the other, without a pause unless something is wrong with one (`SyncPod` in
+/// pkg/kubelet/kuberuntime/kuberuntime_manager.go).
 pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// Why a container cannot be started.

@@ -9,7 +9,8 @@ use crate::model::{
 /// Stops one container. Its job is cancelled once none of its containers is left to run; one
 /// that shares its job with others goes on over there until the last of them ends.
 ///
-/// A container that was never started stays as it is, as the kubelet does not stop those.
+/// A container that was never started stays as it is, as the kubelet does not stop those
+/// (`ConvertPodStatusToRunningPod` in pkg/kubelet/container/helpers.go).
 /// `grace_seconds` is how long it may take to end over there.
 pub fn stop_container(pod: &mut Pod, id: &ContainerId, grace_seconds: u32, now: Nanos) {
     let Some(entry) = pod.containers.iter_mut().find(|entry| entry.id() == id) else {
@@ -29,12 +30,13 @@ pub fn stop_container(pod: &mut Pod, id: &ContainerId, grace_seconds: u32, now: 
 
 /// Stops the sandbox: every container ends, also one that was never started, and every job is
 /// cancelled. This is where the pod is gone for the remote side: the kubelet removes records
-/// minutes later.
+/// minutes later, when it collects garbage (pkg/kubelet/kuberuntime/kuberuntime_gc.go).
 pub fn stop_sandbox(pod: &mut Pod, now: Nanos) {
     if pod.phase() != SandboxPhase::Ready {
         return;
     }
     pod.status.stopped_at = Some(now.max(pod.sandbox.created_at));
+    // CREATED ones, too: no call of the kubelet stops them one by one.
     for entry in &mut pod.containers {
         end_now(&entry.container, &mut entry.status, now);
     }
@@ -153,7 +155,8 @@ pub fn complete_log(pod: &mut Pod, id: &ContainerId) {
 }
 
 /// Where an init container fails or is stopped, what comes after it does not run: the kubelet
-/// starts it in another job, or not at all.
+/// starts it in another job, or not at all (`computeInitContainerActions` in
+/// pkg/kubelet/kuberuntime/kuberuntime_container.go).
 pub(super) fn forget_what_will_not_run(pod: &mut Pod, number: u32) {
     let Some(job) = pod.job(number) else {
         return;
