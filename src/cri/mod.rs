@@ -4,7 +4,6 @@
 //! plugin. One file holds one RPC, a list together with its streaming twin; files are named noun
 //! first.
 
-mod address;
 mod call;
 mod container_create;
 mod container_list;
@@ -25,6 +24,7 @@ mod image_remove;
 mod image_status;
 mod metrics;
 mod not_supported;
+mod pod_address;
 mod pool;
 /// What must hold whatever comes in; `fuzz/` and the tests share it.
 #[cfg(any(test, fuzzing))]

@@ -4,7 +4,7 @@ use std::{collections::HashSet, net::IpAddr, sync::Arc};
 
 use protobuf::Message as _;
 
-use super::{address, validate, CriContext, Error};
+use super::{pod_address, validate, CriContext, Error};
 use crate::{
     convert,
     identity::PodFacts,
@@ -97,7 +97,7 @@ impl CriContext {
             let pods = pods.iter().filter(|pod| phases.contains(&pod.phase()));
             pods.filter_map(|pod| pod.sandbox.ip).collect()
         };
-        let own = address::own(config.annotations.get(address::ANNOTATION));
+        let own = pod_address::own(config.annotations.get(pod_address::ANNOTATION));
         if let Some(own) = own.map_err(|fault| Error::Invalid(format!("{about}: {fault}")))? {
             let has_it = |pod: &&Arc<Pod>| {
                 pod.phase() == SandboxPhase::Ready
@@ -118,7 +118,7 @@ impl CriContext {
         };
         let ready = in_phase(&[SandboxPhase::Ready]);
         let all = in_phase(&[SandboxPhase::Ready, SandboxPhase::NotReady]);
-        let free = address::pick(&cidr, &all).or_else(|| address::pick(&cidr, &ready));
+        let free = pod_address::pick(&cidr, &all).or_else(|| pod_address::pick(&cidr, &ready));
         let full = || {
             Error::Exhausted(format!(
                 "{about}: no address of the node's pod CIDR {cidr} is free; widen it, or run \

@@ -11,7 +11,7 @@ use grpcio::{RpcStatus, RpcStatusCode};
 use super::Node;
 use crate::{
     convert::{self, JobContainer},
-    cri::{address, CriContext, Error},
+    cri::{pod_address, CriContext, Error},
     model::{Pod, SandboxId, SandboxPhase},
     plan::properties::{follows, holds},
     proto::{ContainerStatusRequest, ListContainersRequest, ListPodSandboxRequest},
@@ -84,7 +84,11 @@ pub fn state(node: &Node, before: &HashMap<SandboxId, Arc<Pod>>) {
     for pod in visible
         .iter()
         .filter(|pod| pod.phase() == SandboxPhase::Ready)
-        .filter(|pod| !pod.sandbox.annotations.contains_key(address::ANNOTATION))
+        .filter(|pod| {
+            !pod.sandbox
+                .annotations
+                .contains_key(pod_address::ANNOTATION)
+        })
     {
         assert!(
             pod.sandbox.ip.is_none_or(|ip| used.insert(ip)),
