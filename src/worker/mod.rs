@@ -28,8 +28,8 @@ mod poll;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod properties;
+mod recovery;
 mod reports;
-mod restart;
 mod submit;
 mod unproven_exit;
 
