@@ -1,6 +1,6 @@
 //! What an end that a plugin reports looks like to the kubelet. Job and Deployment controllers act
 //! on exit codes and reasons, and plugins have words of their own for the ends of jobs. The entries
-//! that come with the daemon stand in `profile::ends`; here is how one is chosen.
+//! that come with the daemon stand in `profile::known_ends`; here is how one is chosen.
 
 use super::{report::ReportedEnd, traits::KnownEnd};
 use crate::config::{

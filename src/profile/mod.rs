@@ -4,7 +4,7 @@
 //! ```text
 //! status_reply  answers to /status, read entry by entry, as liberally as is safe
 //! reports       those, made into the reports of `plan`, once
-//! ends          words for what happened to a job, and what the kubelet is shown instead
+//! known_ends    words for what happened to a job, and what the kubelet is shown instead
 //! slurm         the SLURM plugin: the table of its quirks, and what handles each
 //! speaker       whose word an answer is: interLink's, or that of something in front of it
 //! table         the profiles: what is known of each plugin, as traits
@@ -16,7 +16,7 @@
 //! careful ones of all plugins, and what is sent is completed with what any of them needs: it does no
 //! harm to the others.
 
-mod ends;
+mod known_ends;
 mod reports;
 pub mod slurm;
 pub mod speaker;
@@ -28,11 +28,11 @@ mod unknown_job;
 
 pub use reports::job_report;
 pub use slurm::{
+    gateway_timeout::{gateway_timeout, GatewayTimeout},
     log_notes::LogNotes,
     log_tells_of_the_job,
     outgoing::{self, set_account, Outgoing},
     restrictions::{Author, Refusal, Restrictions},
-    sbatch::{gateway_timeout, GatewayTimeout},
 };
 pub use speaker::Speaker;
 pub use table::traits;

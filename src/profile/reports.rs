@@ -1,7 +1,7 @@
 //! Answers to /status, made into reports.
 
 use super::{
-    ends, slurm,
+    known_ends, slurm,
     status_reply::{WireContainer, WireEnd, WireState},
 };
 use crate::{
@@ -24,7 +24,7 @@ pub fn job_report(remote_id: &str, containers: &[WireContainer], job: &Job) -> J
             if job.is_init(&container.name) && end.code == 0 && !is_container_s_own(&end.reason) {
                 slurm::clear_job_s_fate(end);
             }
-            if end.code == 0 && ends::means_failure(&end.reason) {
+            if end.code == 0 && known_ends::means_failure(&end.reason) {
                 end.code = exit_code::FAILED;
             }
             end.is_unproven = is_slurm && slurm::may_not_have_run(end);

@@ -40,7 +40,7 @@
 
 use std::time::Duration;
 
-use super::{ends, slurm};
+use super::{known_ends, slurm};
 use crate::{
     config::schema::Plugin,
     plan::{
@@ -54,7 +54,7 @@ use crate::{
 const ANY: PluginTraits = PluginTraits {
     repeats_answers_for: slurm::REPEATS_ANSWERS_FOR,
     may_prepare_for: slurm::MAY_PREPARE_FOR,
-    known_ends: ends::KNOWN,
+    known_ends: known_ends::KNOWN,
     max_question: None,
     init_containers: InitContainers::Reported,
     one_container_per_job: false,

@@ -16,7 +16,7 @@
 //! | says nothing of a job that it has no id for: an empty state | Status.go: the branch where `checkIfJidExists` says no | `profile::status_reply` |
 //! | reports code 0 and no start for a job whose nodes are made ready (`CF`), and for one that was cancelled while it waited | Status.go: `default`, for every state that its pattern does not know | [`may_not_have_run`], `plan::unproven_exit` |
 //! | refuses a question for all jobs because of one whose status file is missing, and names the file | Status.go: where squeue has an error, "unable to retrieve container status" | `worker::poll`, which leaves out the job that is named, or halves the question |
-//! | answers 504 when sbatch fails, with its words | Create.go, `SubmitHandler`: `StatusGatewayTimeout` | [`sbatch`] |
+//! | answers 504 when sbatch fails, with its words | Create.go, `SubmitHandler`: `StatusGatewayTimeout` | [`gateway_timeout`] |
 //! | forgets a job when it dies between sbatch and its own note | Create.go: `SLURMBatchSubmit`, then `handleJidAndPodUid` | [`log_tells_of_the_job`] |
 //! | puts the job's own output before that of a container, so a log grows at its beginning | GetLogs.go | `plan::log_resync` |
 //! | begins job.out anew when a job is queued again, and appends to what the container wrote before | prepare.go: `--output`, `runCtn` | [`log_tells_of_the_job`], `plan::log_resync` |
@@ -36,11 +36,11 @@
 //! | `type` of a host path is read in the same way | Kubernetes' default, the empty text, is written out | [`outgoing`] |
 
 pub mod flags;
+pub mod gateway_timeout;
 pub mod log_notes;
 mod options;
 pub mod outgoing;
 pub mod restrictions;
-pub mod sbatch;
 mod words;
 
 use std::time::Duration;
