@@ -10,7 +10,7 @@ use super::{
     Error, Settings, Warning,
 };
 use crate::{
-    kubelet::{notes, FoundMount},
+    kubelet::{annotations, FoundMount},
     proto::{ContainerConfig, KeyValue, LinuxSandboxSecurityContext},
 };
 
@@ -147,9 +147,9 @@ pub(super) fn pod_container(
         stdin: config.stdin.then_some(true),
         stdin_once: config.stdin_once.then_some(true),
         tty: config.tty.then_some(true),
-        ports: notes::ports(&container.annotations),
-        termination_message_path: noted(notes::MESSAGE_PATH),
-        termination_message_policy: noted(notes::MESSAGE_POLICY),
+        ports: annotations::ports(&container.annotations),
+        termination_message_path: noted(annotations::MESSAGE_PATH),
+        termination_message_policy: noted(annotations::MESSAGE_POLICY),
         ..PodContainer::default()
     })
 }

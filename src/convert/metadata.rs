@@ -14,7 +14,7 @@ use crate::{
         pattern::Patterns,
         policy::{self, Defaults},
     },
-    kubelet::notes,
+    kubelet::annotations,
     model::{Job, Sandbox},
 };
 
@@ -78,8 +78,8 @@ impl Rules {
 impl Rules {
     /// Whether an annotation that a pod has goes with its jobs: not the kubelet's, nor kubectl's own.
     pub fn sends_annotation(&self, key: &str) -> bool {
-        let is_internal = key.starts_with(notes::PREFIX)
-            || key.starts_with(notes::CONFIG_PREFIX)
+        let is_internal = key.starts_with(annotations::PREFIX)
+            || key.starts_with(annotations::CONFIG_PREFIX)
             || key == LAST_APPLIED;
         !is_internal && self.annotations.takes(key)
     }
@@ -129,7 +129,7 @@ fn origin(sandbox: &Sandbox, job: &Job) -> [(&'static str, String); 5] {
 pub fn labels(sandbox: &Sandbox, job: &Job, rules: &Rules) -> BTreeMap<String, String> {
     let choice = &rules.labels;
     let own = sandbox.labels.iter();
-    let own = own.filter(|(key, _)| !key.starts_with(notes::PREFIX) && choice.takes(key));
+    let own = own.filter(|(key, _)| !key.starts_with(annotations::PREFIX) && choice.takes(key));
     let mut labels: BTreeMap<_, _> = own
         .map(|(key, value)| (key.clone(), value.clone()))
         .collect();

@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::{ContainerPort, PodDNSConfig, PodDNSConfigOption};
 
 use crate::{
-    kubelet::notes::port_number,
+    kubelet::annotations::port_number,
     proto::{DNSConfig, PortMapping, Protocol},
     text::is_dns_label,
 };

@@ -21,7 +21,7 @@ use super::{
     Error, Settings,
 };
 use crate::{
-    kubelet::{host_aliases, notes, FoundMount},
+    kubelet::{annotations, host_aliases, FoundMount},
     model::{Container, ContainerEntry, Job, Pod, Sandbox},
     proto::{ContainerConfig, PodSandboxConfig},
 };
@@ -162,7 +162,7 @@ pub(super) fn phase(phase: &str) -> PodStatus {
 /// The kubelet notes it on each container; it is the pod's, so the first one will do.
 fn grace_period(containers: &[JobContainer]) -> Option<i64> {
     let mut containers = containers.iter();
-    containers.find_map(|one| notes::grace_period(&one.container.annotations))
+    containers.find_map(|one| annotations::grace_period(&one.container.annotations))
 }
 
 /// The pod's /etc/hosts file, which the kubelet mounts into each container.

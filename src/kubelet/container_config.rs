@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::Container;
 use protobuf::MessageField;
 
 use super::{
-    environment, error::Error, expansion::expand, notes, pod::value_of, pod::KubeletPod,
+    annotations, environment, error::Error, expansion::expand, pod::value_of, pod::KubeletPod,
     resources::linux_resources, security_context::security_context, volume_paths,
 };
 use crate::proto::{ContainerConfig, ContainerMetadata, ImageSpec, KeyValue, LinuxContainerConfig};
@@ -80,10 +80,10 @@ fn config(pod: &KubeletPod<'_>, container: &Container) -> Result<ContainerConfig
 fn labels(pod: &KubeletPod<'_>, container: &str) -> HashMap<String, String> {
     let text = |key: &str, value: &str| (key.to_owned(), value.to_owned());
     HashMap::from([
-        text(notes::CONTAINER_NAME, container),
-        text(notes::POD_NAME, pod.name()),
-        text(notes::POD_NAMESPACE, pod.namespace()),
-        text(notes::POD_UID, pod.uid),
+        text(annotations::CONTAINER_NAME, container),
+        text(annotations::POD_NAME, pod.name()),
+        text(annotations::POD_NAMESPACE, pod.namespace()),
+        text(annotations::POD_UID, pod.uid),
     ])
 }
 
@@ -97,13 +97,13 @@ fn annotations(
     let policy = container.termination_message_policy.as_deref();
     let text = |key: &str, value: &str| (key.to_owned(), value.to_owned());
     Ok(HashMap::from([
-        text(notes::RESTART_COUNT, "0"),
+        text(annotations::RESTART_COUNT, "0"),
         text(
-            notes::MESSAGE_PATH,
-            path.unwrap_or(notes::DEFAULT_MESSAGE_PATH),
+            annotations::MESSAGE_PATH,
+            path.unwrap_or(annotations::DEFAULT_MESSAGE_PATH),
         ),
-        text(notes::MESSAGE_POLICY, policy.unwrap_or("File")),
-        text(notes::GRACE_PERIOD, &grace.to_string()),
+        text(annotations::MESSAGE_POLICY, policy.unwrap_or("File")),
+        text(annotations::GRACE_PERIOD, &grace.to_string()),
     ]))
 }
 

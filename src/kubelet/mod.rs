@@ -16,13 +16,14 @@
 //! environment        a container's variables            expansion         $(NAME) in texts
 //! service_variables  those that name services           downward_api      fields of the pod itself
 //! resources          cgroup figures                     security_context  the effective one
-//! notes              labels and annotations             etc_hosts         host aliases
+//! annotations        labels and annotations             etc_hosts         host aliases
 //! termination_log    a container's last words           container_config  all of it, as it is sent
 //! ```
 //!
 //! What it relies on is a kubelet's behaviour, not an interface: sources are named beside it, as paths
 //! in <https://github.com/kubernetes/kubernetes>.
 
+pub mod annotations;
 pub mod api_objects;
 mod container_config;
 pub mod contents;
@@ -34,7 +35,6 @@ mod etc_hosts;
 mod expansion;
 pub mod found_mount;
 pub mod mount_source;
-pub mod notes;
 pub mod pod;
 pub mod resources;
 mod security_context;

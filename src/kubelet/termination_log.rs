@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::notes;
+use super::annotations;
 use crate::proto::ContainerConfig;
 
 /// The host path of a container's termination-log file: what is mounted at the path that its
@@ -11,8 +11,8 @@ pub fn termination_log(config: &ContainerConfig) -> Option<PathBuf> {
     // The kubelet mounts a file of its own at `terminationMessagePath`, and reads that when the
     // container has ended (`makeMounts` and `getTerminationMessage` in
     // `pkg/kubelet/kuberuntime/kuberuntime_container.go`).
-    let path = config.annotations.get(notes::MESSAGE_PATH);
-    let path = path.map_or(notes::DEFAULT_MESSAGE_PATH, String::as_str);
+    let path = config.annotations.get(annotations::MESSAGE_PATH);
+    let path = path.map_or(annotations::DEFAULT_MESSAGE_PATH, String::as_str);
     let mut mounts = config.mounts.iter();
     let mount = mounts.find(|mount| mount.container_path == path)?;
     Some(PathBuf::from(&mount.host_path))
@@ -51,7 +51,7 @@ mod tests {
                 ..Default::default()
             };
             if let Some(path) = annotation {
-                let key = notes::MESSAGE_PATH.to_owned();
+                let key = annotations::MESSAGE_PATH.to_owned();
                 config.annotations.insert(key, path.into());
             }
             assert_eq!(termination_log(&config), want.map(PathBuf::from), "{name}");
