@@ -12,7 +12,7 @@ mod error;
 mod mount_table;
 #[cfg(test)]
 mod tests;
-mod volume_files;
+mod volume_reader;
 
 use std::{
     cell::OnceCell,
@@ -24,7 +24,7 @@ use std::{
 
 pub use error::Error;
 use mount_table::MountTable;
-use volume_files::{Budget, Fault, MAX_FILES};
+use volume_reader::{Budget, Fault, MAX_FILES};
 
 use crate::{
     kubelet::{
@@ -109,7 +109,7 @@ impl<'a> MountReader<'a> {
         let read = || {
             let parent = self.open(&self.pod())?;
             let name = Path::new(path.file_name().unwrap_or_default());
-            volume_files::mounted(parent, name, "hosts", &mut budget)
+            volume_reader::mounted(parent, name, "hosts", &mut budget)
         };
         let read = self.thorough.then(read).and_then(Result::ok);
         let text = read.and_then(|(mut files, _)| files.remove("hosts"));
@@ -164,7 +164,7 @@ impl<'a> MountReader<'a> {
                 let mut left = self.left;
                 let read = self
                     .open(&directory)
-                    .and_then(|open| volume_files::volume(open, &mut left));
+                    .and_then(|open| volume_reader::volume(open, &mut left));
                 let files = Arc::new(read.map_err(|fault| self.error(volume, &directory, fault))?);
                 self.left = left;
                 self.known.insert(directory.clone(), files.clone());
@@ -256,7 +256,7 @@ impl<'a> MountReader<'a> {
         let mut left = self.left;
         let read = self
             .open(parent)
-            .and_then(|parent| volume_files::mounted(parent, name, file_name(inside), &mut left));
+            .and_then(|parent| volume_reader::mounted(parent, name, file_name(inside), &mut left));
         let (files, is_file) = read.map_err(|fault| self.error(volume, bind, fault))?;
         self.left = left;
         Ok(FoundMount::Content {
@@ -299,7 +299,7 @@ impl<'a> MountReader<'a> {
     /// Opens a directory below the kubelet's root.
     fn open(&self, directory: &Path) -> Result<std::os::fd::OwnedFd, Fault> {
         let below = directory.strip_prefix(self.root).unwrap_or(directory);
-        volume_files::open_below(self.root, below)
+        volume_reader::open_below(self.root, below)
     }
 
     fn table(&self, volume: &str) -> Result<&MountTable, Error> {
