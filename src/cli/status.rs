@@ -78,11 +78,24 @@ fn as_text(name: &str, status: &StatusResponse) -> String {
         rows.push([key.clone(), plain(value)]);
     }
     let interlink = &info.get("interlink").cloned().unwrap_or_default();
+    rows.push(["plugin".to_owned(), plugin(interlink)]);
     let owed = interlink["owedCancellations"]
         .as_array()
         .map_or(0, Vec::len);
     rows.push(["owed cancellations".to_owned(), owed.to_string()]);
     render(&rows)
+}
+
+/// The plugin that is configured, and the one that was recognised.
+fn plugin(interlink: &Value) -> String {
+    let configured = plain(&interlink["plugin"]);
+    match interlink["recognisedPlugin"].as_str() {
+        Some(name) => format!(
+            "{configured}: {name}, by {}",
+            plain(&interlink["recognisedBy"])
+        ),
+        None => configured,
+    }
 }
 
 fn plain(value: &Value) -> String {

@@ -61,11 +61,15 @@ impl CriContext {
             "podCIDR": self.store.pod_cidr().or_else(|| self.config.network.pod_cidr.clone()),
             "counters": counters,
         });
+        let recognised = self.health.plugin();
         let interlink = json!({
             "state": state,
             "message": message,
             "sinceSeconds": since.as_secs(),
             "owedCancellations": owed,
+            "plugin": self.config.interlink.plugin.name(),
+            "recognisedPlugin": recognised.map(|plugin| plugin.name),
+            "recognisedBy": recognised.map(|plugin| plugin.by),
         });
         HashMap::from([
             ("daemon".to_owned(), daemon.to_string()),

@@ -10,11 +10,12 @@ use serde_json::Value;
 use super::{
     answer::{Limit, PIECE_BYTES},
     call::Call,
+    created::Created,
     error::{Error, TOKEN_KEY},
     follow::FollowReader,
     link::{Link, Outgoing},
     transport::CancelToken,
-    wire::{self, CreateStruct, LogStruct, PingResponse, PodCreateRequests},
+    wire::{LogStruct, PingResponse, PodCreateRequests},
 };
 use crate::{
     config::schema::InterLink,
@@ -49,13 +50,6 @@ pub struct Client {
     link: RwLock<Arc<Link>>,
 }
 
-/// What a submission is answered with.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Created {
-    /// The plugin's own id of the job, never empty: printable, one line, at most 1 KiB.
-    pub remote_id: String,
-}
-
 /// What a ping is answered with.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ping {
@@ -63,22 +57,6 @@ pub struct Ping {
     pub text: String,
     /// The answer as newer plugins write it.
     pub parsed: Option<PingResponse>,
-}
-
-impl Created {
-    /// Reads the answer to a submission.
-    ///
-    /// # Errors
-    /// One that cannot be read, or that names no job.
-    pub(super) fn read(body: &[u8]) -> Result<Self, Error> {
-        let call = Call::Create;
-        let answer = wire::one_or_only::<CreateStruct>(body)
-            .map_err(|why| Error::Malformed { call, why })?;
-        match one_line(&answer.pod_jid) {
-            id if id.is_empty() => Err(Error::NoJobId { call }),
-            remote_id => Ok(Self { remote_id }),
-        }
-    }
 }
 
 impl Ping {
@@ -156,7 +134,8 @@ impl Client {
     pub fn create(&self, request: &PodCreateRequests) -> Result<Created, Error> {
         let call = Call::Create;
         let limit = self.create_limit();
-        Created::read(&self.exchange(call, &json(call, request)?, limit)?)
+        let uid = request.pod.metadata.uid.as_deref().unwrap_or_default();
+        Created::read(&self.exchange(call, &json(call, request)?, limit)?, uid)
     }
 
     /// Cancels a pod's job and lets the plugin forget it, its log included. Gives who said that it

@@ -8,6 +8,7 @@
 mod answer;
 mod call;
 mod client;
+mod created;
 mod dial;
 mod error;
 mod follow;
@@ -25,7 +26,8 @@ pub mod wire;
 mod tests;
 
 pub use call::Call;
-pub use client::{Client, Created, LogEnd, LogLimits, Ping};
+pub use client::{Client, LogEnd, LogLimits, Ping};
+pub use created::Created;
 pub use error::{Error, Phase};
 pub use follow::FollowReader;
 pub use transport::CancelToken;

@@ -5,10 +5,12 @@ use crate::{profile::speaker, text};
 
 /// Any body: what is kept of it is printable, on one line, and short.
 pub fn any_reply(body: &[u8]) {
-    match Created::read(body) {
+    match Created::read(body, "u") {
         Ok(created) => {
-            assert!(!created.remote_id.is_empty());
-            is_plain(&created.remote_id);
+            if let Some(id) = created.remote_id {
+                assert!(!id.is_empty());
+                is_plain(&id);
+            }
         }
         Err(Error::NoJobId { .. }) => {}
         Err(Error::Malformed { why, .. }) => is_plain(&why),

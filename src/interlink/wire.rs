@@ -248,7 +248,15 @@ pub fn one_or_only<T: DeserializeOwned>(body: &[u8]) -> Result<T, String> {
         Value::Array(list) => return Err(format!("a list of {} where one belongs", list.len())),
         other => other,
     };
-    serde_json::from_value(one).map_err(why)
+    from_value(one)
+}
+
+/// Reads a part of an answer.
+///
+/// # Errors
+/// It has another shape.
+pub fn from_value<T: DeserializeOwned>(value: Value) -> Result<T, String> {
+    serde_json::from_value(value).map_err(why)
 }
 
 /// What is wrong with a body; the text may quote it.

@@ -34,6 +34,10 @@ pub struct Job {
     /// The plugin's own id of the job (the number of a batch system, for one), once it is known.
     #[serde(default)]
     pub remote_id: Option<String>,
+    /// The plugin has accepted it without an id, and gives it one when the others of its gang have come.
+    /// Until it shows the job, its silence is no denial.
+    #[serde(default)]
+    pub awaits_gang: bool,
     /// The longest grace period that any of its containers was stopped with, in seconds.
     #[serde(default)]
     pub grace_seconds: u32,
@@ -245,6 +249,7 @@ impl Job {
             server_errors: 0,
             trouble: None,
             remote_id: None,
+            awaits_gang: false,
             grace_seconds: 0,
             cancel: None,
             members: JobMembers::default(),

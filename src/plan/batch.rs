@@ -7,7 +7,7 @@
 //! whole pod the job does not even wait for those: it takes them along, and they are bound to it
 //! when the kubelet starts them.
 
-use super::{pod_containers::PodContainers, Rules};
+use super::{pod_containers::PodContainers, submission::Event, Rules};
 use crate::{
     config::schema::JobScope,
     model::{
@@ -193,15 +193,47 @@ fn gathering_job<'a>(pod: &'a mut Pod, name: &str, now: Nanos) -> &'a mut Job {
                 JobMembers::Awaits { others, .. } => others.iter().any(|other| other == name),
             }
     });
-    let index = open.unwrap_or_else(|| {
-        let number = pod.next_job;
-        pod.next_job = number.saturating_add(1);
-        let sandbox = &pod.sandbox;
-        let uid = JobUid::derive(&sandbox.uid, &sandbox.id, sandbox.attempt, number);
-        pod.jobs.push(Job::new(number, uid, now));
-        pod.jobs.len() - 1
-    });
+    match open {
+        Some(index) => &mut pod.jobs[index],
+        None => new_job(pod, now),
+    }
+}
+
+fn new_job(pod: &mut Pod, now: Nanos) -> &mut Job {
+    let number = pod.next_job;
+    pod.next_job = number.saturating_add(1);
+    let sandbox = &pod.sandbox;
+    let uid = JobUid::derive(&sandbox.uid, &sandbox.id, sandbox.attempt, number);
+    let index = pod.jobs.len();
+    pod.jobs.push(Job::new(number, uid, now));
     &mut pod.jobs[index]
+}
+
+/// Closes a job to further containers. Where the plugin runs one container of a job only, the others
+/// get jobs of their own.
+pub fn close(pod: &mut Pod, number: u32, now: Nanos, rules: &Rules) {
+    if rules.plugin.one_container_per_job {
+        split(pod, number, now);
+    }
+    if let Some(job) = pod.job_mut(number) {
+        job.submission_event(Event::Closed, now, rules);
+    }
+}
+
+fn split(pod: &mut Pod, number: u32, now: Nanos) {
+    let is_gathering = |job: &&mut Job| matches!(job.submission, Submission::Gathering { .. });
+    let Some(job) = pod.job_mut(number).filter(is_gathering) else {
+        return;
+    };
+    let keep = 1.min(job.containers.len());
+    let (ids, names) = (job.containers.split_off(keep), job.names.split_off(keep));
+    for (id, name) in ids.into_iter().zip(names) {
+        let job = new_job(pod, now);
+        job.containers.push(id);
+        job.names.push(name);
+        // It is known by now what belongs together.
+        job.members = JobMembers::Unknown;
+    }
 }
 
 /// When a gathering job closes. Where it is not known what belongs to it: after the quiet period,

@@ -11,6 +11,10 @@ use super::{
 };
 use crate::model::{exit_code, exit_reason, Cancellation, Job, Nanos, Pod, Submission};
 
+/// What is told of a job that waits for its gang.
+const AWAITS_GANG: &str =
+    "accepted without a job id; it waits for the other pods that it is to run with";
+
 /// How a POST ended. A `reason` is for people: it becomes the message of the containers' end, or of an
 /// event.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -20,6 +24,8 @@ pub enum Posted {
         /// What it calls it.
         remote_id: String,
     },
+    /// The plugin took the job, and gives it an id when the others of its gang have come.
+    AwaitsGang,
     /// Refused for good.
     Refused {
         /// The plugin's words.
@@ -54,6 +60,12 @@ pub fn posted(pod: &mut Pod, number: u32, posted: &Posted, now: Nanos, rules: &R
         Posted::Accepted { remote_id } => {
             job.remote_id = Some(remote_id.clone());
             job.trouble = None;
+            job.submission_event(Event::Accepted, now, rules);
+            None
+        }
+        Posted::AwaitsGang => {
+            job.awaits_gang = true;
+            job.trouble = Some(AWAITS_GANG.to_owned());
             job.submission_event(Event::Accepted, now, rules);
             None
         }

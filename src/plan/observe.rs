@@ -25,6 +25,10 @@ pub fn apply(pod: &mut Pod, number: u32, report: &JobReport, now: Nanos, rules: 
     if report.is_unreadable {
         return;
     }
+    if job.awaits_gang && report.shows_the_job() {
+        job.awaits_gang = false;
+        job.trouble = None;
+    }
     if unproven_exit::judge(pod, number, report, now, rules) == Verdict::TakeOver
         && init_containers::judge(pod, number, report, now, rules) == Verdict::TakeOver
     {
@@ -129,6 +133,10 @@ fn exit(started: Nanos, ended: &ReportedEnd, now: Nanos, rules: &Rules) -> Exit 
         termination_message: Some(ended.message.clone()).filter(|message| !message.is_empty()),
     }
 }
+
+/// How long a job is waited for that the plugin has accepted and not shown since, because the others of
+/// its gang are to come.
+pub const GANG_PATIENCE: std::time::Duration = std::time::Duration::from_secs(24 * 60 * 60);
 
 /// Whether a job that was missing from this many answers in a row, for this long, is lost.
 pub fn is_lost(missed_polls: u32, missing_for: std::time::Duration, rules: &Rules) -> bool {

@@ -2,6 +2,7 @@
 //! understand of what they are sent. All knowledge of one plugin stands here and nowhere else.
 //!
 //! ```text
+//! recognise     which plugin stands behind a server, told from what it says
 //! status_reply  answers to /status, read entry by entry, as liberally as is safe
 //! reports       those, made into the reports of `plan`, once
 //! known_ends    words for what happened to a job, and what the kubelet is shown instead
@@ -13,10 +14,11 @@
 //!
 //! `interlink.plugin` may say which plugin it is. Where it does not, a client does not see which one
 //! stands behind a server, so a quirk is recognised by what it looks like, [`traits`] are the most
-//! careful ones of all plugins, and what is sent is completed with what any of them needs: it does no
-//! harm to the others.
+//! careful ones of all plugins until the plugin is recognised, and what is sent is completed with what
+//! any of them needs: it does no harm to the others.
 
 mod known_ends;
+pub mod recognise;
 mod reports;
 pub mod slurm;
 pub mod speaker;

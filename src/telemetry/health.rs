@@ -1,6 +1,9 @@
 //! Whether interLink can be reached.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::OnceLock,
+    time::{Duration, Instant},
+};
 
 use parking_lot::RwLock;
 
@@ -20,6 +23,16 @@ pub enum Reach {
 /// Whether interLink can be reached, and since when.
 pub struct Health {
     state: RwLock<(Reach, Instant)>,
+    plugin: OnceLock<RecognisedPlugin>,
+}
+
+/// Which plugin stands behind the server, where that was recognised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecognisedPlugin {
+    /// Its name, as `interlink.plugin` has it.
+    pub name: &'static str,
+    /// What it was recognised by, for people.
+    pub by: &'static str,
 }
 
 impl Health {
@@ -32,6 +45,7 @@ impl Health {
         };
         Self {
             state: RwLock::new((reach, Instant::now())),
+            plugin: OnceLock::new(),
         }
     }
 
@@ -39,6 +53,17 @@ impl Health {
     pub fn now(&self) -> (Reach, Duration) {
         let state = self.state.read();
         (state.0.clone(), state.1.elapsed())
+    }
+
+    /// Notes which plugin was recognised; the first one stays.
+    pub fn note_plugin(&self, name: &'static str, by: &'static str) {
+        // A later one is not looked at.
+        let _ = self.plugin.set(RecognisedPlugin { name, by });
+    }
+
+    /// The plugin that was recognised.
+    pub fn plugin(&self) -> Option<RecognisedPlugin> {
+        self.plugin.get().copied()
     }
 
     /// Notes an answer, or that there was none. True when it went from one to the other: that is

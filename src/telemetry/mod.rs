@@ -8,7 +8,7 @@ mod metrics;
 
 pub use self::{
     chain::chain,
-    health::{Health, Reach},
+    health::{Health, Reach, RecognisedPlugin},
     limited::{Limited, LimitedByText},
     metrics::{Counter, Counters},
 };

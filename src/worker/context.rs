@@ -10,6 +10,7 @@ use std::{
 
 use crossbeam_channel::{bounded, Receiver, Sender};
 
+use super::current_rules::CurrentRules;
 use crate::{
     config::Config,
     convert::Settings,
@@ -17,8 +18,7 @@ use crate::{
     interlink,
     kube::Api,
     logs::Registry,
-    plan::Rules,
-    profile::{self, Outgoing},
+    profile::{recognise::Recognised, Outgoing},
     store::Store,
     telemetry::{Counter, Counters, Health, Limited},
 };
@@ -28,7 +28,7 @@ pub struct Context {
     /// All pods and images.
     pub store: Arc<Store>,
     /// The times and counts that decide what is owed.
-    pub rules: Rules,
+    pub rules: CurrentRules,
     /// The configuration.
     pub config: Arc<Config>,
     /// The open container logs.
@@ -69,7 +69,7 @@ impl Context {
         Self {
             store,
             api,
-            rules: profile::rules(&config),
+            rules: CurrentRules::new(&config),
             config,
             logs,
             health,
@@ -108,6 +108,20 @@ impl Context {
             self.counters.count(Counter::InterLinkErrors);
         }
         answer
+    }
+
+    /// Takes the plugin for this one from now on, unless the configuration names one.
+    pub(super) fn recognise(&self, found: Option<Recognised>) {
+        let Some(Recognised { plugin, by }) = found else {
+            return;
+        };
+        if self.rules.recognise(&self.config, plugin) {
+            log::info!(
+                "the plugin behind interLink is taken for `{plugin}`, by {by}; interlink.plugin can \
+                 say which it is"
+            );
+            self.health.note_plugin(plugin.name(), by);
+        }
     }
 
     /// Tells the poller that something has just been submitted.

@@ -22,6 +22,7 @@ use crate::{
     interlink::Client,
     logs::Error,
     model::{ContainerEntry, ContainerId, Pod, Remote, SandboxId},
+    plan::LogForm,
     telemetry::{chain, Counter},
     threads::{self, Threads},
 };
@@ -124,7 +125,11 @@ impl Manager {
     }
 
     fn look(&mut self) {
-        let running = running(&self.context);
+        let form = self.context.rules.plugin.logs;
+        let running = match form {
+            LogForm::Missing => Vec::new(),
+            LogForm::Followed | LogForm::Whole => running(&self.context),
+        };
         let alive: HashSet<&ContainerId> = running.iter().map(|target| &target.container).collect();
         for (container, watch) in &self.followed {
             match alive.contains(container) {
@@ -137,7 +142,8 @@ impl Manager {
             if self.followed.contains_key(&target.container) {
                 continue;
             }
-            if self.free == 0 {
+            // Where nothing is gained by following, no thread waits for each log.
+            if self.free == 0 || form == LogForm::Whole {
                 rest.push(target);
                 continue;
             }

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     config::schema::JobScope,
     model::{Pod, SandboxId},
-    plan::{batch, pod_containers::PodContainers},
+    plan::{batch, pod_containers::PodContainers, Rules},
     telemetry::chain,
 };
 
@@ -23,7 +23,7 @@ pub fn read_api_pod(context: &Context, id: &SandboxId, number: u32) -> Hold {
     let api_pod = api_pod(context, &pod);
     let spec = api_pod.as_ref().and_then(|pod| pod.spec.as_ref());
     let containers = spec.map(PodContainers::from);
-    let mut rules = context.rules.clone();
+    let mut rules = Rules::clone(&context.rules);
     if let Some(containers) = containers.as_ref().filter(|_| rules.scope == JobScope::Pod) {
         if let Err(error) = try_whole(context, &pod, number, containers) {
             log::warn!(

@@ -13,12 +13,10 @@ use std::{
 
 use crossbeam_channel::{select, Receiver, Sender};
 
+use super::current_rules::CurrentRules;
 use crate::{
     model::SandboxId,
-    plan::{
-        owed::{self, Duty},
-        Rules,
-    },
+    plan::owed::{self, Duty},
     store::Store,
     threads,
 };
@@ -56,7 +54,7 @@ pub struct Channels {
 }
 
 /// Runs until told to stop. What is undone then is on disk.
-pub fn dispatch(store: &Arc<Store>, rules: &Rules, channels: &Channels) {
+pub fn dispatch(store: &Arc<Store>, rules: &CurrentRules, channels: &Channels) {
     let mut lanes = Lanes {
         store,
         rules,
@@ -92,7 +90,7 @@ pub fn dispatch(store: &Arc<Store>, rules: &Rules, channels: &Channels) {
 
 struct Lanes<'a> {
     store: &'a Store,
-    rules: &'a Rules,
+    rules: &'a CurrentRules,
     tasks: &'a Sender<Task>,
     busy: HashSet<SandboxId>,
     timers: Timers,

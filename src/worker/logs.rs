@@ -9,7 +9,7 @@ use crate::{
     kubelet::termination_log,
     logs::{self, LogSink},
     model::{ContainerEntry, ContainerId, Pod, SandboxId},
-    plan::lifecycle,
+    plan::{lifecycle, LogForm},
     telemetry::{chain, Counter},
 };
 
@@ -29,6 +29,10 @@ pub fn complete(
     let Some(entry) = pod.container(container) else {
         return Hold::No;
     };
+    if context.rules.plugin.logs == LogForm::Missing {
+        end_log(context, &pod, entry);
+        return show_end(context, &pod, entry);
+    }
     match fetch(context, client, &pod, entry, true) {
         Ok(Fetched::Read) => return show_end(context, &pod, entry),
         Ok(Fetched::Unsure) => {}
@@ -61,16 +65,21 @@ pub fn abandon(context: &Context, id: &SandboxId, container: &ContainerId) -> Ho
             about(&pod, entry)
         );
     }
-    if let Some(sink) = context.logs.get(container) {
+    end_log(context, &pod, entry);
+    show_end(context, &pod, entry)
+}
+
+/// Ends a log with what there is of it.
+fn end_log(context: &Context, pod: &Pod, entry: &ContainerEntry) {
+    if let Some(sink) = context.logs.get(entry.id()) {
         if let Err(error) = sink.begin().finish(true) {
             log::warn!(
                 "{}: cannot write the last line of its log, and shows its end: {}",
-                about(&pod, entry),
+                about(pod, entry),
                 chain(&error)
             );
         }
     }
-    show_end(context, &pod, entry)
 }
 
 fn show_end(context: &Context, pod: &Pod, entry: &ContainerEntry) -> Hold {

@@ -16,6 +16,7 @@ mod api_pod;
 mod cancel;
 mod changes;
 mod context;
+mod current_rules;
 mod expected;
 mod follow;
 mod job_members;
@@ -107,6 +108,7 @@ impl Workers {
         let context = self.context.clone();
         self.threads.start("lanes", move || {
             context.recover();
+            context.recognise_by_records();
             context.store.wake_all();
             lanes::dispatch(&context.store, &context.rules, &channels);
         })?;

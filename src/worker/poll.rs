@@ -16,7 +16,7 @@ use crate::{
     model::{JobUid, Nanos, Pod, Remote, SandboxId, Submission},
     plan::{freshness::Freshness, observe},
     profile::{
-        self,
+        self, recognise,
         status_reply::{StatusReply, ToldJob},
     },
     store::Change,
@@ -88,6 +88,7 @@ fn names_some(error: &interlink::Error, batch: &[Live]) -> bool {
 fn ping(context: &Context, client: &Client) {
     match context.call(|| client.ping()) {
         Ok(answer) => {
+            context.recognise(recognise::by_ping(&answer.text));
             if context.health.note(Reach::Ready(answer.text)) {
                 log::info!("interLink is ready");
                 // What waits for it need not wait for its back-off to end.
@@ -324,6 +325,10 @@ impl<'a> Poller<'a> {
         });
         missing.polls = missing.polls.saturating_add(1);
         let span = asked_at.saturating_duration_since(missing.since);
+        let job = live.pod.job(live.number);
+        if job.is_some_and(|job| job.awaits_gang) && span < observe::GANG_PATIENCE {
+            return false;
+        }
         observe::is_lost(missing.polls, span, &self.context.rules)
     }
 }

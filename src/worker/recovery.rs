@@ -6,6 +6,7 @@ use super::{logs, Context};
 use crate::{
     model::{Cancellation, Pod, Submission},
     plan::submission::Event,
+    profile::recognise,
     telemetry::chain,
 };
 
@@ -29,6 +30,16 @@ impl Context {
         self.change_jobs(&pods, |job, now, rules| {
             job.submission_event(Event::Recovered, now, rules)
         });
+    }
+
+    /// Which plugin it is that live jobs were given to. What was recognised before is forgotten by a
+    /// restart.
+    pub(super) fn recognise_by_records(&self) {
+        let pods = self.store.pods();
+        let jobs = pods.iter().flat_map(|pod| &pod.jobs);
+        let ids = jobs.filter(|job| job.is_polled());
+        let mut ids = ids.filter_map(|job| job.remote_id.as_deref());
+        self.recognise(ids.find_map(recognise::by_job_id));
     }
 
     /// Opens the logs of the containers that have not ended, before anybody can ask for them.

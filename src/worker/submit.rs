@@ -6,24 +6,22 @@ use super::{
     job_request, reports, unproven_exit, Context,
 };
 use crate::{
-    interlink::{self, Client},
+    interlink::{self, Client, Created},
     model::{Job, JobUid, Pod, SandboxId, Submission},
     plan::{
         batch,
         call_results::{self, Posted},
         submission::Event,
-        JobReport,
+        EmptyJobId, JobReport,
     },
-    profile::{self, Speaker},
+    profile::{self, recognise, Speaker},
     telemetry::{chain, Counter},
 };
 
 /// Closes a job to further containers.
 pub fn close(context: &Context, id: &SandboxId, number: u32) -> Hold {
     context.change(id, |pod, now| {
-        if let Some(job) = pod.job_mut(number) {
-            job.submission_event(Event::Closed, now, &context.rules);
-        }
+        batch::close(pod, number, now, &context.rules)
     })
 }
 
@@ -57,7 +55,7 @@ pub fn submit(context: &Context, client: &Client, id: &SandboxId, number: u32) -
     });
     if refused {
         context.counters.count(Counter::JobsRefused);
-    } else if matches!(posted, Posted::Accepted { .. }) {
+    } else if matches!(posted, Posted::Accepted { .. } | Posted::AwaitsGang) {
         context.counters.count(Counter::JobsSubmitted);
     }
     Hold::No
@@ -110,12 +108,29 @@ fn post(
         }
     };
     match context.call(|| client.create(&request)) {
-        Ok(created) => {
-            let remote_id = created.remote_id;
+        Ok(created) => accepted(context, &name, uid, created),
+        Err(error) => failed(&name, uid, &settled(context, client, error)),
+    }
+}
+
+fn accepted(context: &Context, name: &str, uid: JobUid, created: Created) -> Posted {
+    context.recognise(recognise::by_answer(created.is_wrapped, created.has_jobid));
+    match (created.remote_id, context.rules.plugin.empty_job_id) {
+        (Some(remote_id), _) => {
+            context.recognise(recognise::by_job_id(&remote_id));
             log::info!("pod {name}: job {uid} submitted, remote id {remote_id}");
             Posted::Accepted { remote_id }
         }
-        Err(error) => failed(&name, uid, &settled(context, client, error)),
+        (None, EmptyJobId::AwaitsGang) => {
+            log::info!(
+                "pod {name}: job {uid} is accepted without a job id, and waits for its gang"
+            );
+            Posted::AwaitsGang
+        }
+        (None, EmptyJobId::Doubt) => {
+            let call = interlink::Call::Create;
+            failed(name, uid, &interlink::Error::NoJobId { call })
+        }
     }
 }
 

@@ -31,6 +31,7 @@ mod logs_once;
 mod logs_rotation;
 mod overload;
 mod polling;
+mod profiles;
 mod proto_matches_table;
 mod proto_services;
 mod restart;

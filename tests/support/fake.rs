@@ -11,7 +11,7 @@ use interlink_cri::plugin::http::{Request, Responder};
 use parking_lot::Mutex;
 use serde_json::{json, Value};
 
-use super::{listener::Listener, wait_for};
+use super::{create_form::CreateForm, listener::Listener, wait_for};
 
 /// The id of all jobs, where they are numbered.
 pub const JOB_NUMBER: &str = "4711";
@@ -89,6 +89,11 @@ struct State {
     /// Only those containers are spoken of that a question names under `spec.containers`, as the
     /// SLURM plugin does it.
     as_slurm: bool,
+    create_form: CreateForm,
+    /// Jobs are taken, but no answer speaks of them.
+    hides_jobs: bool,
+    /// What a ping is answered with.
+    ping: Option<String>,
     /// Its ids of jobs are numbers, as SLURM's are.
     numbers_jobs: bool,
 }
@@ -198,6 +203,21 @@ impl Fake {
         self.state.lock().numbers_jobs = true;
     }
 
+    /// From now on submissions are answered in this form.
+    pub fn answer_creates_with(&self, form: CreateForm) {
+        self.state.lock().create_form = form;
+    }
+
+    /// From now on jobs are left out of answers, or shown again.
+    pub fn hide_jobs(&self, hides: bool) {
+        self.state.lock().hides_jobs = hides;
+    }
+
+    /// From now on pings are answered with this text.
+    pub fn answer_pings_with(&self, text: &str) {
+        self.state.lock().ping = Some(text.to_owned());
+    }
+
     /// A question that names this job is refused as a whole.
     pub fn spoil_status_with(&self, uid: &str, words: &str) {
         self.state.lock().spoiled = Some((uid.into(), words.into()));
@@ -299,7 +319,8 @@ fn answer(
                 true => JOB_NUMBER.to_owned(),
                 false => format!("jid-{uid}"),
             };
-            responder.json(200, &json!({ "PodUID": uid, "PodJID": jid }))
+            let form = state.lock().create_form;
+            form.answer(&uid, &jid, responder)
         }
         "/delete" => responder.text(200, "deleted"),
         "/status" => {
@@ -317,14 +338,20 @@ fn answer(
                 drop(state);
                 return responder.text(500, &words);
             }
-            let pods = body.as_array().cloned().unwrap_or_default();
+            let pods = match state.hides_jobs {
+                true => Vec::new(),
+                false => body.as_array().cloned().unwrap_or_default(),
+            };
             let statuses: Vec<_> = pods.iter().filter_map(|pod| status(&state, pod)).collect();
             state.answered = Some((Instant::now(), statuses.clone()));
             drop(state);
             responder.json(200, &statuses)
         }
         "/getLogs" => logs(state, body, responder),
-        _ => responder.text(200, "ok"),
+        _ => {
+            let ping = state.lock().ping.clone();
+            responder.text(200, ping.as_deref().unwrap_or("ok"))
+        }
     }
 }
 

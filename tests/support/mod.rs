@@ -8,6 +8,7 @@
 )]
 
 mod api_server;
+mod create_form;
 mod cri;
 mod fake;
 mod listener;
@@ -21,6 +22,7 @@ use std::{
 
 pub use self::{
     api_server::{ApiServer, TOKEN},
+    create_form::CreateForm,
     cri::{code, container, options, sandbox, Cri, UID},
     fake::{Fake, Fault, JobState},
 };

@@ -30,7 +30,7 @@ fn trusting(authority: &Authority, url: &str) -> InterLink {
 
 fn create(config: &InterLink) -> Result<String, Error> {
     let created = Client::new(config)?.create(&submission())?;
-    Ok(created.remote_id)
+    Ok(created.remote_id.unwrap_or_default())
 }
 
 #[test]

@@ -325,8 +325,8 @@ pub fn says_exists(status: u16, words: &str) -> bool {
     status == 409 || (contains_any(&lower, &EXISTS) && !contains_any(&lower, &NOT))
 }
 
-/// What the server wraps, unescaped.
-fn unwrapped(text: &str) -> Option<String> {
+/// What the server wraps, unescaped; none where it has wrapped nothing.
+pub fn unwrapped(text: &str) -> Option<String> {
     let head = crate::text::beginning(text, MAX_PREFIX);
     let exit_status = head.find(EXIT_STATUS);
     if !text.starts_with(SESSION) && exit_status.is_none() {
