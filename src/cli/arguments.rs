@@ -1,8 +1,8 @@
-//! The flags that say where the configuration comes from, and those of `serve`.
+//! The flags that say where the configuration comes from, those of `serve`, and how commands print.
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use crate::config::{self, Config, Sources};
 
@@ -34,6 +34,13 @@ pub struct ServeArgs {
     /// Run containers as processes of this machine instead of sending them anywhere
     #[arg(long, conflicts_with = "interlink_url")]
     pub embedded_plugin: bool,
+}
+
+/// How a command prints what it has found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    Table,
+    Json,
 }
 
 impl ConfigArgs {

@@ -1,6 +1,7 @@
 //! The commands and their flags.
 
 mod arguments;
+mod check_plugin;
 mod client;
 mod cri_log;
 mod jobs;
@@ -12,10 +13,11 @@ mod status;
 
 use std::{io::Write as _, path::PathBuf, process::ExitCode, time::Duration};
 
-use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use self::{
-    arguments::{ConfigArgs, ServeArgs},
+    arguments::{ConfigArgs, Output, ServeArgs},
+    check_plugin::CheckPluginArgs,
     client::Client,
 };
 use crate::{
@@ -37,7 +39,9 @@ const DEFAULT_SOCKET: &str = "/run/interlink-cri/interlink-cri.sock";
                   fault of theirs; start them again.\n\
                   `run-pod` ends with the pod's result: the first exit code that is not 0, 124 when \
                   the time is over, 130 when interrupted.\n\
-                  `status` ends with 3 when a condition is not met."
+                  `status` ends with 3 when a condition is not met.\n\
+                  `check-plugin` ends with 3 when a rule is not kept and the daemon copes, with 1 when \
+                  something fails or could not be tried."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -56,6 +60,8 @@ enum Command {
     Status(QueryArgs),
     /// Check the configuration and print what is in force
     CheckConfig(CheckConfigArgs),
+    /// Try a plugin, or an interLink server, and tell which rules of docs/wire.md it keeps
+    CheckPlugin(CheckPluginArgs),
     /// Run the local plugin: an interLink server whose containers are processes of this machine
     Plugin(PluginArgs),
     /// Print a completion script for a shell
@@ -103,12 +109,6 @@ struct QueryArgs {
     /// How to print
     #[arg(long, short, value_enum, default_value_t = Output::Table)]
     output: Output,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Output {
-    Table,
-    Json,
 }
 
 #[derive(Args, Debug)]
@@ -167,6 +167,10 @@ pub fn main() -> ExitCode {
                 .map_err(|error| error.to_string())
         }
         Command::CheckConfig(args) => check_config(&args),
+        Command::CheckPlugin(args) => check_plugin::run(&args).map(|(text, code)| {
+            show(&text);
+            code
+        }),
         Command::Plugin(args) => plugin(&args),
         Command::Completions { shell } => {
             let mut script = Vec::new();

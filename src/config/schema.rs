@@ -113,6 +113,9 @@ pub struct InterLink {
     /// `htcondor`, `kubernetes`, `docker`, `unicore`, `sdk` (the Python SDK), `nats`, or `local`
     /// (this daemon's own). `auto` takes nothing for granted, and learns from what it sees.
     pub plugin: Plugin,
+    /// Whether `url` is the plugin's own, without an interLink server before it. The plugin is then
+    /// sent what the server would make of each call.
+    pub direct: bool,
     /// File with a bearer token; read again when it changes.
     pub token_file: Option<PathBuf>,
     /// PEM file with the authorities to trust instead of the usual public ones.
@@ -162,6 +165,7 @@ impl Default for InterLink {
         Self {
             url: None,
             plugin: Plugin::Auto,
+            direct: false,
             token_file: None,
             ca_file: None,
             client_cert_file: None,

@@ -73,6 +73,11 @@ impl Answer {
         }
     }
 
+    /// The HTTP status, 200 to 299.
+    pub(super) fn status(&self) -> u16 {
+        self.head.status
+    }
+
     /// Some bytes of the body; 0 at its end.
     ///
     /// # Errors

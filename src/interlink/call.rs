@@ -17,6 +17,10 @@ pub enum Call {
     Logs,
     /// Asks whether the plugin is there.
     Ping,
+    /// [`Delete`](Self::Delete) without a server between.
+    DirectDelete,
+    /// [`Ping`](Self::Ping) without a server between: a question about no pod.
+    DirectPing,
 }
 
 impl Call {
@@ -24,8 +28,8 @@ impl Call {
     pub fn path(self) -> &'static str {
         match self {
             Self::Create => "/create",
-            Self::Delete => "/delete",
-            Self::Status => "/status",
+            Self::Delete | Self::DirectDelete => "/delete",
+            Self::Status | Self::DirectPing => "/status",
             Self::Logs => "/getLogs",
             Self::Ping => "/pinglink",
         }
@@ -34,9 +38,9 @@ impl Call {
     /// The method that interLink's own client uses; the server does not check, a proxy may.
     pub(super) fn method(self) -> Method {
         match self {
-            Self::Create | Self::Ping => Method::POST,
+            Self::Create | Self::Ping | Self::DirectDelete => Method::POST,
             Self::Delete => Method::DELETE,
-            Self::Status | Self::Logs => Method::GET,
+            Self::Status | Self::Logs | Self::DirectPing => Method::GET,
         }
     }
 

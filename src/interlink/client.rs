@@ -11,6 +11,7 @@ use super::{
     answer::{Limit, PIECE_BYTES},
     call::Call,
     created::Created,
+    direct::retrieved,
     error::{Error, TOKEN_KEY},
     follow::FollowReader,
     link::{Link, Outgoing},
@@ -21,8 +22,9 @@ use crate::{
     config::schema::InterLink,
     model::JobUid,
     net::TokenFile,
+    plan::CreateBody,
     profile::{
-        speaker,
+        self, speaker,
         status_reply::{AskedJob, StatusReply},
         Speaker,
     },
@@ -44,6 +46,8 @@ const SHORT_REPLY_BYTES: u64 = 1 << 20;
 #[derive(Debug)]
 pub struct Client {
     config: InterLink,
+    /// The form of /create where there is no server between.
+    create_body: CreateBody,
     token: Option<TokenFile>,
     /// Cuts off everything.
     all: CancelToken,
@@ -68,6 +72,25 @@ impl Ping {
         };
         let text = one_line(&String::from_utf8_lossy(body));
         Self { text, parsed }
+    }
+}
+
+/// An answer as it came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RawAnswer {
+    /// The HTTP status, 200 to 299.
+    pub status: u16,
+    /// At most 1 MiB.
+    pub body: Vec<u8>,
+}
+
+impl RawAnswer {
+    /// Reads it as the answer to the submission of a pod with this UID.
+    ///
+    /// # Errors
+    /// One that cannot be read, or that names no job.
+    pub fn created(&self, uid: &str) -> Result<Created, Error> {
+        Created::read(&self.body, uid)
     }
 }
 
@@ -104,6 +127,7 @@ impl Client {
                 .as_deref()
                 .map(|path| TokenFile::new(TOKEN_KEY, path)),
             link: RwLock::new(Arc::new(Link::new(config, &all)?)),
+            create_body: profile::traits(config.plugin).create_body,
             config: config.clone(),
             all,
         })
@@ -135,7 +159,23 @@ impl Client {
         let call = Call::Create;
         let limit = self.create_limit();
         let uid = request.pod.metadata.uid.as_deref().unwrap_or_default();
-        Created::read(&self.exchange(call, &json(call, request)?, limit)?, uid)
+        Created::read(
+            &self.exchange(call, &self.create_body(request)?, limit)?,
+            uid,
+        )
+    }
+
+    /// The body of /create, in the form that is taken at the other end.
+    ///
+    /// # Errors
+    /// It cannot be written as JSON.
+    pub fn create_body(&self, request: &PodCreateRequests) -> Result<Vec<u8>, Error> {
+        let call = Call::Create;
+        match (self.config.direct, self.create_body) {
+            (false, _) => json(call, request),
+            (true, CreateBody::One) => json(call, &retrieved(request)),
+            (true, CreateBody::List) => json(call, &[retrieved(request)]),
+        }
     }
 
     /// Cancels a pod's job and lets the plugin forget it, its log included. Gives who said that it
@@ -144,7 +184,10 @@ impl Client {
     /// # Errors
     /// No answer, or a refusal.
     pub fn delete(&self, pod: &Pod) -> Result<Speaker, Error> {
-        let call = Call::Delete;
+        let call = match self.config.direct {
+            true => Call::DirectDelete,
+            false => Call::Delete,
+        };
         let body = self.exchange(call, &json(call, pod)?, self.request_limit())?;
         Ok(speaker::confirmation(&body))
     }
@@ -217,8 +260,29 @@ impl Client {
     /// # Errors
     /// No answer, a refusal, or a page.
     pub fn ping(&self) -> Result<Ping, Error> {
-        let body = self.exchange(Call::Ping, b"", self.request_limit())?;
+        let (call, body): (_, &[u8]) = match self.config.direct {
+            true => (Call::DirectPing, b"[]"),
+            false => (Call::Ping, b""),
+        };
+        let body = self.exchange(call, body, self.request_limit())?;
         Ok(Ping::read(&body))
+    }
+
+    /// Makes a call with any body, and gives the answer as it came. For those who look at answers
+    /// themselves.
+    ///
+    /// # Errors
+    /// No answer, or one with a status of 300 or above.
+    pub fn raw(&self, call: Call, body: &[u8]) -> Result<RawAnswer, Error> {
+        let limit = match call {
+            Call::Create => self.create_limit(),
+            _ => self.request_limit(),
+        };
+        let answer = self.link().exchange(&self.outgoing(call, body, limit)?)?;
+        Ok(RawAnswer {
+            status: answer.status(),
+            body: answer.bytes(SHORT_REPLY_BYTES)?,
+        })
     }
 
     fn exchange(&self, call: Call, body: &[u8], limit: Limit) -> Result<Vec<u8>, Error> {

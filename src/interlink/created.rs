@@ -29,6 +29,8 @@ pub struct Created {
     pub is_wrapped: bool,
     /// Whether the id is called `jobid`.
     pub has_jobid: bool,
+    /// Whether it is a list of one.
+    pub is_list: bool,
 }
 
 impl Created {
@@ -60,6 +62,7 @@ impl Created {
             remote_id: Some(remote_id).filter(|id| !id.is_empty()),
             is_wrapped,
             has_jobid: jobid.is_some(),
+            is_list: body.trim_ascii_start().starts_with(b"["),
         })
     }
 }

@@ -10,6 +10,7 @@ mod call;
 mod client;
 mod created;
 mod dial;
+mod direct;
 mod error;
 mod follow;
 mod link;
@@ -26,7 +27,7 @@ pub mod wire;
 mod tests;
 
 pub use call::Call;
-pub use client::{Client, LogEnd, LogLimits, Ping};
+pub use client::{Client, LogEnd, LogLimits, Ping, RawAnswer};
 pub use created::Created;
 pub use error::{Error, Phase};
 pub use follow::FollowReader;

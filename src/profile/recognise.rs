@@ -6,6 +6,7 @@
 //! | a ping that says "HTCondor sidecar" | `htcondor` | handles.py:719-721 |
 //! | an answer to /create that the server has wrapped as a failure | `htcondor` | handles.py:655: no other plugin answers 201 |
 //! | an answer to /create with `jobid` in the place of `PodJID` | `unicore` | src/handles.py:553-568 |
+//! | a job id `local-` and 8 hexadecimal digits | `local` | `interlink_cri::plugin` |
 //! | a job id that is a number | `slurm` | `slurm::is_job_id`; HTCondor's are numbers too, but it is recognised by its ping, which comes first |
 
 use super::slurm;
@@ -43,10 +44,15 @@ pub fn by_answer(is_wrapped: bool, has_jobid: bool) -> Option<Recognised> {
 
 /// By a job's id.
 pub fn by_job_id(id: &str) -> Option<Recognised> {
-    match slurm::is_job_id(id) {
-        true => recognised(Plugin::Slurm, "job ids that are numbers"),
-        false => None,
+    if slurm::is_job_id(id) {
+        return recognised(Plugin::Slurm, "job ids that are numbers");
     }
+    let rest = id.strip_prefix("local-")?;
+    let is_local = rest.len() == 8 && rest.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_local.then_some(Recognised {
+        plugin: Plugin::Local,
+        by: "job ids that begin with `local-`",
+    })
 }
 
 #[cfg(test)]
@@ -62,6 +68,7 @@ mod tests {
             assert_eq!(by_ping(text), None, "{text}");
         }
         assert_eq!(plugin(by_job_id("4711")), Some(Plugin::Slurm));
+        assert_eq!(plugin(by_job_id("local-0f6e1c1a")), Some(Plugin::Local));
         for id in ["", "local-1f", "0f6e1c1a-9a3b-4a53-8c36-2f6f7b1d6a10"] {
             assert_eq!(by_job_id(id), None, "{id}");
         }

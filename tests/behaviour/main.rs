@@ -13,6 +13,7 @@ mod support;
 
 mod announce;
 mod cancellation;
+mod check_plugin;
 mod config_errors;
 mod confinement;
 mod events;

@@ -132,10 +132,10 @@ fn handle(state: &Mutex<State>, request: &Request, responder: Responder) {
         }
         Some(Fault::Status(status, text)) => responder.text(status, text),
         Some(Fault::Answer(text)) => responder.text(200, text),
-        None if request.header("authorization") != Some(&bearer) => {
+        None | Some(Fault::Pass) if request.header("authorization") != Some(&bearer) => {
             responder.text(401, "Unauthorized")
         }
-        None => {
+        None | Some(Fault::Pass) => {
             let (status, answer) = answer(&mut state.lock(), &method, &path, body);
             responder.json(status, &answer)
         }

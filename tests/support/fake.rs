@@ -45,6 +45,8 @@ impl JobState {
 /// What the next request for a path meets.
 #[derive(Clone, Debug)]
 pub enum Fault {
+    /// None: it is done and answered.
+    Pass,
     /// A refusal.
     Status(u16, &'static str),
     /// An answer with this status, content type and body.
@@ -64,6 +66,14 @@ pub enum Fault {
 struct Job {
     containers: Vec<String>,
     states: HashMap<String, JobState>,
+}
+
+impl Job {
+    fn with_all(mut self, state: &JobState) -> Self {
+        let names = self.containers.iter().cloned();
+        self.states = names.map(|name| (name, state.clone())).collect();
+        self
+    }
 }
 
 #[derive(Default)]
@@ -90,6 +100,8 @@ struct State {
     /// SLURM plugin does it.
     as_slurm: bool,
     create_form: CreateForm,
+    /// The state of the containers of new jobs, where that is not `Queued`.
+    begins_as: Option<JobState>,
     /// Jobs are taken, but no answer speaks of them.
     hides_jobs: bool,
     /// What a ping is answered with.
@@ -203,6 +215,11 @@ impl Fake {
         self.state.lock().numbers_jobs = true;
     }
 
+    /// From now on the containers of new jobs are in this state.
+    pub fn begin_jobs_as(&self, state: &JobState) {
+        self.state.lock().begins_as = Some(state.clone());
+    }
+
     /// From now on submissions are answered in this form.
     pub fn answer_creates_with(&self, form: CreateForm) {
         self.state.lock().create_form = form;
@@ -266,7 +283,7 @@ fn handle(state: &Mutex<State>, request: &Request, responder: Responder) {
         let next = state.faults.get_mut(&path).and_then(VecDeque::pop_front);
         let fault = next.or_else(|| state.always.get(&path).cloned());
         // With the record, under one lock: who has seen a request sees what it did.
-        if matches!(fault, None | Some(Fault::DropAfter)) {
+        if matches!(fault, None | Some(Fault::Pass | Fault::DropAfter)) {
             act(&mut state, &path, &body);
         }
         fault
@@ -281,20 +298,24 @@ fn handle(state: &Mutex<State>, request: &Request, responder: Responder) {
         }
         Some(Fault::Answer(text)) => responder.text(200, text),
         Some(Fault::DropAfter) => answer(state, &path, &body, responder.cut_all()),
-        None => answer(state, &path, &body, responder),
+        None | Some(Fault::Pass) => answer(state, &path, &body, responder),
     };
 }
 
 /// What a request changes.
 fn act(state: &mut State, path: &str, body: &Value) {
     match path {
-        "/create" => {
+        "/create" if !body.is_null() => {
             let spec = &body["pod"]["spec"];
             let list = |key: &str| spec[key].as_array().cloned().unwrap_or_default();
             let containers = [list("initContainers"), list("containers")].concat();
             let job = Job {
                 containers: containers.iter().map(|one| text(&one["name"])).collect(),
                 states: HashMap::new(),
+            };
+            let job = match &state.begins_as {
+                Some(begins_as) => job.with_all(begins_as),
+                None => job,
             };
             let uid = text(&body["pod"]["metadata"]["uid"]);
             state.jobs.insert(uid, job);
@@ -313,6 +334,7 @@ fn answer(
     responder: Responder,
 ) -> std::io::Result<()> {
     match path {
+        "/create" if body.is_null() => responder.text(400, "this is no JSON"),
         "/create" => {
             let uid = text(&body["pod"]["metadata"]["uid"]);
             let jid = match state.lock().numbers_jobs {

@@ -9,3 +9,5 @@ mod deleting;
 mod faults;
 mod logs;
 mod restarts;
+
+pub use self::fixture::Fixture;
