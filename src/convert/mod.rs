@@ -10,8 +10,9 @@
 //! resources      CPU, memory, huge pages                 extended         GPUs and the like
 //! security       security contexts, namespaces           security_policy  what of that sites allow
 //! api_spec       what only the API server knows          network          host names, DNS, ports
-//! remote_names   what the other side accepts             image_ref        references, and identity
-//! settings       what the configuration says         identity         whose jobs are
+//! pod_resources  those of a pod as a whole               image_ref        references, and identity
+//! remote_names   what the other side accepts             identity         whose jobs are
+//! settings       what the configuration says
 //! ```
 //!
 //! What cannot become part of a job is refused when a container is created
@@ -31,6 +32,7 @@ mod mount_check;
 mod mount_policy;
 mod network;
 mod pod;
+mod pod_resources;
 /// What must hold whatever comes in; `fuzz/` and the tests share it.
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]

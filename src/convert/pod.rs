@@ -14,9 +14,9 @@ use super::{
     api_spec,
     container::{pod_container, Surroundings},
     job_container::JobContainer,
-    metadata, network,
+    metadata, network, pod_resources,
     remote_names::{remote_container_name, remote_namespace},
-    security, security_policy,
+    resources, security, security_policy,
     volumes::JobVolumes,
     Error, Settings,
 };
@@ -85,6 +85,11 @@ pub fn job_pod(
         let mut inits = job.inits.iter();
         inits.any(|init| remote_container_name(init) == container.name)
     };
+    let of_pod = match written {
+        Some(written) => pod_resources::written(&mut made, written),
+        None => pod_resources::recovered(&mut made, is_init, &linux.resources),
+    };
+    complete_requests(&mut made, written);
     let (inits, mains): (Vec<_>, Vec<_>) = made.into_iter().partition(is_init);
     let mounted = volumes.take_volumes();
     let namespaces = security::namespaces(context);
@@ -102,6 +107,7 @@ pub fn job_pod(
         host_ipc: namespaces.host_ipc.then_some(true),
         share_process_namespace: namespaces.shared_pid.then_some(true),
         security_context: security::of_pod(context, &linux.sysctls),
+        resources: of_pod,
         ..PodSpec::default()
     };
     if let Some(written) = written {
@@ -129,6 +135,16 @@ fn complete_containers(containers: &mut [PodContainer], written: &PodSpec) {
         }
     }
     containers.sort_by_key(|container| api_spec::position(written, &container.name));
+}
+
+fn complete_requests(containers: &mut [PodContainer], written: Option<&PodSpec>) {
+    for container in containers {
+        let written = written.and_then(|spec| api_spec::container(spec, &container.name));
+        if let Some(own) = &mut container.resources {
+            let written = written.and_then(|container| container.resources.as_ref());
+            resources::default_requests(own, written);
+        }
+    }
 }
 
 fn check_names(containers: &[PodContainer]) -> Result<(), Error> {
@@ -241,7 +257,7 @@ mod tests {
                 "env": [{"name": "A", "value": "1"}, {"name": "B", "value": ""}],
                 "resources": {
                     "limits": {"cpu": "500m", "memory": "64Mi"},
-                    "requests": {"cpu": "250m"},
+                    "requests": {"cpu": "250m", "memory": "64Mi"},
                 },
                 "securityContext": {"allowPrivilegeEscalation": false},
                 "volumeMounts": [{"name": "scratch", "mountPath": "/scratch"}],

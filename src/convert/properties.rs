@@ -253,6 +253,15 @@ fn hangs_together(pod: &Pod, job: &Job, made: &JobPod) {
         };
         assert!(comes, "the contents of `{}` come along", volume.name);
     }
+    for resources in spec
+        .containers
+        .iter()
+        .filter_map(|one| one.resources.as_ref())
+    {
+        let requests = resources.requests.clone().unwrap_or_default();
+        let mut limits = resources.limits.iter().flatten();
+        assert!(limits.all(|(name, _)| requests.contains_key(name)));
+    }
     let runs = pod.containers.iter().filter(|c| c.status.exit.is_none());
     assert_eq!(spec.containers.len(), runs.count());
 }

@@ -24,9 +24,11 @@ pub const SHARES_PER_CPU: i64 = 1024;
 pub const MIN_SHARES: i64 = 2;
 /// The most shares, which cgroups allow: `MaxShares`, there. They are 256 CPUs.
 pub const MAX_SHARES: i64 = 262_144;
-/// With the feature MemoryQoS on, a kubelet sets this cgroup key to the memory request
-/// (`generateLinuxContainerResources`; alpha since Kubernetes 1.22).
-pub const MEMORY_REQUEST_KEY: &str = "memory.min";
+/// With the feature MemoryQoS on, a kubelet sets one of these cgroup keys to the memory request: the first
+/// for pods of the class Guaranteed, the second for Burstable ones. The other one is `0` then, and both
+/// are where `memoryReservationPolicy` of the kubelet is `None` (`generateLinuxContainerResources`). The
+/// feature is alpha since Kubernetes 1.22, which knew only the first key, and on by default since 1.37.
+pub const MEMORY_REQUEST_KEYS: [&str; 2] = ["memory.min", "memory.low"];
 
 /// The figures for a container's requests and limits.
 ///

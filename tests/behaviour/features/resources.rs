@@ -63,20 +63,29 @@ fn cpu_and_memory() {
             500,
             500,
             64 << 20,
-            json!({"limits": {"cpu": "500m", "memory": "64Mi"}, "requests": {"cpu": "500m"}}),
+            json!({
+                "limits": {"cpu": "500m", "memory": "64Mi"},
+                "requests": {"cpu": "500m", "memory": "64Mi"},
+            }),
         ),
         (
             250,
             1500,
             1_000_000_000,
-            json!({"limits": {"cpu": "1500m", "memory": "1G"}, "requests": {"cpu": "250m"}}),
+            json!({
+                "limits": {"cpu": "1500m", "memory": "1G"},
+                "requests": {"cpu": "250m", "memory": "1G"},
+            }),
         ),
         (100, 0, 0, json!({"requests": {"cpu": "100m"}})),
         (
             0,
             64_000,
             256 << 30,
-            json!({"limits": {"cpu": "64", "memory": "256Gi"}, "requests": {"cpu": "64"}}),
+            json!({
+                "limits": {"cpu": "64", "memory": "256Gi"},
+                "requests": {"cpu": "64", "memory": "256Gi"},
+            }),
         ),
     ] {
         let created = node.created(&pod(), &with(figures(request, limit, memory)));
@@ -107,30 +116,45 @@ fn exclusive_cpus() {
     let got = arrived(&node.created(&pod(), &with(resources)));
     assert_eq!(
         got,
-        json!({"limits": {"memory": "1Gi"}, "requests": {"cpu": "4"}})
+        json!({"limits": {"memory": "1Gi"}, "requests": {"cpu": "4", "memory": "1Gi"}})
     );
 }
 
 #[test]
 fn a_memory_request() {
     let node = Node::new("");
-    let mut resources = figures(0, 0, 64 << 20);
-    // With the feature gate MemoryQoS only.
-    resources
-        .unified
-        .insert("memory.min".to_owned(), "33554432".to_owned());
-    let got = arrived(&node.created(&pod(), &with(resources)));
-    assert_eq!(
-        got,
-        json!({"limits": {"memory": "64Mi"}, "requests": {"memory": "32Mi"}})
-    );
+    // With the feature gate MemoryQoS only. Kubelets before 1.36 send `memory.min` alone.
+    for (keys, want) in [
+        (&[("memory.min", "33554432")][..], "32Mi"),
+        (&[("memory.min", "67108864"), ("memory.low", "0")], "64Mi"),
+        (&[("memory.min", "0"), ("memory.low", "33554432")], "32Mi"),
+    ] {
+        let mut resources = figures(0, 0, 64 << 20);
+        let text = |(key, text): &(&str, &str)| ((*key).to_owned(), (*text).to_owned());
+        resources.unified.extend(keys.iter().map(text));
+        let got = arrived(&node.created(&pod(), &with(resources)));
+        let want = json!({"limits": {"memory": "64Mi"}, "requests": {"memory": want}});
+        assert_eq!(got, want, "{keys:?}");
+    }
+}
+
+#[test]
+fn a_limit_without_a_request() {
+    let node = Node::new("");
+    // Shares and quota say both of CPU; of memory a kubelet without MemoryQoS sends the limit alone.
+    let got = arrived(&node.created(&pod(), &with(figures(0, 2000, 4 << 30))));
+    let both = json!({"cpu": "2", "memory": "4Gi"});
+    assert_eq!(got, json!({"limits": both, "requests": both}));
 }
 
 #[test]
 fn a_default_memory_limit() {
     let node = Node::new("[jobs]\ndefault_memory = '2Gi'\nquiet_period = '50ms'");
     let got = arrived(&node.created(&pod(), &with(figures(0, 0, 0))));
-    assert_eq!(got, json!({"limits": {"memory": "2Gi"}}));
+    assert_eq!(
+        got,
+        json!({"limits": {"memory": "2Gi"}, "requests": {"memory": "2Gi"}})
+    );
     let mut pod = pod();
     let flags = ("slurm-job.vk.io/flags".to_owned(), "--mem=300".to_owned());
     pod.annotations.extend([flags]);
@@ -166,7 +190,40 @@ fn swap_and_other_cgroup_keys() {
         .unified
         .insert("memory.swap.max".to_owned(), "67108864".to_owned());
     let got = arrived(&node.created(&pod(), &with(resources)));
-    assert_eq!(got, json!({"limits": {"memory": "64Mi"}}));
+    let memory = json!({"memory": "64Mi"});
+    assert_eq!(got, json!({"limits": memory, "requests": memory}));
+}
+
+#[test]
+fn resources_of_a_whole_pod() {
+    let node = Node::new("[jobs]\nquiet_period = '3s'");
+    let mut pod = pod();
+    // Two CPUs and 4 GiB for all; a kubelet gives them to each container without a limit.
+    let whole = figures(1000, 2000, 4 << 30);
+    let linux = pod.linux.mut_or_insert_default();
+    linux.resources = MessageField::some(whole.clone());
+    let cri = node.cri();
+    let sandbox = cri.run(&pod);
+    for (name, resources) in [
+        ("first", figures(2000, 2000, 4 << 30)),
+        ("second", figures(500, 2000, 1 << 30)),
+    ] {
+        let mut config = with(resources);
+        config.metadata.mut_or_insert_default().name = name.to_owned();
+        cri.launch(&sandbox, &config);
+    }
+    let spec = &node.fake.wait_for_requests("/create", 1)[0]["pod"]["spec"];
+    let want = json!({
+        "limits": {"cpu": "2", "memory": "4Gi"},
+        "requests": {"cpu": "1", "memory": "4Gi"},
+    });
+    assert_eq!(spec["resources"], want);
+    assert_eq!(spec["containers"][0]["resources"], json!(null));
+    let want = json!({
+        "limits": {"memory": "1Gi"},
+        "requests": {"cpu": "500m", "memory": "1Gi"},
+    });
+    assert_eq!(spec["containers"][1]["resources"], want);
 }
 
 fn gpu(created: &Value) -> Value {
@@ -325,7 +382,10 @@ fn a_resize_before_submission() {
     let got = arrived(&node.fake.wait_for_requests("/create", 1)[0]);
     assert_eq!(
         got,
-        json!({"limits": {"cpu": "2", "memory": "1Gi"}, "requests": {"cpu": "2"}})
+        json!({
+            "limits": {"cpu": "2", "memory": "1Gi"},
+            "requests": {"cpu": "2", "memory": "1Gi"},
+        })
     );
 }
 
