@@ -66,8 +66,9 @@ pub struct Resources {
     /// GPUs and other extended resources of jobs, and where a container shows that it has some.
     /// The CRI does not carry their amounts. `annotation` names a pod annotation with the amount:
     /// `2`, or by container `main=2,side=1`. `cdi` lists kinds of CDI devices, `devices` patterns
-    /// of device paths, `env` variables with a list of ids; what device plugins gave is counted,
-    /// and such a variable is not passed on, for its ids mean devices of this node. An annotation
+    /// of device paths, `env` variables with a list of ids; what device plugins and DRA drivers gave
+    /// is counted, and such a variable is not passed on, for its ids mean devices of this node. Kinds
+    /// of one vendor name the same devices, so the kind with the most of them counts. An annotation
     /// counts more than what is there.
     pub extended: Vec<ExtendedResource>,
 }
@@ -80,14 +81,24 @@ impl Default for Resources {
                 ExtendedResource {
                     name: "nvidia.com/gpu".to_owned(),
                     annotation: Some("interlink.eu/nvidia-gpus".to_owned()),
-                    cdi: texts(&["nvidia.com/gpu", "k8s.device-plugin.nvidia.com/gpu"]),
+                    cdi: texts(&[
+                        "nvidia.com/gpu",
+                        "k8s.device-plugin.nvidia.com/gpu",
+                        "k8s.gpu.nvidia.com/device",
+                        "k8s.gpu.nvidia.com/claim",
+                    ]),
                     devices: texts(&["/dev/nvidia[0-9]*"]),
                     env: texts(&["NVIDIA_VISIBLE_DEVICES"]),
                 },
                 ExtendedResource {
                     name: "amd.com/gpu".to_owned(),
                     annotation: Some("interlink.eu/amd-gpus".to_owned()),
-                    cdi: texts(&["amd.com/gpu"]),
+                    cdi: texts(&[
+                        "amd.com/gpu",
+                        "k8s.gpu.amd.com/gpu",
+                        "k8s.gpu.amd.com/device",
+                        "k8s.gpu.amd.com/claim",
+                    ]),
                     devices: texts(&["/dev/dri/renderD[0-9]*"]),
                     env: texts(&["AMD_VISIBLE_DEVICES"]),
                 },

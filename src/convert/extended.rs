@@ -62,20 +62,42 @@ impl Extended {
 
     /// How many device plugins gave to a container.
     fn counted(&self, config: &ContainerConfig) -> u64 {
-        let by_cdi: BTreeSet<_> = cdi_names(config).filter(|name| self.is_cdi(name)).collect();
         let devices = config.devices.iter().map(|device| &device.host_path);
         let by_path: BTreeSet<_> = devices.filter(|path| self.devices.any(path)).collect();
         let by_env = config.envs.iter().map(|variable| self.ids(variable).len());
         // The same devices may show in several ways.
-        let counts = [by_cdi.len(), by_path.len(), by_env.max().unwrap_or(0)];
+        let counts = [
+            self.counted_by_cdi(config),
+            by_path.len(),
+            by_env.max().unwrap_or(0),
+        ];
         counts.into_iter().max().unwrap_or(0) as u64
     }
 
+    /// How many devices the CDI names of a container are. A DRA driver can name one device twice, as
+    /// a device and as part of a claim (`k8s.gpu.nvidia.com/device=gpu-0` and
+    /// `k8s.gpu.nvidia.com/claim=UID-gpu-0`: `GetStandardDevice` and `GetClaimDevice` in
+    /// `cmd/gpu-kubelet-plugin/cdi.go` of github.com/NVIDIA/k8s-dra-driver-gpu up to 25.3; later ones
+    /// have the claims alone). So of one vendor the class with the most counts.
+    fn counted_by_cdi(&self, config: &ContainerConfig) -> usize {
+        let mut by_vendor: BTreeMap<&str, BTreeMap<&str, BTreeSet<&str>>> = BTreeMap::new();
+        for name in cdi_names(config).filter(|name| self.is_cdi(name)) {
+            let (kind, _) = name.split_once('=').unwrap_or((name, ""));
+            let (vendor, class) = kind.split_once('/').unwrap_or((kind, ""));
+            let classes = by_vendor.entry(vendor).or_default();
+            classes.entry(class).or_default().insert(name);
+        }
+        let most = |classes: &BTreeMap<_, BTreeSet<_>>| classes.values().map(BTreeSet::len).max();
+        by_vendor.values().filter_map(most).sum()
+    }
+
     /// Whether a CDI name is a device of this kind. `all` is as many as the node has, which says
-    /// nothing of another one.
+    /// nothing of another one; `common` is what a DRA driver adds to each container that has a device.
     fn is_cdi(&self, name: &str) -> bool {
         let kind = name.split_once('=');
-        kind.is_some_and(|(kind, device)| device != "all" && self.cdi.iter().any(|own| own == kind))
+        kind.is_some_and(|(kind, device)| {
+            !matches!(device, "all" | "common") && self.cdi.iter().any(|own| own == kind)
+        })
     }
 
     /// The ids in a variable of a device plugin.
@@ -244,6 +266,66 @@ mod tests {
                 "CDI",
                 config(&[], &["nvidia.com/gpu=0", "nvidia.com/gpu=GPU-1"], "", ""),
                 two,
+            ),
+            (
+                "claims of a DRA driver",
+                config(
+                    &[],
+                    &[
+                        "k8s.gpu.nvidia.com/claim=a85e-gpu-0",
+                        "k8s.gpu.nvidia.com/claim=a85e-gpu-1",
+                    ],
+                    "",
+                    "",
+                ),
+                two,
+            ),
+            (
+                "devices of a DRA driver, of which one has its claim's settings",
+                config(
+                    &[],
+                    &[
+                        "k8s.gpu.nvidia.com/device=gpu-0",
+                        "k8s.gpu.nvidia.com/device=gpu-1",
+                        "k8s.gpu.nvidia.com/claim=a85e-gpu-1",
+                    ],
+                    "k8s.gpu.nvidia.com/device=gpu-0",
+                    "",
+                ),
+                two,
+            ),
+            (
+                "a device plugin and a DRA driver",
+                config(
+                    &[],
+                    &["nvidia.com/gpu=0", "k8s.gpu.nvidia.com/claim=a85e-gpu-1"],
+                    "",
+                    "",
+                ),
+                two,
+            ),
+            (
+                "another DRA driver",
+                config(
+                    &[],
+                    &[
+                        "k8s.gpu.amd.com/gpu=common",
+                        "k8s.gpu.amd.com/gpu=11-gpu-1-129",
+                    ],
+                    "",
+                    "",
+                ),
+                "amd.com/gpu=1",
+            ),
+            (
+                "channels of a DRA driver, which are no GPUs",
+                config(
+                    &[],
+                    &["k8s.compute-domain.nvidia.com/claim=a85e-channel-0"],
+                    "",
+                    "",
+                ),
+                "",
             ),
             (
                 "CDI by annotation",

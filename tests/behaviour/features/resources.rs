@@ -277,6 +277,13 @@ fn gpus_by_cdi_and_by_device() {
     let mut by_cdi = container(Vec::new());
     by_cdi.CDI_devices = vec![cdi("nvidia.com/gpu=0"), cdi("nvidia.com/gpu=1")];
     assert_eq!(gpu(&node.created(&pod(), &by_cdi)), "2");
+    // A DRA driver's: one device has settings of its claim besides.
+    by_cdi.CDI_devices = vec![
+        cdi("k8s.gpu.nvidia.com/device=gpu-0"),
+        cdi("k8s.gpu.nvidia.com/device=gpu-1"),
+        cdi("k8s.gpu.nvidia.com/claim=a85e5873-fc49-4554-a151-de159f528a04-gpu-1"),
+    ];
+    assert_eq!(gpu(&node.created(&pod(), &by_cdi)), "2");
     let mut by_annotation = container(Vec::new());
     let names = "nvidia.com/gpu=0,nvidia.com/gpu=3".to_owned();
     by_annotation
