@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::{Container as PodContainer, EnvVar};
+use k8s_openapi::api::core::v1::{Container as PodContainer, EnvVar, Lifecycle};
 
 use super::{
     extended, job_container::JobContainer, mount_check, mount_policy,
@@ -10,7 +10,7 @@ use super::{
     Error, Settings, Warning,
 };
 use crate::{
-    kubelet::{annotations, FoundMount},
+    kubelet::{annotations, stop_signal_name, FoundMount},
     proto::{ContainerConfig, KeyValue, LinuxSandboxSecurityContext},
 };
 
@@ -147,6 +147,10 @@ pub(super) fn pod_container(
         stdin: config.stdin.then_some(true),
         stdin_once: config.stdin_once.then_some(true),
         tty: config.tty.then_some(true),
+        lifecycle: stop_signal_name(config.stop_signal).map(|signal| Lifecycle {
+            stop_signal: Some(signal),
+            ..Lifecycle::default()
+        }),
         ports: annotations::ports(&container.annotations),
         termination_message_path: noted(annotations::MESSAGE_PATH),
         termination_message_policy: noted(annotations::MESSAGE_POLICY),

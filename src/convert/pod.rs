@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use k8s_openapi::{
     api::core::v1::{
-        ConfigMap, Container as PodContainer, Pod as JobsPod, PodSpec, PodStatus, Secret,
+        ConfigMap, Container as PodContainer, Pod as JobsPod, PodOS, PodSpec, PodStatus, Secret,
     },
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
@@ -91,6 +91,11 @@ pub fn job_pod(
     };
     complete_requests(&mut made, written);
     let (inits, mains): (Vec<_>, Vec<_>) = made.into_iter().partition(is_init);
+    let mut all = inits.iter().chain(&mains);
+    let has_signal = all.any(|one| {
+        let lifecycle = one.lifecycle.as_ref();
+        lifecycle.is_some_and(|lifecycle| lifecycle.stop_signal.is_some())
+    });
     let mounted = volumes.take_volumes();
     let namespaces = security::namespaces(context);
     let mut spec = PodSpec {
@@ -108,6 +113,11 @@ pub fn job_pod(
         share_process_namespace: namespaces.shared_pid.then_some(true),
         security_context: security::of_pod(context, &linux.sysctls),
         resources: of_pod,
+        // A Kubernetes API server takes a signal only where the pod says for which system
+        // (`pkg/apis/core/validation/validation.go`, since 1.33).
+        os: has_signal.then(|| PodOS {
+            name: "linux".to_owned(),
+        }),
         ..PodSpec::default()
     };
     if let Some(written) = written {

@@ -108,6 +108,7 @@ pub fn status(pod: &Pod, entry: &ContainerEntry) -> ContainerStatus {
         labels: container.labels.clone().into_iter().collect(),
         annotations: container.annotations.clone().into_iter().collect(),
         mounts: config.mounts,
+        stop_signal: config.stop_signal,
         log_path: log_path(pod, container),
         resources: MessageField::from_option(resources),
         ..Default::default()

@@ -10,7 +10,8 @@ use protobuf::MessageField;
 
 use super::{
     annotations, environment, error::Error, expansion::expand, pod::value_of, pod::KubeletPod,
-    resources::linux_resources, security_context::security_context, volume_paths,
+    resources::linux_resources, security_context::security_context, stop_signal::stop_signal,
+    volume_paths,
 };
 use crate::proto::{ContainerConfig, ContainerMetadata, ImageSpec, KeyValue, LinuxContainerConfig};
 
@@ -43,6 +44,9 @@ fn config(pod: &KubeletPod<'_>, container: &Container) -> Result<ContainerConfig
             "it has volumeDevices, which only a kubelet can map",
         ));
     }
+    let lifecycle = container.lifecycle.as_ref();
+    let signal = lifecycle.and_then(|lifecycle| lifecycle.stop_signal.as_deref());
+    let signal = signal.map(stop_signal).unwrap_or_default();
     Ok(ContainerConfig {
         image: MessageField::some(ImageSpec {
             user_specified_image: image.clone(),
@@ -59,6 +63,7 @@ fn config(pod: &KubeletPod<'_>, container: &Container) -> Result<ContainerConfig
         stdin: container.stdin.unwrap_or(false),
         stdin_once: container.stdin_once.unwrap_or(false),
         tty: container.tty.unwrap_or(false),
+        stop_signal: signal.into(),
         linux: MessageField::some(linux(pod, container)?),
         metadata: MessageField::some(ContainerMetadata {
             name,

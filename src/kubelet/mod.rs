@@ -17,7 +17,8 @@
 //! service_variables  those that name services           downward_api      fields of the pod itself
 //! resources          cgroup figures                     security_context  the effective one
 //! annotations        labels and annotations             etc_hosts         host aliases
-//! termination_log    a container's last words           container_config  all of it, as it is sent
+//! termination_log    a container's last words           stop_signal       what ends a container
+//! container_config   all of it, as it is sent
 //! ```
 //!
 //! What it relies on is a kubelet's behaviour, not an interface: sources are named beside it, as paths
@@ -39,6 +40,7 @@ pub mod pod;
 pub mod resources;
 mod security_context;
 mod service_variables;
+mod stop_signal;
 mod termination_log;
 #[cfg(test)]
 mod testing;
@@ -55,5 +57,6 @@ pub use mount_source::MountSource;
 pub use pod::{all_containers, KubeletPod, Variables};
 pub use security_context::{int64, security_context};
 pub use service_variables::service_variables;
+pub use stop_signal::{stop_signal, stop_signal_name};
 pub use termination_log::termination_log;
 pub use volume_contents::{volumes, FilledVolume};
