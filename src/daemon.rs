@@ -19,7 +19,7 @@ use crate::{
     logs::Registry,
     model::SystemClock,
     plugin::{self, Plugin},
-    profile::Outgoing,
+    profile::{self, Outgoing},
     store::{self, Store},
     telemetry::{chain, Counters, Health},
     worker::{Context, Workers},
@@ -90,7 +90,10 @@ impl Daemon {
             config.interlink.url = Some(plugin.address());
             config.interlink.plugin = schema::Plugin::Local;
         }
-        let settings = Settings::new(&config).map_err(Error::Settings)?;
+        let settings = Settings {
+            keys_are_paths: profile::keys_are_paths(&config),
+            ..Settings::new(&config).map_err(Error::Settings)?
+        };
         let outgoing = Outgoing::new(&config.metadata).map_err(Error::Pattern)?;
         let users = SiteUsers::new(&config).map_err(Error::Identity)?;
         let users = Arc::new(users);

@@ -253,6 +253,16 @@ fn hangs_together(pod: &Pod, job: &Job, made: &JobPod) {
         };
         assert!(comes, "the contents of `{}` come along", volume.name);
     }
+    let maps = made.configmaps.iter().chain(&made.projected);
+    let keys = maps.flat_map(|map| {
+        let (texts, bytes) = (map.data.iter().flatten(), map.binary_data.iter().flatten());
+        texts.map(|(key, _)| key).chain(bytes.map(|(key, _)| key))
+    });
+    let secrets = made.secrets.iter();
+    let in_secrets = secrets.flat_map(|one| one.data.iter().flatten().map(|(key, _)| key));
+    for key in keys.chain(in_secrets) {
+        assert!(!key.contains('/'), "{key}");
+    }
     for resources in spec
         .containers
         .iter()

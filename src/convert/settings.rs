@@ -34,6 +34,8 @@ pub struct Settings {
     pub extended: Vec<Extended>,
     /// The user that images are reported to have; 0 when none is reported, as the kubelet has it.
     pub image_uid: i64,
+    /// Whether the keys of a volume's files are paths, with directories in them.
+    pub keys_are_paths: bool,
     /// Memory limit in bytes of containers that bring none.
     pub default_memory: Option<u64>,
 }
@@ -57,6 +59,7 @@ impl Settings {
             metadata: metadata::Rules::new(&config.metadata)?,
             extended: extended.collect::<Result<_, _>>()?,
             image_uid: config.images.uid.into(),
+            keys_are_paths: false,
             default_memory: default_memory.map(quantity::parse_memory).transpose()?,
         })
     }

@@ -3,7 +3,11 @@
 //! The interLink server looks for the contents of a volume by name, so volume and object have the same
 //! one. Plugins bind every file of a ConfigMap, Secret or projected volume by its key below the mount
 //! path, or all of them **at** the mount path where there is a subPath; not all know `items`. So keys
-//! are paths, and what is mounted by subPath is a volume of its own with that one file in it.
+//! are the names of files, and what is mounted by subPath is a volume of its own with that one file in
+//! it. So is what lies in a directory of a volume, unless the plugin makes directories: it is mounted where that directory would be. A key
+//! with a `/` in it is none to Kubernetes (`IsConfigMapKey` in
+//! `staging/src/k8s.io/apimachinery/pkg/util/validation/validation.go`), and there is a plugin that drops a
+//! whole volume because of one: see the table of `profile`.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -68,24 +72,66 @@ impl<'a> JobVolumes<'a> {
     /// setting that changed since.
     pub fn mounts(&mut self, mounts: &[Mount], found: &[FoundMount]) -> Vec<VolumeMount> {
         let both = mounts.iter().zip(found);
-        both.filter_map(|(mount, found)| self.mount(mount, found))
-            .collect()
+        both.flat_map(
+            |(mount, found)| match mount_policy(mount, found, self.settings) {
+                MountPolicy::Send(content) => self.mount(mount, content),
+                _ => Vec::new(),
+            },
+        )
+        .collect()
     }
 
-    fn mount(&mut self, mount: &Mount, found: &FoundMount) -> Option<VolumeMount> {
-        let MountPolicy::Send(content) = mount_policy(mount, found, self.settings) else {
-            return None;
+    /// What is mounted for one mount: a volume, and one more for each directory of files in it.
+    fn mount(&mut self, mount: &Mount, content: Content<'_>) -> Vec<VolumeMount> {
+        let Content::Files {
+            kind,
+            volume,
+            inside,
+            is_file,
+            files,
+        } = content
+        else {
+            return vec![self.volume_mount(mount, "", content)];
         };
+        if self.settings.keys_are_paths || !files.keys().any(|path| path.contains('/')) {
+            return vec![self.volume_mount(mount, "", content)];
+        }
+        let by_directory = by_directory(files);
+        let mount_each = by_directory.into_iter().map(|(directory, files)| {
+            // The one file of a subPath is mounted at its place, wherever it was in the volume.
+            let (at, inside) = match (is_file, inside, directory) {
+                (true, inside, _) | (false, inside, "") => ("", inside.to_owned()),
+                (false, "", directory) => (directory, directory.to_owned()),
+                (false, inside, directory) => (directory, format!("{inside}/{directory}")),
+            };
+            let content = Content::Files {
+                kind,
+                volume,
+                inside: &inside,
+                is_file,
+                files: &Arc::new(files),
+            };
+            self.volume_mount(mount, at, content)
+        });
+        mount_each.collect()
+    }
+
+    /// A mount of this content, at the mount's own path or `at` one below it.
+    fn volume_mount(&mut self, mount: &Mount, at: &str, content: Content<'_>) -> VolumeMount {
         let follows = MountPropagation::PROPAGATION_HOST_TO_CONTAINER;
-        Some(VolumeMount {
+        let path = &mount.container_path;
+        VolumeMount {
             name: self.volume(content),
-            mount_path: mount.container_path.clone(),
+            mount_path: match at {
+                "" => path.clone(),
+                at => format!("{}/{at}", path.trim_end_matches('/')),
+            },
             read_only: mount.readonly.then_some(true),
             mount_propagation: (mount_check::propagation(mount) == follows)
                 .then(|| "HostToContainer".to_owned()),
             sub_path: sub_path(content),
             ..VolumeMount::default()
-        })
+        }
     }
 
     /// The name of the volume with this content, made if it is new. Mounts with equal contents
@@ -151,6 +197,17 @@ impl<'a> JobVolumes<'a> {
     pub fn take_volumes(&mut self) -> Vec<Volume> {
         std::mem::take(&mut self.volumes)
     }
+}
+
+/// Files by the directories that they lie in, under the names that they have there.
+fn by_directory(files: &Files) -> BTreeMap<&str, Files> {
+    let mut directories: BTreeMap<&str, Files> = BTreeMap::new();
+    for (path, file) in files {
+        let (directory, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let files = directories.entry(directory).or_default();
+        files.insert(name.to_owned(), file.clone());
+    }
+    directories
 }
 
 /// What is mounted of a volume that is shared with other mounts, or holds one file only.

@@ -50,5 +50,5 @@ pub use report::{ContainerReport, JobReport, ReportedEnd, ReportedState, Verdict
 pub use rules::Rules;
 pub use traits::{
     Allocation, CreateBody, EmptyJobId, EndsWithoutStart, ImageRefs, InitContainers, KnownEnd,
-    LogForm, PluginTraits, Probes,
+    LogForm, PluginTraits, Probes, VolumeKeys,
 };

@@ -31,6 +31,8 @@ pub struct PluginTraits {
     pub probes: Probes,
     /// Which image references it takes.
     pub image_refs: ImageRefs,
+    /// What the keys of a volume's files may be.
+    pub volume_keys: VolumeKeys,
 }
 
 /// What becomes of init containers that are sent with a job.
@@ -105,6 +107,15 @@ pub enum Probes {
     LivenessOnly,
     /// None is looked at.
     Ignored,
+}
+
+/// What the keys of a volume's files may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VolumeKeys {
+    /// Names, as Kubernetes has it.
+    Names,
+    /// Paths too, with directories in them.
+    Paths,
 }
 
 /// Which image references a plugin takes.

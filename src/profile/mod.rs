@@ -42,11 +42,19 @@ pub use unknown_job::is_unknown_job;
 
 use std::time::Duration;
 
-use crate::{config::Config, plan::Rules};
+use crate::{
+    config::Config,
+    plan::{Rules, VolumeKeys},
+};
 
 /// The rules that follow from a configuration, and from what is known of the plugin that it names.
 pub fn rules(config: &Config) -> Rules {
     Rules::new(config, traits(config.interlink.plugin))
+}
+
+/// Whether the plugin makes directories of what stands before a `/` in the keys of a volume's files.
+pub fn keys_are_paths(config: &Config) -> bool {
+    traits(config.interlink.plugin).volume_keys == VolumeKeys::Paths
 }
 
 /// For how long an answer about jobs with these ids of the plugin's own is given again, whatever is

@@ -37,6 +37,7 @@
 //! | `nats` | takes a list at /create, and answers for all pods of a question | natsplugin.py:50, 82-92 | `create_body` |
 //! | | reports init containers; does not follow logs | natsprovider/NatsGateway.py:472, natsplugin.py:94-98 | `init_containers`, `logs` |
 //! | `local` | this daemon's own: `interlink_cri::plugin` | | |
+//! | | makes the directories that are in the keys of a volume's files | src/plugin/pods/volumes.rs, `file` | `volume_keys` |
 
 use std::time::Duration;
 
@@ -45,7 +46,7 @@ use crate::{
     config::schema::Plugin,
     plan::{
         Allocation, CreateBody, EmptyJobId, EndsWithoutStart, ImageRefs, InitContainers, LogForm,
-        PluginTraits, Probes,
+        PluginTraits, Probes, VolumeKeys,
     },
 };
 
@@ -65,6 +66,7 @@ const ANY: PluginTraits = PluginTraits {
     allocation: Allocation::Unknown,
     probes: Probes::LivenessOnly,
     image_refs: ImageRefs::OciOnly,
+    volume_keys: VolumeKeys::Names,
 };
 
 const SLURM: PluginTraits = PluginTraits {
@@ -132,6 +134,7 @@ const NATS: PluginTraits = PluginTraits {
 
 const LOCAL: PluginTraits = PluginTraits {
     allocation: Allocation::Each,
+    volume_keys: VolumeKeys::Paths,
     ..PROMPT
 };
 

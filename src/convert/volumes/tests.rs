@@ -53,8 +53,8 @@ fn shown(found: FoundMount) -> [serde_json::Value; 3] {
 fn a_config_map_comes_with_its_texts_and_bytes() {
     let files: [(&str, u32, &[u8]); 3] = [
         ("a.conf", 0o644, b"A=1\n"),
-        ("dir/run.sh", 0o755, b"#!/bin/sh\n"),
         ("logo", 0o644, &[0xff, 0x00]),
+        ("run.sh", 0o755, b"#!/bin/sh\n"),
     ];
     let [mount, volume, object] = shown(content(ContentKind::ConfigMap, "", &files));
     assert_eq!(mount, json!({"name": "conf", "mountPath": "/data"}));
@@ -62,17 +62,80 @@ fn a_config_map_comes_with_its_texts_and_bytes() {
     // The mode of the others is Kubernetes' own.
     let want = json!({"name": "conf", "configMap": {
         "name": "conf",
-        "items": [item("a.conf", 0o644), item("dir/run.sh", 0o755), item("logo", 0o644)],
+        "items": [item("a.conf", 0o644), item("logo", 0o644), item("run.sh", 0o755)],
     }});
     assert_eq!(volume, want);
     let want = json!({"configmaps": {
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": {"name": "conf", "namespace": "lab"},
-        "data": {"a.conf": "A=1\n", "dir/run.sh": "#!/bin/sh\n"},
+        "data": {"a.conf": "A=1\n", "run.sh": "#!/bin/sh\n"},
         "binaryData": {"logo": "/wA="},
     }});
     assert_eq!(object, want);
+}
+
+#[test]
+fn directories_of_a_volume_are_volumes_of_their_own() {
+    let files: [(&str, u32, &[u8]); 4] = [
+        ("a.conf", 0o644, b"1"),
+        ("bin/run.sh", 0o755, b"2"),
+        ("bin/stop.sh", 0o755, b"3"),
+        ("etc/x/y.conf", 0o644, b"4"),
+    ];
+    for kind in [
+        ContentKind::ConfigMap,
+        ContentKind::Secret,
+        ContentKind::Projected,
+    ] {
+        let settings = settings();
+        let mut job = JobVolumes::new("lab".to_owned(), &settings);
+        let found = content(kind, "", &files);
+        let mounted = job.mounts(&[mount("/x")], std::slice::from_ref(&found));
+        let bin = format!("conf-bin-{}", short_hash("bin"));
+        let etc = format!("conf-etc-x-{}", short_hash("etc/x"));
+        let want = json!([
+            {"name": "conf", "mountPath": "/data"},
+            {"name": bin, "mountPath": "/data/bin"},
+            {"name": etc, "mountPath": "/data/etc/x"},
+        ]);
+        assert_eq!(json!(mounted), want);
+        // A second container that mounts the same has the same volumes.
+        assert_eq!(job.mounts(&[mount("/x")], &[found]), mounted);
+        let names: Vec<_> = job.take_volumes().into_iter().map(|one| one.name).collect();
+        assert_eq!(names, ["conf", &bin, &etc]);
+        let maps = job.configmaps.iter().chain(&job.projected);
+        let mut keys: Vec<_> = maps
+            .flat_map(|map| map.data.iter().flatten().map(|(key, _)| key.as_str()))
+            .collect();
+        let secrets = job.secrets.iter();
+        keys.extend(secrets.flat_map(|one| one.data.iter().flatten().map(|(key, _)| key.as_str())));
+        assert_eq!(keys, ["a.conf", "run.sh", "stop.sh", "y.conf"]);
+    }
+}
+
+#[test]
+fn a_plugin_that_makes_directories_gets_paths() {
+    let settings = Settings {
+        keys_are_paths: true,
+        ..settings()
+    };
+    let mut job = JobVolumes::new("lab".to_owned(), &settings);
+    let found = content(ContentKind::ConfigMap, "", &[("bin/run.sh", 0o755, b"2")]);
+    assert_eq!(job.mounts(&[mount("/x")], &[found]).len(), 1);
+    let data = json!(job.configmaps[0].data);
+    assert_eq!(data, json!({"bin/run.sh": "2"}));
+}
+
+#[test]
+fn one_file_of_a_directory_has_its_own_name() {
+    let file: [(&str, u32, &[u8]); 1] = [("etc/x.conf", 0o644, b"1")];
+    let [mount, _, object] = shown(content(ContentKind::ConfigMap, "etc/x.conf", &file));
+    assert_eq!(
+        (&mount["mountPath"], &mount["subPath"]),
+        (&json!("/data"), &json!("x.conf"))
+    );
+    assert_eq!(object["configmaps"]["data"], json!({"x.conf": "1"}));
 }
 
 #[test]

@@ -34,6 +34,7 @@
 //! | no memory limit is taken for 1 MB; a limit counts more than `--mem` among the flags | `jobs.default_memory` becomes the limit, but not beside `--mem` | [`outgoing::default_memory`] |
 //! | `defaultMode` is read without looking whether it is there; missing, it crashes the request | Kubernetes' default is written out | [`outgoing`] |
 //! | `type` of a host path is read in the same way | Kubernetes' default, the empty text, is written out | [`outgoing`] |
+//! | a file whose key has a `/` cannot be written, and the whole volume is left out without a word (prepare.go, `mountDataSimpleVolume`: `RemoveAll` clears the error) | directories of volumes are volumes of their own, unless the profile says that the plugin makes them | `convert::volumes` |
 
 pub mod flags;
 pub mod gateway_timeout;

@@ -43,16 +43,43 @@ fn a_config_map() {
 #[test]
 fn a_config_map_with_items_and_modes() {
     let node = Node::new("");
-    let files: [(&str, u32, &[u8]); 2] = [("bin/run", 0o755, b"#!"), ("conf", 0o600, b"x")];
+    let files: [(&str, u32, &[u8]); 2] = [("run", 0o755, b"#!"), ("conf", 0o600, b"x")];
     let conf = node.content("configmap", "conf", &files);
     let created = node.created(&pod(), &container(vec![mount(&conf, "/x")]));
     let items = json!([
-        {"key": "bin/run", "path": "bin/run", "mode": 0o755},
         {"key": "conf", "path": "conf", "mode": 0o600},
+        {"key": "run", "path": "run", "mode": 0o755},
     ]);
     assert_eq!(volumes(&created)[0]["configMap"]["items"], items);
     let data = &created["configmaps"][0]["data"];
-    assert_eq!(*data, json!({"bin/run": "#!", "conf": "x"}));
+    assert_eq!(*data, json!({"run": "#!", "conf": "x"}));
+}
+
+#[test]
+fn directories_in_volumes() {
+    let node = Node::new("");
+    let files: [(&str, u32, &[u8]); 2] = [("bin/run", 0o755, b"#!"), ("conf", 0o644, b"x")];
+    for (plugin, list) in [
+        ("configmap", "configmaps"),
+        ("secret", "secrets"),
+        ("projected", "projectedvolumesmaps"),
+    ] {
+        let conf = node.content(plugin, "conf", &files);
+        let created = node.created(&pod(), &container(vec![mount(&conf, "/x")]));
+        let paths: Vec<_> = mounts(&created)
+            .as_array()
+            .expect("a list")
+            .iter()
+            .map(|mount| &mount["mountPath"])
+            .collect();
+        assert_eq!(paths, ["/x", "/x/bin"], "{plugin}");
+        let objects = created[list].as_array().expect("a list");
+        let keys: Vec<_> = objects
+            .iter()
+            .flat_map(|object| object["data"].as_object().expect("an object").keys())
+            .collect();
+        assert_eq!(keys, ["conf", "run"], "{plugin}");
+    }
 }
 
 #[test]
