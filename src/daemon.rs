@@ -92,6 +92,7 @@ impl Daemon {
         }
         let settings = Settings {
             keys_are_paths: profile::keys_are_paths(&config),
+            takes_other_images: profile::takes_other_images(&config),
             ..Settings::new(&config).map_err(Error::Settings)?
         };
         let outgoing = Outgoing::new(&config.metadata).map_err(Error::Pattern)?;

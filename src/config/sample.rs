@@ -12,7 +12,7 @@ const SCHEMA: &str = concat!(
 );
 
 /// Keys without a default, with a value to show.
-const EXAMPLES: [(&str, &str); 13] = [
+const EXAMPLES: [(&str, &str); 14] = [
     ("socket_group", "\"interlink\""),
     ("url", "\"https://interlink.example.org:3000\""),
     ("token_file", "\"/etc/interlink-cri/token\""),
@@ -25,6 +25,7 @@ const EXAMPLES: [(&str, &str); 13] = [
     ("job_scope", "\"pod\""),
     ("default_memory", "\"2Gi\""),
     ("users_file", "\"/etc/interlink-cri/users.toml\""),
+    ("annotation", "\"interlink.eu/images\""),
     ("pod_cidr", "\"10.244.7.0/24\""),
 ];
 
@@ -145,6 +146,7 @@ mod tests {
         config.interlink.client_key_file = None;
         config.interlink.not_ready_after = None;
         config.jobs.default_memory = None;
+        config.images.annotation = None;
         config.network.pod_cidr = None;
         config.kubernetes.kubeconfig = None;
         config.kubernetes.node_name = None;

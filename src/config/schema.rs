@@ -366,10 +366,35 @@ pub struct Images {
     /// The user that images are reported to have, so that runAsNonRoot pods pass the kubelet's
     /// check although nobody looked into the image; 0 reports none.
     pub uid: u32,
+    /// Which references to images are passed on: `oci`, those of registries; `any`, also paths
+    /// (`/cvmfs/...`) and URLs (`docker://`, `library://`, `oras://`), as they are written; `auto`,
+    /// what `interlink.plugin` is known to take.
+    pub references: ImageReferences,
+    /// A pod annotation that names the images to send in place of those in the pod: one for all
+    /// containers, `/cvmfs/a`, or by container, `main=/cvmfs/a,side=docker://b`. A kubelet accepts
+    /// references of registries alone, so other images have no other way. Unset: no annotation does;
+    /// it gets around admission rules about images.
+    pub annotation: Option<String>,
 }
 
 impl Default for Images {
     fn default() -> Self {
-        Self { uid: 65532 }
+        Self {
+            uid: 65532,
+            references: ImageReferences::Auto,
+            annotation: None,
+        }
     }
+}
+
+/// Which references to images are passed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ImageReferences {
+    /// Those that the plugin is known to take.
+    Auto,
+    /// Those of registries.
+    Oci,
+    /// Also paths and URLs.
+    Any,
 }

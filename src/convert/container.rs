@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::{Container as PodContainer, EnvVar, Lifecycle};
 
 use super::{
-    extended, job_container::JobContainer, mount_check, mount_policy,
+    extended, image, job_container::JobContainer, mount_check, mount_policy,
     remote_names::remote_container_name, resources, security, security_policy, volumes::JobVolumes,
     Error, Settings, Warning,
 };
@@ -136,7 +136,12 @@ pub(super) fn pod_container(
     let noted = |key| container.annotations.get(key).cloned();
     Ok(PodContainer {
         name: remote_container_name(&container.name),
-        image: Some(container.image.clone()),
+        image: Some(
+            match image::annotated(annotations, &container.name, settings)? {
+                Some(image) => image,
+                None => container.image.clone(),
+            },
+        ),
         command: list(&config.command),
         args: list(&config.args),
         working_dir: (!config.working_dir.is_empty()).then(|| config.working_dir.clone()),

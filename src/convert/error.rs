@@ -26,6 +26,14 @@ pub enum Error {
         /// What is wrong, or what to write.
         fault: &'static str,
     },
+    /// A pod annotation that names images, with what is no reference in it.
+    #[error("annotation `{key}`: {fault}")]
+    ImageAnnotation {
+        /// Its key.
+        key: String,
+        /// What is wrong with which reference.
+        fault: Box<Self>,
+    },
     /// A pattern in the configuration that is none.
     #[error(transparent)]
     Pattern(#[from] BadPattern),
@@ -109,6 +117,7 @@ impl Error {
             | Self::Decode { .. } => true,
             Self::ImageRef { .. }
             | Self::Annotation { .. }
+            | Self::ImageAnnotation { .. }
             | Self::Pattern(_)
             | Self::Quantity(_)
             | Self::Env { .. }

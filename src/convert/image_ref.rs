@@ -290,7 +290,7 @@ fn is_hex(text: &str, length: usize) -> bool {
             .all(|c| c.is_ascii_digit() || (b'a'..=b'f').contains(&c))
 }
 
-fn sha256_id(text: &str) -> String {
+pub(super) fn sha256_id(text: &str) -> String {
     use fmt::Write as _;
     let mut id = "sha256:".to_owned();
     for byte in Sha256::digest(text.as_bytes()) {
@@ -301,7 +301,7 @@ fn sha256_id(text: &str) -> String {
 }
 
 /// What an error message shows of a reference.
-fn shown(text: &str) -> String {
+pub(super) fn shown(text: &str) -> String {
     const SHOWN: usize = 300;
     match text.char_indices().nth(SHOWN) {
         Some((end, _)) => format!("{}...", &text[..end]),

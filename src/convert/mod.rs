@@ -11,8 +11,8 @@
 //! security       security contexts, namespaces           security_policy  what of that sites allow
 //! api_spec       what only the API server knows          network          host names, DNS, ports
 //! pod_resources  those of a pod as a whole               image_ref        references, and identity
-//! remote_names   what the other side accepts             identity         whose jobs are
-//! settings       what the configuration says
+//! image          images of registries and others         remote_names     what the other side accepts
+//! identity       whose jobs are                          settings         what the configuration says
 //! ```
 //!
 //! What cannot become part of a job is refused when a container is created
@@ -24,6 +24,7 @@ mod container;
 mod error;
 mod extended;
 pub mod identity;
+mod image;
 mod image_ref;
 mod job_container;
 mod job_refs;
@@ -48,6 +49,7 @@ mod volumes;
 
 pub use container::{check_container, check_volumes};
 pub use error::Error;
+pub use image::Reference;
 pub use image_ref::{image_id, user_image, ImageRef};
 pub use job_container::JobContainer;
 pub use job_refs::{delete_pod, log_target, status_pod, LogTarget};
@@ -68,6 +70,7 @@ pub fn check_sandbox(
     settings: &Settings,
 ) -> Result<Vec<Warning>, Error> {
     extended::check(&settings.extended, config.annotations.iter())?;
+    image::check(&config.annotations, settings)?;
     let context = &config.linux.security_context;
     security::check_sandbox(context)?;
     security_policy::check_sandbox(context, settings)

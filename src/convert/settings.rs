@@ -6,6 +6,7 @@ use super::{extended::Extended, metadata, Error};
 use crate::{
     config::{
         policy::{HostPaths, Security, Unsupported},
+        schema::ImageReferences,
         Config,
     },
     quantity,
@@ -36,6 +37,10 @@ pub struct Settings {
     pub image_uid: i64,
     /// Whether the keys of a volume's files are paths, with directories in them.
     pub keys_are_paths: bool,
+    /// Whether images are passed on that are in no registry.
+    pub takes_other_images: bool,
+    /// The pod annotation that names images.
+    pub image_annotation: Option<String>,
     /// Memory limit in bytes of containers that bring none.
     pub default_memory: Option<u64>,
 }
@@ -60,6 +65,8 @@ impl Settings {
             extended: extended.collect::<Result<_, _>>()?,
             image_uid: config.images.uid.into(),
             keys_are_paths: false,
+            takes_other_images: config.images.references == ImageReferences::Any,
+            image_annotation: config.images.annotation.clone(),
             default_memory: default_memory.map(quantity::parse_memory).transpose()?,
         })
     }

@@ -150,7 +150,7 @@ impl CriContext {
         // First as an id: `sha256:<hex>` reads as a name and a tag too.
         let id = match convert::image_id(spec) {
             Some(id) => id,
-            None => convert::ImageRef::parse(spec)?.id(),
+            None => convert::Reference::parse(spec, self.settings.takes_other_images)?.id(),
         };
         Ok(self.store.image(&id))
     }

@@ -3,7 +3,7 @@
 
 use super::{CriContext, Error};
 use crate::{
-    convert::ImageRef,
+    convert::Reference,
     model::Image,
     proto::{PullImageRequest, PullImageResponse},
 };
@@ -14,7 +14,8 @@ impl CriContext {
         request: &PullImageRequest,
     ) -> Result<PullImageResponse, Error> {
         let spec = &request.image.image;
-        let reference = ImageRef::parse(spec).map_err(|error| Error::Invalid(error.to_string()))?;
+        let reference = Reference::parse(spec, self.settings.takes_other_images)
+            .map_err(|error| Error::Invalid(error.to_string()))?;
         let (id, now) = (reference.id(), self.now());
         let written = Some(&request.image.user_specified_image).filter(|text| !text.is_empty());
         let written = written.unwrap_or(spec).clone();

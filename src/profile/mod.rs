@@ -43,8 +43,8 @@ pub use unknown_job::is_unknown_job;
 use std::time::Duration;
 
 use crate::{
-    config::Config,
-    plan::{Rules, VolumeKeys},
+    config::{schema::ImageReferences, Config},
+    plan::{ImageRefs, Rules, VolumeKeys},
 };
 
 /// The rules that follow from a configuration, and from what is known of the plugin that it names.
@@ -55,6 +55,17 @@ pub fn rules(config: &Config) -> Rules {
 /// Whether the plugin makes directories of what stands before a `/` in the keys of a volume's files.
 pub fn keys_are_paths(config: &Config) -> bool {
     traits(config.interlink.plugin).volume_keys == VolumeKeys::Paths
+}
+
+/// Whether images are passed on that are in no registry: files, and URLs of Singularity.
+pub fn takes_other_images(config: &Config) -> bool {
+    match config.images.references {
+        ImageReferences::Auto => {
+            traits(config.interlink.plugin).image_refs == ImageRefs::PathsAndSchemes
+        }
+        ImageReferences::Oci => false,
+        ImageReferences::Any => true,
+    }
 }
 
 /// For how long an answer about jobs with these ids of the plugin's own is given again, whatever is

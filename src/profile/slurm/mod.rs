@@ -35,6 +35,7 @@
 //! | `defaultMode` is read without looking whether it is there; missing, it crashes the request | Kubernetes' default is written out | [`outgoing`] |
 //! | `type` of a host path is read in the same way | Kubernetes' default, the empty text, is written out | [`outgoing`] |
 //! | a file whose key has a `/` cannot be written, and the whole volume is left out without a word (prepare.go, `mountDataSimpleVolume`: `RemoveAll` clears the error) | directories of volumes are volumes of their own, unless the profile says that the plugin makes them | `convert::volumes` |
+//! | an image that is no absolute path and has no scheme gets a prefix; it stands in the job's script without quotes (prepare.go, `prepareImage`) | other images are passed on as they were written, if a shell has nothing to read in them | `convert::image` |
 
 pub mod flags;
 pub mod gateway_timeout;
