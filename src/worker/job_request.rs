@@ -14,7 +14,8 @@ use crate::{
     identity::{self, PodFacts},
     interlink::wire::{LogStruct, PodCreateRequests},
     model::{ContainerId, Job, Pod},
-    profile::outgoing,
+    plan::PluginTraits,
+    profile::{self, outgoing},
 };
 
 /// Why there is no body.
@@ -81,7 +82,10 @@ pub fn create_request(
         secrets,
         projected,
     } = convert::job_pod(pod, job, &containers, written, default_memory, settings)?;
-    context.outgoing.complete_job(&pod_here.namespace, &mut pod);
+    let plugin = plugin_traits(context);
+    context
+        .outgoing
+        .complete_job(&pod_here.namespace, &mut pod, &plugin);
     let account = written.map(service_account);
     let facts = PodFacts {
         namespace: &pod_here.namespace,
@@ -102,6 +106,16 @@ pub fn create_request(
 /// a static one none.
 fn service_account(written: &PodSpec) -> &str {
     written.service_account_name.as_deref().unwrap_or_default()
+}
+
+/// What is known of the plugin, also by the jobs that it has or had.
+fn plugin_traits(context: &Context) -> PluginTraits {
+    let pods = context.store.pods();
+    let jobs = pods.iter().flat_map(|pod| &pod.jobs);
+    profile::traits_by_job_ids(
+        &context.config,
+        jobs.filter_map(|job| job.remote_id.as_deref()),
+    )
 }
 
 /// The pod to ask /status about.

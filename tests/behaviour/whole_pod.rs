@@ -227,6 +227,28 @@ fn a_crash_between_forgets_nothing() {
 }
 
 #[test]
+fn only_liveness_probes_are_sent() {
+    let mut spec = spec();
+    let probe = json!({"exec": {"command": ["true"]}});
+    spec["containers"][0]["readinessProbe"] = probe.clone();
+    spec["containers"][0]["livenessProbe"] = probe.clone();
+    spec["containers"][1]["startupProbe"] = probe.clone();
+    spec["containers"][1]["livenessProbe"] = probe.clone();
+    let cluster = Cluster::new(spec, NEVER);
+    let cri = cluster.cri();
+    let pod = cri.run(&sandbox("web"));
+    cri.launch(&pod, &container("first", &["true"]));
+    let created = &cluster.created(1)[0];
+    let probes = |index: usize| {
+        let container = &created["pod"]["spec"]["containers"][index];
+        ["readinessProbe", "startupProbe", "livenessProbe"].map(|kind| container[kind].clone())
+    };
+    assert_eq!(probes(0), [Value::Null, Value::Null, probe.clone()]);
+    let later = json!({"exec": {"command": ["true"]}, "initialDelaySeconds": 30});
+    assert_eq!(probes(1), [Value::Null, Value::Null, later]);
+}
+
+#[test]
 fn what_the_kubelet_has_not_come_to_yet_is_made_as_it_would() {
     let mut spec = spec();
     spec["containers"][0] = json!({

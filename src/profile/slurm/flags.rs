@@ -5,7 +5,7 @@ pub const FLAGS: &str = "slurm-job.vk.io/flags";
 /// The annotation with the name of a set of flags in the plugin's configuration.
 pub const FLAVOR: &str = "slurm-job.vk.io/flavor";
 
-/// A flag that sites set.
+/// A flag that sites set, or that amounts stand in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Flag {
     /// `--partition`, `-p`
@@ -14,14 +14,20 @@ pub enum Flag {
     Account,
     /// `--qos`, `-q`
     Qos,
+    /// `--cpus-per-task`, `-c`
+    CpusPerTask,
+    /// `--mem`
+    Memory,
 }
 
 impl Flag {
-    fn names(self) -> (&'static str, &'static str) {
+    fn names(self) -> (&'static str, Option<&'static str>) {
         match self {
-            Self::Partition => ("--partition", "-p"),
-            Self::Account => ("--account", "-A"),
-            Self::Qos => ("--qos", "-q"),
+            Self::Partition => ("--partition", Some("-p")),
+            Self::Account => ("--account", Some("-A")),
+            Self::Qos => ("--qos", Some("-q")),
+            Self::CpusPerTask => ("--cpus-per-task", Some("-c")),
+            Self::Memory => ("--mem", None),
         }
     }
 
@@ -29,19 +35,40 @@ impl Flag {
     /// word, `--qos a` and `-q a` two. None if it is another flag.
     fn words(self, word: &str) -> Option<usize> {
         let (long, short) = self.names();
-        if word == long || word == short {
+        if word == long || Some(word) == short {
             return Some(2);
         }
-        let value = word
-            .strip_prefix(long)
-            .and_then(|rest| rest.strip_prefix('='));
-        (value.is_some() || word.starts_with(short)).then_some(1)
+        self.value_in(word).map(|_| 1)
+    }
+
+    /// The value in a word that has it with the flag: `--qos=a`, `-qa`.
+    fn value_in(self, word: &str) -> Option<&str> {
+        let (long, short) = self.names();
+        let after_long = word.strip_prefix(long);
+        let after_short = short.and_then(|short| word.strip_prefix(short));
+        after_long
+            .and_then(|rest| rest.strip_prefix('='))
+            .or(after_short)
     }
 }
 
 /// Whether flags have this one.
 pub fn has(flags: &str, flag: Flag) -> bool {
     without(flags, flag).len() < flags.split_whitespace().count()
+}
+
+/// The value that flags give to this one, the last time that they do; none where they do not.
+pub fn value(flags: &str, flag: Flag) -> Option<String> {
+    let mut value = None;
+    let mut words = flags.split_whitespace();
+    while let Some(word) = words.next() {
+        match flag.words(word) {
+            Some(2) => value = words.next(),
+            Some(_) => value = flag.value_in(word),
+            None => {}
+        }
+    }
+    value.map(str::to_owned)
 }
 
 /// Whether flags say how much memory a job has: `--mem`, `--mem-per-cpu`, `--mem-per-gpu`.
@@ -89,6 +116,23 @@ mod tests {
             ("--member=1", false),
         ] {
             assert_eq!(have_memory(flags), have, "{flags}");
+        }
+    }
+
+    #[test]
+    fn values_of_flags() {
+        for (flags, flag, want) in [
+            ("-c 4", Flag::CpusPerTask, Some("4")),
+            ("-c4 --mem=1G", Flag::CpusPerTask, Some("4")),
+            ("--cpus-per-task 2 -c 8", Flag::CpusPerTask, Some("8")),
+            ("-p gpu", Flag::CpusPerTask, None),
+            ("-c", Flag::CpusPerTask, None),
+            ("--mem=1G", Flag::Memory, Some("1G")),
+            ("--mem 300", Flag::Memory, Some("300")),
+            ("--mem-per-cpu=1G", Flag::Memory, None),
+            ("", Flag::Memory, None),
+        ] {
+            assert_eq!(value(flags, flag).as_deref(), want, "{flags}");
         }
     }
 

@@ -2,8 +2,8 @@
 //! that is recognised, and what it needs of what it is sent.
 //!
 //! Files are those in the plugin's `pkg/slurm`: Status.go as of its commit 0cb7f04, Create.go as of
-//! 00bfc68. Most of it was seen with the plugin at f8451d9 behind the interLink server at f6321757 and
-//! before a SLURM 22.05; see docs/features.md.
+//! 00bfc68, prepare.go and probes.go as of f8451d9. Most of it was seen with the plugin at f8451d9 behind
+//! the interLink server at f6321757 and before a SLURM 22.05; see docs/features.md.
 //!
 //! What it says:
 //!
@@ -34,14 +34,19 @@
 //! | no memory limit is taken for 1 MB; a limit counts more than `--mem` among the flags | `jobs.default_memory` becomes the limit, but not beside `--mem` | [`outgoing::default_memory`] |
 //! | `defaultMode` is read without looking whether it is there; missing, it crashes the request | Kubernetes' default is written out | [`outgoing`] |
 //! | `type` of a host path is read in the same way | Kubernetes' default, the empty text, is written out | [`outgoing`] |
+//! | the largest limit of any container is asked for, though all run at once (Create.go, `SubmitHandler`: `cpuLimit`, `memoryLimit`) | what they need together is the limit of one of them | [`allocation`] |
+//! | `--mem` and `--cpus-per-task` among the flags are dropped where there is a limit (prepare.go, `produceSLURMScript`) | limits of what the flags say are left out | [`allocation`] |
+//! | a readiness or startup probe that is late writes code 1 for all containers of the pod, and they run on (probes.go, `shutDownContainersOnProbeFail`) | only liveness probes are sent | [`probes`] |
 //! | a file whose key has a `/` cannot be written, and the whole volume is left out without a word (prepare.go, `mountDataSimpleVolume`: `RemoveAll` clears the error) | directories of volumes are volumes of their own, unless the profile says that the plugin makes them | `convert::volumes` |
 //! | an image that is no absolute path and has no scheme gets a prefix; it stands in the job's script without quotes (prepare.go, `prepareImage`) | other images are passed on as they were written, if a shell has nothing to read in them | `convert::image` |
 
+mod allocation;
 pub mod flags;
 pub mod gateway_timeout;
 pub mod log_notes;
 mod options;
 pub mod outgoing;
+mod probes;
 pub mod restrictions;
 mod words;
 

@@ -8,10 +8,17 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 
-use super::flags::{self, Flag, FLAGS, FLAVOR};
-use crate::config::{
-    pattern::{BadPattern, Patterns},
-    policy::{Defaults, Metadata},
+use super::{
+    allocation,
+    flags::{self, Flag, FLAGS, FLAVOR},
+    probes,
+};
+use crate::{
+    config::{
+        pattern::{BadPattern, Patterns},
+        policy::{Defaults, Metadata},
+    },
+    plan::{Allocation, PluginTraits, Probes},
 };
 
 /// The mode of files whose volume names none (`ConfigMapVolumeSourceDefaultMode` and its like in
@@ -48,9 +55,15 @@ impl Outgoing {
         })
     }
 
-    /// Completes a job's pod of which the namespace here is `namespace`.
-    pub fn complete_job(&self, namespace: &str, pod: &mut Pod) {
+    /// Completes a job's pod of which the namespace here is `namespace`, for a plugin with these traits.
+    pub fn complete_job(&self, namespace: &str, pod: &mut Pod, plugin: &PluginTraits) {
         self.complete_metadata(namespace, &mut pod.metadata);
+        if plugin.allocation == Allocation::LargestLimit {
+            allocation::complete(pod);
+        }
+        if plugin.probes == Probes::LivenessOnly {
+            probes::complete(pod);
+        }
         let spec = pod.spec.iter_mut();
         spec.flat_map(|spec| spec.volumes.iter_mut().flatten())
             .for_each(complete_volume);

@@ -7,6 +7,7 @@ mod metadata;
 mod network;
 mod resources;
 mod security;
+mod slurm;
 mod states;
 mod table;
 mod volumes;

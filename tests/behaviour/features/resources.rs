@@ -12,7 +12,7 @@ use super::kubelet::{container, pod, Node};
 use crate::support::{self, JobState};
 
 /// `calculateLinuxResources` of a kubelet 1.36, for millicores and bytes.
-fn figures(request: i64, limit: i64, memory: i64) -> LinuxContainerResources {
+pub fn figures(request: i64, limit: i64, memory: i64) -> LinuxContainerResources {
     let shared = if request == 0 { limit } else { request };
     LinuxContainerResources {
         cpu_shares: (shared * 1024 / 1000).clamp(2, 262_144),
@@ -38,7 +38,7 @@ fn huge_pages(page_size: &str, limit: u64) -> HugepageLimit {
     }
 }
 
-fn with(resources: LinuxContainerResources) -> ContainerConfig {
+pub fn with(resources: LinuxContainerResources) -> ContainerConfig {
     let mut config = container(Vec::new());
     config.linux.mut_or_insert_default().resources = MessageField::some(resources);
     config
