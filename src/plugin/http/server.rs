@@ -22,9 +22,9 @@ use super::{
 };
 use crate::threads::{self, Threads};
 
-/// The answer to a request whose handler panicked. What it was doing may be done in part.
-const HANDLER_FAILED: &str =
-    "the server failed over this request, which may be carried out in part; its log says why";
+/// The answer to a request whose handler panicked: none of the words that a refusal has. What it was
+/// doing may be done in part, and a client takes a 500 with words for a refusal, one without for doubt.
+const HANDLER_FAILED: &str = "";
 
 type Handler = dyn Fn(Request, Responder) + Send + Sync;
 

@@ -129,7 +129,7 @@ fn every_kind_of_answer() {
     }
     let panicked = ask(&server, "/panic");
     assert!(panicked.starts_with("HTTP/1.1 500 Internal Server Error\r\nContent-Type: text/plain"));
-    assert!(panicked.contains("\r\n\r\nthe server failed over this request"));
+    assert!(panicked.ends_with("\r\n\r\n"), "no words: it is no refusal");
     assert!(ask(&server, "/cut-late").ends_with("hello"));
     assert!(ask(&server, "not-a-path\x07").starts_with("HTTP/1.1 400 "));
 }
