@@ -31,6 +31,10 @@ pub struct Job {
     /// its state; for people.
     #[serde(default)]
     pub trouble: Option<String>,
+    /// When the last POST ended of which it is not known whether the plugin has acted on it, or will;
+    /// none once the plugin has shown the job. With it, nothing lets the job go without a DELETE.
+    #[serde(default)]
+    pub in_doubt_since: Option<Nanos>,
     /// The plugin's own id of the job (the number of a batch system, for one), once it is known.
     #[serde(default)]
     pub remote_id: Option<String>,
@@ -178,7 +182,8 @@ pub enum Submission {
         /// The last start; the quiet period counts from here.
         last_start: Nanos,
     },
-    /// Closed, and owed a POST. The plugin has certainly not acted on it so far.
+    /// Closed, and owed a POST. The plugin does not have it: it was never asked to take it, has
+    /// certainly not acted, or denies it.
     Pending {
         /// POSTs that failed in a way that can pass.
         failures: u32,
@@ -192,7 +197,8 @@ pub enum Submission {
         failures: u32,
     },
     /// A POST ended in a way that leaves open whether the plugin acted. It is asked until it
-    /// shows the job, or has not shown it for long enough.
+    /// shows the job, or has not shown it for long enough. Also before another POST, when one
+    /// failed since.
     Unsure {
         /// POSTs that failed, this one included.
         failures: u32,
@@ -212,7 +218,8 @@ pub enum Submission {
     Finished,
     /// The plugin had it and does not know it any more.
     Lost,
-    /// It will never be submitted: refused for good, or cancelled before it left.
+    /// It will not be submitted any more: refused for good, or cancelled before it left. One of
+    /// which an earlier POST may have been acted on is owed a DELETE.
     Dropped,
 }
 
@@ -248,6 +255,7 @@ impl Job {
             },
             server_errors: 0,
             trouble: None,
+            in_doubt_since: None,
             remote_id: None,
             awaits_gang: false,
             grace_seconds: 0,

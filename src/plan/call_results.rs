@@ -179,11 +179,12 @@ pub enum Deleted {
 /// one that is gone. A fresh job may be missing from the answers.
 pub fn may_be_gone(job: &Job, says_gone: bool, now: Nanos, rules: &Rules) -> bool {
     let refused_before = matches!(job.cancel, Some(Cancellation::Requested { failures, .. }) if failures >= MIN_DENIALS);
-    let fresh = match job.submission {
-        Submission::Submitted { at } => now.since(at) < rules.unsure_grace,
-        _ => false,
+    let since = match job.submission {
+        Submission::Submitted { at } => Some(at),
+        _ => job.in_doubt_since,
     };
-    (says_gone || refused_before) && !fresh
+    let is_fresh = since.is_some_and(|since| now.since(since) < rules.unsure_grace);
+    (says_gone || refused_before) && !is_fresh
 }
 
 /// Takes over how the DELETE of a job ended.

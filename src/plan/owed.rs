@@ -74,7 +74,7 @@ fn reached_or(due: Nanos, now: Nanos, longest: Duration) -> Nanos {
 fn owed_job(pod: &Pod, job: &Job, now: Nanos, rules: &Rules) -> Option<Owed> {
     let number = job.number;
     match (&job.submission, &job.cancel) {
-        (_, Some(Cancellation::Done)) | (Submission::Dropped, _) => None,
+        (_, Some(Cancellation::Done)) | (Submission::Dropped, None) => None,
         (Submission::Gathering { last_start }, _) => {
             if rules.asks_api_server && job.members == JobMembers::NotAsked {
                 return Some(Owed {
@@ -110,7 +110,10 @@ fn owed_job(pod: &Pod, job: &Job, now: Nanos, rules: &Rules) -> Option<Owed> {
         // The worker that posts holds the pod's lane, and moves it on when the POST has ended.
         (Submission::Submitting { .. }, _) => None,
         (
-            Submission::Submitted { .. } | Submission::Finished | Submission::Lost,
+            Submission::Submitted { .. }
+            | Submission::Finished
+            | Submission::Lost
+            | Submission::Dropped,
             Some(Cancellation::Requested { not_before, .. }),
         ) => {
             // The log goes with the job, so what can be had of it is fetched first.
@@ -270,6 +273,18 @@ mod tests {
         assert_eq!(duty(&pod, now), Some(Duty::Cancel(0)));
         pod.jobs[0].cancel_confirmed();
         assert_eq!(next(&pod, now, &rules()), None);
+    }
+
+    #[test]
+    fn a_dropped_job_that_may_be_there_is_deleted() {
+        let mut pod = started(Submission::Pending {
+            failures: 1,
+            not_before: Nanos(0),
+        });
+        pod.jobs[0].in_doubt_since = Some(Nanos(100));
+        lifecycle::remove_sandbox(&mut pod, Nanos(1_000));
+        assert_eq!(duty(&pod, Nanos(1_000)), Some(Duty::Cancel(0)));
+        assert!(!pod.is_forgotten());
     }
 
     #[test]

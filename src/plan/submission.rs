@@ -14,10 +14,14 @@
 //!
 //! The invariants:
 //! 1. A POST leaves only from `Submitting`, which is on disk before it leaves.
-//! 2. `Submitting` is left for `Pending` only when the plugin has certainly not acted.
+//! 2. `Submitting` is left for `Pending` only when the plugin has certainly not acted, on this POST or
+//!    an earlier one; where an earlier one ended in doubt, it is left for `Unsure`, and the plugin is
+//!    asked once more.
 //! 3. `Unsure` is left for `Pending` only when the plugin has denied the job several times in a
 //!    row and for longer than it may be blind to a fresh one.
 //! 4. `Finished`, `Lost` and `Dropped` are final.
+//! 5. A job of which a POST ended in doubt, and which the plugin has not shown since, is not settled
+//!    before a DELETE is.
 
 use std::hash::Hash;
 
@@ -220,15 +224,42 @@ pub fn step<W: Hash>(
 impl Job {
     /// Moves the submission on. One that nobody wants any more does not go back to `Pending`,
     /// from where it would be submitted: it is dropped.
+    ///
+    /// A POST that ended in doubt may be acted on at any time, long after the plugin has denied the
+    /// job. So the doubt lasts until the plugin shows the job: one question comes before each further
+    /// POST, and a job that is dropped is owed a DELETE.
     pub fn submission_event(&mut self, event: Event, now: Nanos, rules: &Rules) {
+        let was_posted = matches!(self.submission, Submission::Submitting { .. });
         self.submission = step(&self.submission, event, now, self.uid, rules);
-        let nothing_there = matches!(
-            self.submission,
-            Submission::Pending { .. } | Submission::Dropped
-        );
-        if nothing_there && self.cancel.is_some() {
+        match self.submission {
+            Submission::Unsure { .. } if was_posted => self.in_doubt_since = Some(now),
+            Submission::Submitted { .. } => self.in_doubt_since = None,
+            Submission::Pending {
+                failures,
+                not_before,
+            } if was_posted => {
+                if let Some(since) = self.in_doubt_since {
+                    let denials = MIN_DENIALS - 1;
+                    self.submission = Submission::Unsure {
+                        failures,
+                        since,
+                        denials,
+                        not_before,
+                    };
+                }
+            }
+            _ => {}
+        }
+        let is_dropped = matches!(self.submission, Submission::Dropped);
+        if is_dropped && self.in_doubt_since.is_some() {
+            self.request_cancel(now);
+        }
+        let is_with_nobody = is_dropped || matches!(self.submission, Submission::Pending { .. });
+        if is_with_nobody && self.cancel.is_some() {
             self.submission = Submission::Dropped;
-            self.cancel = Some(Cancellation::Done);
+            if self.in_doubt_since.is_none() {
+                self.cancel = Some(Cancellation::Done);
+            }
         }
     }
 
@@ -238,16 +269,20 @@ impl Job {
         if self.cancel.is_some() {
             return;
         }
-        self.cancel = Some(match self.submission {
+        let never_left = match self.submission {
             Submission::Gathering { .. } | Submission::Pending { .. } | Submission::Dropped => {
                 self.submission = Submission::Dropped;
-                Cancellation::Done
+                self.in_doubt_since.is_none()
             }
             Submission::Submitting { .. }
             | Submission::Unsure { .. }
             | Submission::Submitted { .. }
             | Submission::Finished
-            | Submission::Lost => Cancellation::Requested {
+            | Submission::Lost => false,
+        };
+        self.cancel = Some(match never_left {
+            true => Cancellation::Done,
+            false => Cancellation::Requested {
                 failures: 0,
                 not_before: now,
                 denials: 0,
@@ -461,6 +496,60 @@ mod tests {
             assert!(matches!(job.cancel, Some(Cancellation::Requested { .. })));
             assert!(!job.is_settled());
         }
+    }
+
+    /// A job with a POST that ended in doubt, which the plugin then denied for long enough.
+    fn denied_after_doubt() -> Job {
+        let mut job = job(Submission::Submitting { failures: 0 });
+        job.submission_event(Event::InDoubt, Nanos(0), &rules());
+        for second in [31, 32, 33] {
+            let now = Nanos(0).plus(Duration::from_secs(second));
+            job.submission_event(Event::Denied, now, &rules());
+        }
+        assert!(matches!(job.submission, Submission::Pending { .. }));
+        job
+    }
+
+    #[test]
+    fn what_may_have_been_acted_on_is_not_let_go_without_a_delete() {
+        let later = Nanos(0).plus(Duration::from_secs(40));
+        let mut removed = denied_after_doubt();
+        removed.request_cancel(later);
+        let mut refused = denied_after_doubt();
+        refused.submission_event(Event::PostBegins, later, &rules());
+        refused.submission_event(Event::Refused, later, &rules());
+        let mut given_up = denied_after_doubt();
+        given_up.submission_event(Event::Withdrawn, later, &rules());
+        let mut denied = job(Submission::Submitting { failures: 0 });
+        denied.submission_event(Event::InDoubt, Nanos(0), &rules());
+        denied.request_cancel(Nanos(1));
+        for _ in 0..MIN_DENIALS {
+            denied.submission_event(Event::Denied, later, &rules());
+        }
+        for (name, job) in [
+            ("removed", removed),
+            ("refused", refused),
+            ("given up", given_up),
+            ("removed before it was denied", denied),
+        ] {
+            assert_eq!(job.submission, Submission::Dropped, "{name}");
+            let is_owed = matches!(job.cancel, Some(Cancellation::Requested { .. }));
+            assert!(is_owed && !job.is_settled(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_question_comes_before_another_post() {
+        let later = Nanos(0).plus(Duration::from_secs(40));
+        let mut job = denied_after_doubt();
+        job.submission_event(Event::PostBegins, later, &rules());
+        job.submission_event(Event::NotActed, later, &rules());
+        assert!(matches!(job.submission, Submission::Unsure { .. }));
+        let mut shown = job.clone();
+        job.submission_event(Event::Denied, later, &rules());
+        assert!(matches!(job.submission, Submission::Pending { .. }));
+        shown.submission_event(Event::Shown, later, &rules());
+        assert_eq!(shown.in_doubt_since, None);
     }
 
     #[test]

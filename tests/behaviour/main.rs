@@ -16,6 +16,7 @@ mod cancellation;
 mod check_plugin;
 mod config_errors;
 mod confinement;
+mod doubt;
 mod events;
 mod exits;
 mod features;

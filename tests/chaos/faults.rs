@@ -18,6 +18,11 @@ pub enum Fault {
     Answers429,
     DropsBefore,
     HangsBefore,
+    // Something in front of it answers, and it does not act.
+    WantsLogin,
+    ShowsLoginPage,
+    HasNoRoute,
+    WantsTls,
     // It acts, but the client does not learn it.
     ActsLate,
     DropsAfter,
@@ -44,6 +49,7 @@ pub enum Fault {
 
 use Fault as F;
 
+const FRONT_END: [Fault; 4] = [F::WantsLogin, F::ShowsLoginPage, F::HasNoRoute, F::WantsTls];
 const COMMON: [Fault; 12] = [
     F::Answers500,
     F::Answers502,
@@ -95,10 +101,10 @@ impl Fault {
 /// The faults that a path can have.
 fn faults_of(path: &str) -> Vec<Fault> {
     match path {
-        "/create" | "/delete" => [&COMMON[..], &SUBMISSION].concat(),
-        "/status" => [&COMMON[..], &STATUS].concat(),
-        "/getLogs" => LOGS.to_vec(),
-        _ => COMMON.to_vec(),
+        "/create" | "/delete" => [&COMMON[..], &FRONT_END, &SUBMISSION].concat(),
+        "/status" => [&COMMON[..], &FRONT_END, &STATUS].concat(),
+        "/getLogs" => [&LOGS[..], &FRONT_END].concat(),
+        _ => [&COMMON[..], &FRONT_END].concat(),
     }
 }
 
@@ -179,7 +185,7 @@ impl Weather {
 
 impl Spells {
     fn change(&mut self) {
-        let all = [&COMMON[..], &SUBMISSION, &STATUS, &LOGS].concat();
+        let all = [&COMMON[..], &FRONT_END, &SUBMISSION, &STATUS, &LOGS].concat();
         self.kind = match self.rng.u32(0..10) {
             0..=2 => Kind::Calm,
             3..=6 => Kind::Mixed,

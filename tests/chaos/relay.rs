@@ -19,6 +19,9 @@ use crate::{
     faults::{Fault, Weather},
 };
 
+const HTML: &str = "text/html; charset=utf-8";
+const LOGIN_PAGE: &[u8] = b"<!DOCTYPE html><html><head><title>Sign In</title></head></html>";
+
 pub struct Relay {
     server: Server,
     shared: Arc<Shared>,
@@ -101,6 +104,12 @@ impl Shared {
             Fault::Answers502 => responder.text(502, "bad gateway"),
             Fault::Answers503 => responder.text(503, "try again later"),
             Fault::Answers429 => responder.text(429, "too many requests"),
+            Fault::WantsLogin => responder.send(403, HTML, LOGIN_PAGE),
+            Fault::ShowsLoginPage => responder.send(200, HTML, LOGIN_PAGE),
+            Fault::HasNoRoute => responder.text(404, "404 page not found\n"),
+            Fault::WantsTls => {
+                responder.text(400, "Client sent an HTTP request to an HTTPS server.\n")
+            }
             Fault::DropsBefore => {
                 responder.drop_connection();
                 Ok(())

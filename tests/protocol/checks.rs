@@ -91,7 +91,8 @@ impl World {
             let runs = number.and_then(|number| self.runs.get(&number).copied());
             let good = match exit.reason.as_str() {
                 "SubmissionFailed" => {
-                    with(&self.refused) && (runs.is_none() || with(&self.forgotten))
+                    let is_unknown = with(&self.forgotten) || with(&self.acted_late);
+                    with(&self.refused) && (runs.is_none() || is_unknown)
                 }
                 "JobLost" => with(&self.forgotten),
                 _ if self.stopped.contains(entry.id()) => true,
@@ -109,7 +110,9 @@ impl World {
     pub fn check_nothing_left(&self) -> Result<(), String> {
         match self.plugin.keys().next() {
             Some(number) => Err(format!("job {number} outlives its pod")),
-            None if !self.flights.is_empty() => Err("a request outlives its pod".into()),
+            None if !self.flights.is_empty() || !self.late.is_empty() => {
+                Err("a request outlives its pod".into())
+            }
             None => Ok(()),
         }
     }

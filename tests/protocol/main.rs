@@ -4,7 +4,9 @@
 //!
 //! What is taken for granted of plugins: a POST that the client gave up on is acted on within
 //! [`world::LATE`] ticks or never; a job shows in the answers [`world::BLIND`] ticks later at the
-//! latest; both together are no longer than `interlink.unsure_grace`.
+//! latest; both together are no longer than `interlink.unsure_grace`. Or a POST is acted on at any
+//! later time; then the plugin refuses another one of a job that it has, and does not act on one of a
+//! job that it was told to delete meanwhile.
 //!
 //! `make model` explores deeper than `make test`.
 
@@ -22,6 +24,8 @@ use world::{Budget, Mutation, World};
 const SHORT: Budget = Budget {
     crashes: 1,
     doubts: 1,
+    late: 0,
+    refuses_twice: false,
     refusals: 0,
     forgets: 0,
     restarts: 0,
@@ -38,8 +42,17 @@ const WHOLE: Budget = Budget {
     ..SHORT
 };
 
+/// A POST that is acted on after the plugin has denied its job for long, and a refusal after it.
+const TARDY: Budget = Budget {
+    crashes: 0,
+    late: 1,
+    refuses_twice: true,
+    refusals: 1,
+    ..SHORT
+};
+
 /// What `make model` explores: a minute, and for the last one twenty more and 7 GB of memory.
-const DEEP: [Budget; 4] = [
+const DEEP: [Budget; 5] = [
     Budget {
         refusals: 1,
         forgets: 1,
@@ -49,6 +62,11 @@ const DEEP: [Budget; 4] = [
         doubts: 2,
         refusals: 1,
         ..SHORT
+    },
+    Budget {
+        crashes: 1,
+        doubts: 2,
+        ..TARDY
     },
     Budget { doubts: 1, ..WHOLE },
     Budget {
@@ -61,7 +79,7 @@ const DEEP: [Budget; 4] = [
 fn budgets() -> Vec<Budget> {
     match std::env::var_os("MODEL_DEEP") {
         Some(_) => DEEP.to_vec(),
-        None => vec![SHORT, WHOLE],
+        None => vec![SHORT, WHOLE, TARDY],
     }
 }
 
@@ -96,6 +114,8 @@ fn every_mutation_is_caught() {
         (Mutation::LateAnswersResurrect, "changed its end"),
         (Mutation::NothingIsBound, "c1 ran twice"),
         (Mutation::BindingForgetsTheEnd, "never ends"),
+        (Mutation::DoubtEndsWithDenials, "outlives"),
+        (Mutation::ExistsCountsAsRefused, "ended with"),
     ];
     for (mutation, want) in rows {
         let budget = match mutation {
@@ -103,6 +123,7 @@ fn every_mutation_is_caught() {
                 crashes: 0,
                 ..WHOLE
             },
+            Mutation::DoubtEndsWithDenials | Mutation::ExistsCountsAsRefused => TARDY,
             _ => SHORT,
         };
         let violation = explore(World::new(budget, mutation)).violation;

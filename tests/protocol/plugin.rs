@@ -20,6 +20,10 @@ impl World {
                 landed.acted(*number),
             ));
         }
+        for number in &self.late {
+            let next = self.acted_late(*number);
+            steps.push(("the late request is acted on".into(), next));
+        }
         for (number, remote) in &self.plugin {
             let running = remote.containers.iter().enumerate();
             for (at, (name, _)) in running.filter(|(_, (_, over))| *over == Over::Runs) {
@@ -53,6 +57,20 @@ impl World {
             *over = Over::Runs;
             next.mains.insert((name.clone(), number));
         }
+        next
+    }
+
+    /// The plugin acts on a POST at last, unless it has the job.
+    pub fn acted_late(&self, number: u32) -> World {
+        let mut next = match self.plugin.contains_key(&number) {
+            true => self.clone(),
+            false => {
+                let mut next = self.acted(number);
+                next.acted_late.insert(number);
+                next
+            }
+        };
+        next.late.remove(&number);
         next
     }
 

@@ -143,6 +143,14 @@ impl World {
                 let with = |world: &World, posted: Posted| {
                     world.after(|world| world.lane = Lane::Posted(number, posted))
                 };
+                if self.budget.refuses_twice && self.plugin.contains_key(&number) {
+                    say("the plugin has the job already", with(self, exists()));
+                    if may_refuse {
+                        let next = with(&refusal(self), not_acted());
+                        say("the plugin cannot be reached", next);
+                    }
+                    return;
+                }
                 let accepted = Posted::Accepted {
                     remote_id: "job-1".into(),
                 };
@@ -164,17 +172,23 @@ impl World {
                         with(&late, in_doubt()),
                     );
                 }
+                if may_doubt && self.budget.late > 0 {
+                    let mut next = doubt(self);
+                    next.budget.late -= 1;
+                    next.late.insert(number);
+                    say(
+                        "the request comes late, and is given up",
+                        with(&next, in_doubt()),
+                    );
+                }
                 if may_refuse {
                     say(
                         "the plugin cannot be reached",
                         with(&refusal(self), not_acted()),
                     );
-                    let refused = Posted::Refused {
-                        reason: "no".into(),
-                    };
                     let mut next = refusal(self);
                     next.refused.insert(number);
-                    say("the plugin refuses the job", with(&next, refused));
+                    say("the plugin refuses the job", with(&next, refused()));
                 }
             }
             Lane::Asking(number, at) => {
@@ -198,7 +212,11 @@ impl World {
                 let with = |world: &World, deleted: Deleted| {
                     world.after(|world| world.lane = Lane::Deleted(number, deleted))
                 };
-                let gone = self.after(|world| drop(world.plugin.remove(&number)));
+                let gone = self.after(|world| {
+                    world.plugin.remove(&number);
+                    // It does not act any more on what came before.
+                    world.late.remove(&number);
+                });
                 say(
                     "the plugin deletes the job",
                     with(&gone, Deleted::Confirmed),
@@ -282,7 +300,14 @@ impl World {
             Lane::Posted(number, posted) => {
                 let doubt = mutation == Mutation::DoubtCountsAsNotActed
                     && matches!(posted, Posted::InDoubt { .. });
-                let posted = if doubt { &not_acted() } else { posted };
+                let posted = match posted {
+                    _ if doubt => &not_acted(),
+                    Posted::InDoubt {
+                        likely_refusal: true,
+                        ..
+                    } if mutation == Mutation::ExistsCountsAsRefused => &refused(),
+                    posted => posted,
+                };
                 call_results::posted(pod, *number, posted, now, rules);
             }
             Lane::Asked(number, at, view) => {
@@ -295,6 +320,9 @@ impl World {
                 }
                 let report = view.as_deref().map(report);
                 call_results::asked(pod, *number, report.as_ref(), at, now, rules);
+                if mutation == Mutation::DoubtEndsWithDenials {
+                    forget_doubt(pod);
+                }
             }
             Lane::Deleted(number, deleted) => {
                 let forgets = mutation == Mutation::FailedDeleteIsForgotten;
@@ -398,6 +426,9 @@ impl World {
     /// One step of a run in which nothing fails and everything that can be done is done.
     pub fn fair_step(&self) -> World {
         let mut steps = Vec::new();
+        for number in &self.late {
+            steps.push((String::new(), self.acted_late(*number)));
+        }
         for index in 0..self.flights.len() {
             let number = self.flights[index].0;
             let landed = self.after(|world| {
@@ -436,6 +467,32 @@ fn in_doubt() -> Posted {
     Posted::InDoubt {
         reason: String::new(),
         likely_refusal: false,
+    }
+}
+
+/// What a plugin says to a second POST of a job that it has.
+fn exists() -> Posted {
+    Posted::InDoubt {
+        reason: "exists".into(),
+        likely_refusal: true,
+    }
+}
+
+fn refused() -> Posted {
+    Posted::Refused {
+        reason: "no".into(),
+    }
+}
+
+/// A job that waits for another POST is taken for one that was never posted.
+fn forget_doubt(pod: &mut Pod) {
+    for job in &mut pod.jobs {
+        if matches!(
+            job.submission,
+            Submission::Pending { .. } | Submission::Dropped
+        ) {
+            job.in_doubt_since = None;
+        }
     }
 }
 

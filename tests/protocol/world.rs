@@ -40,6 +40,11 @@ pub struct Budget {
     pub crashes: u8,
     /// Calls that end without an answer.
     pub doubts: u8,
+    /// Of those, POSTs that are acted on at any later time, also after the plugin has denied the job
+    /// for as long as it may be blind.
+    pub late: u8,
+    /// The plugin refuses a second POST of a job that it has.
+    pub refuses_twice: bool,
     /// Calls that are refused.
     pub refusals: u8,
     /// Jobs that the plugin forgets.
@@ -56,6 +61,7 @@ impl Budget {
         Self {
             crashes: 0,
             doubts: 0,
+            late: 0,
             refusals: 0,
             forgets: 0,
             restarts: 0,
@@ -77,6 +83,8 @@ pub enum Mutation {
     LateAnswersResurrect,
     BindingForgetsTheEnd,
     NothingIsBound,
+    DoubtEndsWithDenials,
+    ExistsCountsAsRefused,
 }
 
 /// The call that the pod's lane is busy with.
@@ -125,12 +133,16 @@ pub struct World {
     pub plugin: BTreeMap<u32, Remote>,
     /// POSTs that may still be acted on, and when they left.
     pub flights: Vec<(u32, Nanos)>,
+    /// POSTs that may be acted on at any time, until the plugin has deleted their job.
+    pub late: BTreeSet<u32>,
     // What has happened, for the checks.
     pub runs: BTreeMap<u32, u8>,
     /// Jobs in which a container that waits for an init container has begun.
     pub mains: BTreeSet<(String, u32)>,
     pub ended: BTreeSet<(u32, String, i32)>,
     pub refused: BTreeSet<u32>,
+    /// Jobs of which a late POST was acted on.
+    pub acted_late: BTreeSet<u32>,
     pub forgotten: BTreeSet<u32>,
     pub stopped: BTreeSet<ContainerId>,
 }
@@ -209,10 +221,12 @@ impl World {
             missing: BTreeMap::new(),
             plugin: BTreeMap::new(),
             flights: Vec::new(),
+            late: BTreeSet::new(),
             runs: BTreeMap::new(),
             mains: BTreeSet::new(),
             ended: BTreeSet::new(),
             refused: BTreeSet::new(),
+            acted_late: BTreeSet::new(),
             forgotten: BTreeSet::new(),
             stopped: BTreeSet::new(),
         }
@@ -281,6 +295,7 @@ impl World {
         }
         for job in &mut pod.jobs {
             job.created_at = START;
+            job.in_doubt_since = job.in_doubt_since.map(|since| move_(since, 6));
             match &mut job.submission {
                 Submission::Gathering { last_start } => *last_start = move_(*last_start, 1),
                 Submission::Pending {
@@ -332,6 +347,7 @@ impl World {
             (&self.lane, &self.poll, &self.missing, &self.plugin).hash(&mut hasher);
             (&self.flights, &self.runs, &self.mains, &self.ended).hash(&mut hasher);
             (&self.refused, &self.forgotten, &self.stopped).hash(&mut hasher);
+            (&self.late, &self.acted_late).hash(&mut hasher);
             u128::from(hasher.finish())
         };
         half(0) << 64 | half(1)

@@ -130,7 +130,9 @@ fn handle(state: &Mutex<State>, request: &Request, responder: Responder) {
         Some(Fault::Says(status, content_type, body)) => {
             responder.send(status, content_type, body.as_bytes())
         }
-        Some(Fault::Status(status, text)) => responder.text(status, text),
+        Some(Fault::Status(status, text) | Fault::DoneBut(status, text)) => {
+            responder.text(status, text)
+        }
         Some(Fault::Answer(text)) => responder.text(200, text),
         None | Some(Fault::Pass) if request.header("authorization") != Some(&bearer) => {
             responder.text(401, "Unauthorized")

@@ -51,6 +51,8 @@ pub enum Fault {
     Status(u16, &'static str),
     /// An answer with this status, content type and body.
     Says(u16, &'static str, &'static str),
+    /// It is done, but this is the answer.
+    DoneBut(u16, &'static str),
     /// The connection breaks before anything is done.
     DropBefore,
     /// It is done, but the connection breaks instead of an answer.
@@ -96,6 +98,8 @@ struct State {
     repeats_for: Duration,
     /// The last answer to /status.
     answered: Option<(Instant, Vec<Value>)>,
+    /// Whether answers to /status leave out all jobs.
+    hides_jobs: bool,
     /// Only those containers are spoken of that a question names under `spec.containers`, as the
     /// SLURM plugin does it.
     as_slurm: bool,
@@ -179,6 +183,11 @@ impl Fake {
     /// Loses every job.
     pub fn forget_jobs(&self) {
         self.state.lock().jobs.clear();
+    }
+
+    /// Leaves all jobs out of its answers to /status, or no longer.
+    pub fn hide_jobs(&self, hides: bool) {
+        self.state.lock().hides_jobs = hides;
     }
 
     /// UIDs of the jobs that it has.
@@ -283,7 +292,10 @@ fn handle(state: &Mutex<State>, request: &Request, responder: Responder) {
         let next = state.faults.get_mut(&path).and_then(VecDeque::pop_front);
         let fault = next.or_else(|| state.always.get(&path).cloned());
         // With the record, under one lock: who has seen a request sees what it did.
-        if matches!(fault, None | Some(Fault::Pass | Fault::DropAfter)) {
+        if matches!(
+            fault,
+            None | Some(Fault::Pass | Fault::DropAfter | Fault::DoneBut(..))
+        ) {
             act(&mut state, &path, &body);
         }
         fault
@@ -292,7 +304,9 @@ fn handle(state: &Mutex<State>, request: &Request, responder: Responder) {
     let _ = match fault {
         Some(Fault::DropBefore) => return responder.drop_connection(),
         Some(Fault::Hang) => return responder.hang(),
-        Some(Fault::Status(status, text)) => responder.text(status, text),
+        Some(Fault::Status(status, text) | Fault::DoneBut(status, text)) => {
+            responder.text(status, text)
+        }
         Some(Fault::Says(status, content_type, body)) => {
             responder.send(status, content_type, body.as_bytes())
         }
@@ -379,7 +393,7 @@ fn answer(
 
 fn status(state: &State, pod: &Value) -> Option<Value> {
     let uid = text(&pod["metadata"]["uid"]);
-    let job = state.jobs.get(&uid)?;
+    let job = state.jobs.get(&uid).filter(|_| !state.hides_jobs)?;
     if let Some(entry) = state.entries.get(&uid) {
         return Some(entry.clone());
     }

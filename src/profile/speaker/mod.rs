@@ -314,7 +314,9 @@ pub fn may_have_passed_on(words: &str) -> bool {
 /// denies the job, the refusal counts after all.
 pub fn says_exists(status: u16, words: &str) -> bool {
     let lower = words.to_lowercase();
-    const NOT: [&str; 5] = [
+    // The Docker plugin says of a GPU or FPGA that it "is already in use by container".
+    const NOT: [&str; 6] = [
+        "in use by container",
         "not exist",
         "n't exist",
         "no longer exists",

@@ -233,6 +233,11 @@ fn a_refusal_may_say_that_the_job_exists() {
         (500, "docker: name already in use", true),
         (500, "duplicate key", true),
         (400, "partition gpu does not exist", false),
+        (
+            500,
+            "GPU with UUID 1 is already in use by container c",
+            false,
+        ),
         (500, "sbatch: error: the reservation is in use", false),
         (400, "invalid partition", false),
     ] {

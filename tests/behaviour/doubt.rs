@@ -1,0 +1,94 @@
+//! Jobs of which it is not known whether the plugin has them: asked for, taken over, or deleted, but never
+//! forgotten.
+
+use crate::support::{container, sandbox, wait_for, Daemon, Fake, Fault, JobState};
+
+/// A POST is acted on, but a proxy gives it up, and the plugin shows nothing of the job for longer than
+/// `interlink.unsure_grace`.
+fn in_doubt(second: &[Fault]) -> (Fake, Daemon, String, String) {
+    let fake = Fake::start();
+    fake.hide_jobs(true);
+    fake.faults("/create", &[Fault::DoneBut(504, "gateway time-out")]);
+    fake.faults("/create", second);
+    let daemon = Daemon::with(&fake);
+    let cri = daemon.cri();
+    let pod = cri.run(&sandbox("doubt"));
+    let id = cri.launch(&pod, &container("main", &["true"]));
+    fake.wait_for_requests("/create", 2);
+    (fake, daemon, pod, id)
+}
+
+#[test]
+fn a_job_that_exists_is_taken_over() {
+    for refusal in [
+        Fault::Status(409, "already exists"),
+        Fault::Status(409, ""),
+        Fault::Status(500, "docker: name already in use"),
+        // Nobody's word: the question comes before another POST.
+        Fault::Says(
+            403,
+            "text/html",
+            "<!DOCTYPE html><html><title>Sign In</title></html>",
+        ),
+        Fault::Status(503, "try again later"),
+    ] {
+        let (fake, daemon, _, id) = in_doubt(std::slice::from_ref(&refusal));
+        let cri = daemon.cri();
+        fake.hide_jobs(false);
+        fake.set_all(&JobState::exited(4));
+        assert_eq!(cri.wait_for_exit(&id).exit_code, 4, "{refusal:?}");
+        assert_eq!(fake.requests("/create").len(), 2, "{refusal:?}");
+    }
+}
+
+#[test]
+fn a_refused_job_that_may_run_is_deleted() {
+    let (fake, daemon, _, id) = in_doubt(&[Fault::Status(400, "sbatch: error: no such partition")]);
+    let cri = daemon.cri();
+    let status = cri.wait_for_exit(&id);
+    assert_eq!(
+        (status.exit_code, status.reason.as_str()),
+        (128, "SubmissionFailed")
+    );
+    wait_for("the job is gone", || fake.jobs().is_empty().then_some(()));
+    wait_for("nothing is owed", || {
+        (daemon.owed_cancellations() == 0).then_some(())
+    });
+}
+
+/// The plugin says that it has the job, and never shows it.
+#[test]
+fn a_job_that_is_said_to_exist_and_never_shows_is_refused_and_deleted() {
+    let exists = Fault::Status(409, "already exists");
+    let (fake, daemon, _, id) = in_doubt(&vec![exists; 9]);
+    let status = daemon.cri().wait_for_exit(&id);
+    assert_eq!(
+        (status.exit_code, status.reason.as_str()),
+        (128, "SubmissionFailed")
+    );
+    assert!(
+        status.message.contains("already exists"),
+        "{}",
+        status.message
+    );
+    wait_for("the job is gone", || fake.jobs().is_empty().then_some(()));
+}
+
+/// The pod goes while its job waits for another POST, with a crash in between.
+#[test]
+fn a_removed_pod_leaves_no_job_that_may_run() {
+    for is_killed in [false, true] {
+        let outage = vec![Fault::Says(404, "text/plain", "404 page not found\n"); 200];
+        let (fake, mut daemon, pod, _) = in_doubt(&outage);
+        if is_killed {
+            daemon.kill_and_restart();
+        }
+        let asked = fake.requests("/create").len();
+        fake.wait_for_requests("/create", asked + 1);
+        daemon.cri().remove_sandbox(&pod);
+        wait_for("the job is gone", || fake.jobs().is_empty().then_some(()));
+        wait_for("nothing is owed", || {
+            (daemon.owed_cancellations() == 0).then_some(())
+        });
+    }
+}
