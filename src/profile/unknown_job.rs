@@ -7,12 +7,14 @@
 //! | those made with the Python SDK | `No containers found for UUID` | answer 404 to /status |
 //! | Docker | `Maybe it was deleted or never existed` | pkg/docker/Status.go, `StatusHandler`: answer 404 |
 //! | HTCondor | `list index out of range` | answer 500: no job in condor_q's list |
+//! | HTCondor | `Pod not found`, `Job 7 not found in HTCondor queue or history`, `No job data found for job 7` | handles.py:768-839 |
 //! | SLURM | `open .../main.status: no such file or directory` | Status.go: squeue has forgotten the job, and it left no status file |
 //! | SLURM | `Invalid job id specified` | squeue, scancel |
 //! | any | `pods "x" not found`, `job 7 does not exist`, `unknown job`, `no such container` | |
 
 /// Words that say it by themselves, in lower case.
-const WORDS: [&str; 9] = [
+const WORDS: [&str; 10] = [
+    "no job data found for job",
     "maybe it was deleted or never existed",
     "no containers found for uuid",
     "list index out of range",
@@ -79,6 +81,12 @@ mod tests {
             ),
             ("slurm_load_jobs error: Invalid job id specified", true),
             (r#"pods "train" not found"#, true),
+            (r#"{"error":"Pod not found or already deleted"}"#, true),
+            ("No job data found for job 7", true),
+            (
+                "DIND container with UUID  not found. Maybe it was deleted or never existed.",
+                true,
+            ),
             ("Error: job 4711 does not exist", true),
             ("No such container: abc", true),
             ("", false),

@@ -219,6 +219,14 @@ impl<'a> Poller<'a> {
                 self.keep(changes);
                 others.is_empty() || self.ask(&others)
             }
+            Err(error) if batch.len() == 1 && error.denies_the_job() => {
+                let misses = batch.iter();
+                let misses =
+                    misses.filter_map(|live| self.miss(live, asked_at, Some(chain(&error))));
+                let changes = misses.collect();
+                self.keep(changes);
+                true
+            }
             Err(error) if may_be_about_one_job(&error) && batch.len() > 1 => {
                 let (left, right) = batch.split_at(batch.len() / 2);
                 let left = self.ask(left);

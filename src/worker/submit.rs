@@ -192,6 +192,12 @@ pub fn ask(context: &Context, client: &Client, id: &SandboxId, number: u32) -> H
             log::info!("pod {name}: asked about job {uid}: the plugin {verdict}");
             report
         }
+        // It was asked about this job alone.
+        Err(error) if error.denies_the_job() => {
+            let reason = chain(&error);
+            log::info!("pod {name}: asked about job {uid}: the plugin does not know it: {reason}");
+            Some(JobReport::default())
+        }
         Err(error) => {
             log::debug!("pod {name}: asked about job {uid}: {}", chain(&error));
             None

@@ -2,6 +2,70 @@
 //! forgotten.
 
 use crate::support::{container, sandbox, wait_for, Daemon, Fake, Fault, JobState};
+use interlink_cri::proto::ContainerState;
+
+/// An error about the one job that was asked about, from a plugin that does not know it, is a denial like
+/// any other: it takes several, over a time.
+const UNKNOWN_JOB: [Fault; 3] = [
+    Fault::Says(
+        404,
+        "application/json",
+        "status call exit status: 500. Body: {&#34;detail&#34;:&#34;No containers found for \
+         UUID&#34;}",
+    ),
+    Fault::Status(
+        500,
+        "status call exit status: 500. Body: {\"error\": \"Internal error: list index out of \
+         range\"}",
+    ),
+    Fault::Status(
+        500,
+        "status call exit status: 500. Body: open /home/svc/.interlink/default-UID/main.status: no \
+         such file or directory",
+    ),
+];
+
+#[test]
+fn a_doubtful_job_that_the_plugin_says_not_to_know_is_submitted_again() {
+    for answer in UNKNOWN_JOB {
+        let fake = Fake::start();
+        let daemon = Daemon::with(&fake);
+        let cri = daemon.cri();
+        fake.faults("/create", &[Fault::DropBefore]);
+        fake.always("/status", Some(answer.clone()));
+        let pod = cri.run(&sandbox("doubt"));
+        let id = cri.launch(&pod, &container("main", &["true"]));
+        fake.wait_for_requests("/create", 2);
+        assert!(fake.requests("/status").len() >= 3, "{answer:?}");
+        fake.always("/status", None);
+        fake.set_all(&JobState::exited(0));
+        assert_eq!(cri.wait_for_exit(&id).exit_code, 0);
+    }
+}
+
+#[test]
+fn a_job_that_the_plugin_says_not_to_know_is_lost() {
+    for answer in UNKNOWN_JOB {
+        let fake = Fake::start();
+        let daemon = Daemon::with(&fake);
+        let cri = daemon.cri();
+        let pod = cri.run(&sandbox("lost"));
+        let id = cri.launch(&pod, &container("main", &["true"]));
+        fake.wait_for_requests("/create", 1);
+        fake.set_all(&JobState::Running);
+        // One that is ill loses nothing, however long.
+        fake.always(
+            "/status",
+            Some(Fault::Status(500, "squeue: command not found")),
+        );
+        let polls = fake.requests("/status").len();
+        fake.wait_for_requests("/status", polls + 10);
+        assert_eq!(cri.state(&id), ContainerState::CONTAINER_RUNNING);
+        fake.always("/status", Some(answer));
+        let status = cri.wait_for_exit(&id);
+        assert_eq!((status.exit_code, status.reason.as_str()), (137, "JobLost"));
+    }
+}
 
 /// A POST is acted on, but a proxy gives it up, and the plugin shows nothing of the job for longer than
 /// `interlink.unsure_grace`.

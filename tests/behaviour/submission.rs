@@ -306,11 +306,11 @@ fn with_a_spoiler(words: impl Fn(&str) -> String) -> (Fake, Daemon, Vec<String>)
     (fake, daemon, ids)
 }
 
-const NO_FILE: &str = "open job.status: no such file";
+const UNREADABLE: &str = "cannot read job.status: input/output error";
 
 #[test]
 fn one_job_that_spoils_the_answer_does_not_hide_the_others() {
-    let (fake, daemon, ids) = with_a_spoiler(|_| NO_FILE.to_owned());
+    let (fake, daemon, ids) = with_a_spoiler(|_| UNREADABLE.to_owned());
     let cri = daemon.cri();
     fake.set_all(&JobState::exited(0));
     wait_for("the other five end", || {
@@ -324,7 +324,7 @@ fn one_job_that_spoils_the_answer_does_not_hide_the_others() {
 /// not in such an answer says nothing.
 #[test]
 fn an_answer_that_is_given_again_loses_no_job() {
-    let (fake, daemon, ids) = with_a_spoiler(|_| NO_FILE.to_owned());
+    let (fake, daemon, ids) = with_a_spoiler(|_| UNREADABLE.to_owned());
     let cri = daemon.cri();
     fake.repeat_answers_for(Duration::from_millis(600));
     fake.set_all(&JobState::Running);
