@@ -173,6 +173,7 @@ fn sandbox() -> Sandbox {
         name: "train-7".to_owned(),
         namespace: "lab".to_owned(),
         uid: UID.to_owned(),
+        is_uid_taken: false,
         attempt: 0,
         labels: map(&[
             ("app", "train"),

@@ -40,13 +40,14 @@ impl CriContext {
         let id = SandboxId::random();
         let encoded = config.write_to_bytes();
         let encoded = encoded.map_err(|error| Error::Invalid(format!("{about}: {error}")))?;
-        // The address is chosen and kept as one.
+        // Address and UID are chosen and kept as one.
         let _turn = self.address_turn.lock();
         self.store.add_sandbox(Sandbox {
             id: id.clone(),
             name: metadata.name.clone(),
             namespace: metadata.namespace.clone(),
             uid: metadata.uid.clone(),
+            is_uid_taken: self.is_uid_taken(&metadata.uid),
             attempt: metadata.attempt,
             labels: config.labels.clone().into_iter().collect(),
             annotations,
@@ -73,6 +74,15 @@ impl CriContext {
             "{about}: runtime handler `{handler}` is not configured; add it to \
              `cri.runtime_handlers`, or use a RuntimeClass with one of: {known:?}"
         )))
+    }
+
+    /// Whether a pod with this UID is on record. The same attempt comes again after `crictl rmp -f`, and
+    /// from a kubelet that lost its sandbox; the plugin may still be owed the DELETE of the first one's job,
+    /// which must not end the second one's.
+    fn is_uid_taken(&self, uid: &str) -> bool {
+        let pods = self.store.pods();
+        pods.iter()
+            .any(|pod| pod.sandbox.uid.eq_ignore_ascii_case(uid))
     }
 
     /// Later than every sandbox of the same pod, whatever the wall clock does: the kubelet takes

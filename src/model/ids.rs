@@ -75,7 +75,7 @@ impl JobUid {
     /// The UID of job number `number` of a sandbox.
     ///
     /// The first job of a pod's first sandbox attempt carries the pod's own UID where that is a
-    /// UUID (a static pod's is not); every other job carries a UUID v5 derived from sandbox id
+    /// UUID (a static pod's is not) and free (`Sandbox::is_uid_taken`); every other job carries a UUID v5 derived from sandbox id
     /// and job number, so that it can be computed again and never meets another one.
     pub fn derive(pod_uid: &str, sandbox: &SandboxId, sandbox_attempt: u32, number: u32) -> Self {
         let own = Uuid::try_parse(pod_uid)

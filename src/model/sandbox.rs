@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Nanos, SandboxId};
+use super::{JobUid, Nanos, SandboxId};
 
 /// What `RunPodSandbox` was asked for. Never changes while the sandbox exists, but for the
 /// resources in `config`, which `UpdatePodSandboxResources` replaces.
@@ -18,6 +18,10 @@ pub struct Sandbox {
     pub namespace: String,
     /// Pod UID (`metadata.uid`); not a UUID for static pods.
     pub uid: String,
+    /// Another sandbox of this UID was on record when this one was made, perhaps a removed one that is
+    /// still owed cancellations. So none of this one's jobs carries the UID.
+    #[serde(default)]
+    pub is_uid_taken: bool,
     /// Which attempt at this pod the sandbox is (`metadata.attempt`).
     pub attempt: u32,
     /// Labels, returned byte for byte.
@@ -37,6 +41,17 @@ pub struct Sandbox {
     /// The `PodSandboxConfig` as received, encoded. Kept beside the JSON on disk, not within.
     #[serde(skip)]
     pub config: Arc<[u8]>,
+}
+
+impl Sandbox {
+    /// The UID of a job of this sandbox.
+    pub fn job_uid(&self, number: u32) -> JobUid {
+        let own = match self.is_uid_taken {
+            true => "",
+            false => &self.uid,
+        };
+        JobUid::derive(own, &self.id, self.attempt, number)
+    }
 }
 
 /// What changes about a pod sandbox.

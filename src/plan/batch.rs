@@ -11,8 +11,8 @@ use super::{pod_containers::PodContainers, submission::Event, Rules};
 use crate::{
     config::schema::JobScope,
     model::{
-        ContainerId, ContainerPhase, Exit, Expected, Job, JobMembers, JobUid, Nanos, Pod,
-        SandboxPhase, Submission,
+        ContainerId, ContainerPhase, Exit, Expected, Job, JobMembers, Nanos, Pod, SandboxPhase,
+        Submission,
     },
 };
 
@@ -202,8 +202,7 @@ fn gathering_job<'a>(pod: &'a mut Pod, name: &str, now: Nanos) -> &'a mut Job {
 fn new_job(pod: &mut Pod, now: Nanos) -> &mut Job {
     let number = pod.next_job;
     pod.next_job = number.saturating_add(1);
-    let sandbox = &pod.sandbox;
-    let uid = JobUid::derive(&sandbox.uid, &sandbox.id, sandbox.attempt, number);
+    let uid = pod.sandbox.job_uid(number);
     let index = pod.jobs.len();
     pod.jobs.push(Job::new(number, uid, now));
     &mut pod.jobs[index]

@@ -1,7 +1,7 @@
 //! Jobs of which it is not known whether the plugin has them: asked for, taken over, or deleted, but never
 //! forgotten.
 
-use crate::support::{container, sandbox, wait_for, Daemon, Fake, Fault, JobState};
+use crate::support::{container, sandbox, wait_for, Cri, Daemon, Fake, Fault, JobState};
 use interlink_cri::proto::ContainerState;
 
 /// An error about the one job that was asked about, from a plugin that does not know it, is a denial like
@@ -155,4 +155,44 @@ fn a_removed_pod_leaves_no_job_that_may_run() {
             (daemon.owed_cancellations() == 0).then_some(())
         });
     }
+}
+
+/// `crictl rmp -f`, or a kubelet that lost its sandbox: the same pod comes again while its first job is
+/// still owed a DELETE.
+#[test]
+fn a_uid_that_is_owed_a_deletion_is_not_used_again() {
+    let fake = Fake::start();
+    let mut daemon = Daemon::with(&fake);
+    let cri = daemon.cri();
+    let start = |cri: &Cri| {
+        let pod = cri.run(&sandbox("again"));
+        let id = cri.launch(&pod, &container("main", &["true"]));
+        (pod, id)
+    };
+    let uid = |request: &serde_json::Value| request["pod"]["metadata"]["uid"].clone();
+    let (first, _) = start(&cri);
+    fake.wait_for_requests("/create", 1);
+    fake.always("/delete", Some(Fault::Status(503, "slow")));
+    cri.remove_sandbox(&first);
+    fake.wait_for_requests("/delete", 1);
+    daemon.kill_and_restart();
+    let cri = daemon.cri();
+    let (second, id) = start(&cri);
+    let created = fake.wait_for_requests("/create", 2);
+    assert_ne!(uid(&created[0]), uid(&created[1]));
+    fake.set_all(&JobState::Running);
+    fake.always("/delete", None);
+    wait_for("the first job is gone", || {
+        (fake.jobs().len() == 1 && daemon.owed_cancellations() == 0).then_some(())
+    });
+    fake.set_all(&JobState::exited(5));
+    assert_eq!(cri.wait_for_exit(&id).exit_code, 5);
+    cri.remove_sandbox(&second);
+    wait_for("the second job is gone", || {
+        (fake.jobs().is_empty() && daemon.owed_cancellations() == 0).then_some(())
+    });
+    // Nothing is owed any more: the pod has its own UID again.
+    start(&cri);
+    let created = fake.wait_for_requests("/create", 3);
+    assert_eq!(uid(&created[0]), uid(&created[2]));
 }

@@ -198,6 +198,7 @@ impl World {
             name: "train".into(),
             namespace: "lab".into(),
             uid: "0f6e1c1a-9a3b-4a53-8c36-2f6f7b1d6a10".into(),
+            is_uid_taken: false,
             attempt: 0,
             labels: BTreeMap::new(),
             annotations: BTreeMap::new(),
