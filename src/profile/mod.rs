@@ -43,28 +43,13 @@ pub use unknown_job::is_unknown_job;
 use std::time::Duration;
 
 use crate::{
-    config::{
-        schema::{ImageReferences, Plugin},
-        Config,
-    },
-    plan::{ImageRefs, PluginTraits, Rules, VolumeKeys},
+    config::{schema::ImageReferences, Config},
+    plan::{ImageRefs, Rules, VolumeKeys},
 };
 
 /// The rules that follow from a configuration, and from what is known of the plugin that it names.
 pub fn rules(config: &Config) -> Rules {
     Rules::new(config, traits(config.interlink.plugin))
-}
-
-/// What is known of the plugin to which jobs are sent: the one that the configuration names, else the
-/// one that gives its jobs such ids. Numbers are SLURM's; HTCondor's plugin has them too, and what is
-/// done for the other one does it no harm.
-pub fn traits_by_job_ids<'a>(
-    config: &Config,
-    mut remote_ids: impl Iterator<Item = &'a str>,
-) -> PluginTraits {
-    let named = config.interlink.plugin;
-    let is_slurm = named == Plugin::Auto && remote_ids.any(slurm::is_job_id);
-    traits(if is_slurm { Plugin::Slurm } else { named })
 }
 
 /// Whether the plugin makes directories of what stands before a `/` in the keys of a volume's files.

@@ -14,8 +14,7 @@ use crate::{
     identity::{self, PodFacts},
     interlink::wire::{LogStruct, PodCreateRequests},
     model::{ContainerId, Job, Pod},
-    plan::PluginTraits,
-    profile::{self, outgoing},
+    profile::outgoing,
 };
 
 /// Why there is no body.
@@ -82,10 +81,9 @@ pub fn create_request(
         secrets,
         projected,
     } = convert::job_pod(pod, job, &containers, written, default_memory, settings)?;
-    let plugin = plugin_traits(context);
     context
         .outgoing
-        .complete_job(&pod_here.namespace, &mut pod, &plugin);
+        .complete_job(&pod_here.namespace, &mut pod, &context.rules.plugin);
     let account = written.map(service_account);
     let facts = PodFacts {
         namespace: &pod_here.namespace,
@@ -106,16 +104,6 @@ pub fn create_request(
 /// a static one none.
 fn service_account(written: &PodSpec) -> &str {
     written.service_account_name.as_deref().unwrap_or_default()
-}
-
-/// What is known of the plugin, also by the jobs that it has or had.
-fn plugin_traits(context: &Context) -> PluginTraits {
-    let pods = context.store.pods();
-    let jobs = pods.iter().flat_map(|pod| &pod.jobs);
-    profile::traits_by_job_ids(
-        &context.config,
-        jobs.filter_map(|job| job.remote_id.as_deref()),
-    )
 }
 
 /// The pod to ask /status about.
