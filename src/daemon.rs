@@ -151,6 +151,7 @@ impl Daemon {
     /// Reads again what may change while the daemon runs: certificates and keys. The token's file is
     /// looked at for each call.
     pub fn reload(&self) {
+        self.workers.reopen_audit();
         if let Some(client) = &self.client {
             if let Err(error) = client.reload() {
                 log::error!(

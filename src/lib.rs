@@ -26,6 +26,7 @@
 //!      profile    what is known of each plugin: what it says, what it understands (pure)
 //!   2  kubelet    what is known of a kubelet: its directory, what it makes of a pod (pure)
 //!      plan       state machines, schedules, decisions (pure)
+//!      audit      a line for each submission and cancellation, in a file of its own
 //!   1  config     keys, defaults, checks, the sample
 //!      net        certificates, keys and tokens in files that are read again when they change
 //!      confined   ways through directories without a symlink on them
@@ -49,6 +50,7 @@
 #![warn(clippy::unwrap_used, clippy::expect_used)]
 #![cfg_attr(any(test, fuzzing), allow(clippy::unwrap_used, clippy::expect_used))]
 
+pub mod audit;
 pub mod backoff;
 pub mod cli;
 pub mod config;

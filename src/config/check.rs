@@ -256,6 +256,9 @@ fn identity(config: &Config, check: &mut Check) {
     if let Some(file) = &identity.users_file {
         check.absolute("identity.users_file", file);
     }
+    if let Some(file) = &config.audit.file {
+        check.absolute("audit.file", file);
+    }
     for (key, patterns) in [
         ("identity.trusted_namespaces", &identity.trusted_namespaces),
         ("identity.allow_annotations", &identity.allow_annotations),

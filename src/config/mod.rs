@@ -2,6 +2,7 @@
 //! with them (`check`), patterns and ranges that stand in them (`pattern`, `policy`), and the
 //! commented sample (`sample`).
 
+pub mod audit;
 mod check;
 pub mod duration;
 pub mod identity;

@@ -8,11 +8,12 @@ use super::Config;
 const SCHEMA: &str = concat!(
     include_str!("schema.rs"),
     include_str!("policy.rs"),
-    include_str!("identity.rs")
+    include_str!("identity.rs"),
+    include_str!("audit.rs")
 );
 
 /// Keys without a default, with a value to show.
-const EXAMPLES: [(&str, &str); 14] = [
+const EXAMPLES: &[(&str, &str)] = &[
     ("socket_group", "\"interlink\""),
     ("url", "\"https://interlink.example.org:3000\""),
     ("token_file", "\"/etc/interlink-cri/token\""),
@@ -24,6 +25,7 @@ const EXAMPLES: [(&str, &str); 14] = [
     ("node_name", "\"login-1\""),
     ("job_scope", "\"pod\""),
     ("default_memory", "\"2Gi\""),
+    ("file", "\"/var/log/interlink-cri/audit.log\""),
     ("users_file", "\"/etc/interlink-cri/users.toml\""),
     ("annotation", "\"interlink.eu/images\""),
     ("pod_cidr", "\"10.244.7.0/24\""),
@@ -152,6 +154,7 @@ mod tests {
         config.kubernetes.node_name = None;
         config.jobs.job_scope = None;
         config.identity.users_file = None;
+        config.audit.file = None;
         assert_eq!(config, defaults);
     }
 }

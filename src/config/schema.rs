@@ -7,6 +7,7 @@ use std::{fmt, path::PathBuf, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    audit::Audit,
     duration,
     identity::Identity,
     policy::{Metadata, Network, Pods, Resources, Security, States},
@@ -38,6 +39,8 @@ pub struct Config {
     pub security: Security,
     /// Whose jobs are.
     pub identity: Identity,
+    /// The audit of submissions and cancellations.
+    pub audit: Audit,
     /// Labels and annotations of jobs.
     pub metadata: Metadata,
     /// Addresses of pods.

@@ -170,6 +170,17 @@ impl SiteUsers {
         Ok(mapping.check(decision, &wishes)?)
     }
 
+    /// Whose a pod's jobs are; nobody's as far as that is not known, or the site says nothing of it.
+    pub fn owner(&self, namespace: &str, service_account: Option<&str>) -> Option<Owner> {
+        let site = self.0.as_ref()?;
+        let mapping = site.mapping().ok()?;
+        let account = service_account.map_or(site.not_asked(), ServiceAccount::Known);
+        match mapping.decide(namespace, account).ok()? {
+            Decision::Owner(owner) => Some(owner.clone()),
+            Decision::Unmapped | Decision::NotYet => None,
+        }
+    }
+
     /// Makes a job's pod the site's, and tells whose it is; nobody's where the site says nothing of it.
     /// `service_account` is what the API server says, as far as it was asked.
     ///

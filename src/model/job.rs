@@ -63,6 +63,9 @@ pub struct Job {
     // Named `silence` on disk since the first version that kept it.
     #[serde(default, rename = "silence")]
     pub unreported_inits: UnreportedInits,
+    /// Whose it is over there, as far as that was said when it was sent.
+    #[serde(default)]
+    pub owner: JobOwner,
     /// Why it waits over there, while it does, and its plugin says so.
     #[serde(default)]
     pub waiting: Option<WaitReason>,
@@ -70,6 +73,23 @@ pub struct Job {
     // Named `unwitnessed` on disk since the first version that kept it.
     #[serde(default, rename = "unwitnessed")]
     pub unproven_exit: Option<UnprovenExit>,
+}
+
+/// Whose a job is over there.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobOwner {
+    /// The user that was asked for; none leaves it to the plugin.
+    #[serde(default)]
+    pub uid: Option<i64>,
+    /// The group that was asked for.
+    #[serde(default)]
+    pub gid: Option<i64>,
+    /// The account that the site said.
+    #[serde(default)]
+    pub account: Option<String>,
+    /// The pod's service account, where the API server told it.
+    #[serde(default)]
+    pub service_account: Option<String>,
 }
 
 /// Why a job, or a container of it, waits, in the plugin's words: `JobHeld`, `ImagePullBackOff`, those of
@@ -264,6 +284,7 @@ impl Job {
             inits: Vec::new(),
             expected: Vec::new(),
             unreported_inits: UnreportedInits::default(),
+            owner: JobOwner::default(),
             waiting: None,
             unproven_exit: None,
         }

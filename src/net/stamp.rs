@@ -29,6 +29,11 @@ impl Stamp {
         }
     }
 
+    /// Whether both are of one file, whatever has happened to it between them.
+    pub fn is_same_file(&self, other: &Self) -> bool {
+        (self.device, self.inode) == (other.device, other.inode)
+    }
+
     /// That of the file that `path` leads to. Take it before reading: what is written meanwhile
     /// shows as a change later.
     ///

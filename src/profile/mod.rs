@@ -30,6 +30,7 @@ mod unknown_job;
 
 pub use reports::job_report;
 pub use slurm::{
+    flags::shown as shown_flags,
     gateway_timeout::{gateway_timeout, GatewayTimeout},
     log_notes::LogNotes,
     log_tells_of_the_job,

@@ -27,11 +27,13 @@ pub enum Counter {
     InterLinkErrors,
     /// Bytes of container logs written.
     LogBytes,
+    /// Lines of the audit that could not be written.
+    AuditErrors,
 }
 
 impl Counter {
     /// Every counter with its name.
-    pub const ALL: [(Counter, &'static str); 11] = [
+    pub const ALL: [(Counter, &'static str); 12] = [
         (Counter::CriCalls, "cri_calls"),
         (Counter::CriErrors, "cri_errors"),
         (Counter::CriRefused, "cri_refused"),
@@ -43,6 +45,7 @@ impl Counter {
         (Counter::InterLinkCalls, "interlink_calls"),
         (Counter::InterLinkErrors, "interlink_errors"),
         (Counter::LogBytes, "log_bytes"),
+        (Counter::AuditErrors, "audit_errors"),
     ];
 }
 

@@ -3,8 +3,9 @@
 
 use std::time::Duration;
 
-use super::{changes::Hold, job_request, reports, Context};
+use super::{audit_line, changes::Hold, job_request, reports, Context};
 use crate::{
+    audit::Outcome,
     interlink::Client,
     model::{Cancellation, Job, Pod, SandboxId, Submission},
     plan::call_results::{self, Deleted},
@@ -27,31 +28,31 @@ pub fn cancel(context: &Context, client: &Client, id: &SandboxId, number: u32) -
         true => "cleaned up",
         false => "cancelled",
     };
-    let ended =
-        match context.call(|| client.delete(&job_request::delete_pod(context, &pod, job, grace))) {
-            Ok(Speaker::Interlink) => {
-                log::info!("pod {name}: job {uid} {what}");
-                Deleted::Confirmed
+    let sent = job_request::delete_pod(context, &pod, job, grace);
+    let ended = match context.call(|| client.delete(&sent)) {
+        Ok(Speaker::Interlink) => {
+            log::info!("pod {name}: job {uid} {what}");
+            Deleted::Confirmed
+        }
+        Err(error) if error.confirms_a_deletion() => {
+            log::info!("pod {name}: job {uid} is not known to the plugin any more");
+            Deleted::Confirmed
+        }
+        Ok(Speaker::FrontEnd | Speaker::Unknown) => {
+            let reason = "the answer is not known to be the plugin's";
+            log::debug!("pod {name}: job {uid} perhaps {what}, the plugin is asked: {reason}");
+            denied(context, client, &pod, job, true)
+        }
+        Err(error) => {
+            let reason = chain(&error);
+            log::warn!("pod {name}: job {uid} not {what}, to be tried again: {reason}");
+            let says_gone = matches!(error.status(), Some(404 | 410)) || error.denies_the_job();
+            match error.status() {
+                Some(_) => denied(context, client, &pod, job, says_gone),
+                None => Deleted::Failed,
             }
-            Err(error) if error.confirms_a_deletion() => {
-                log::info!("pod {name}: job {uid} is not known to the plugin any more");
-                Deleted::Confirmed
-            }
-            Ok(Speaker::FrontEnd | Speaker::Unknown) => {
-                let reason = "the answer is not known to be the plugin's";
-                log::debug!("pod {name}: job {uid} perhaps {what}, the plugin is asked: {reason}");
-                denied(context, client, &pod, job, true)
-            }
-            Err(error) => {
-                let reason = chain(&error);
-                log::warn!("pod {name}: job {uid} not {what}, to be tried again: {reason}");
-                let says_gone = matches!(error.status(), Some(404 | 410)) || error.denies_the_job();
-                match error.status() {
-                    Some(_) => denied(context, client, &pod, job, says_gone),
-                    None => Deleted::Failed,
-                }
-            }
-        };
+        }
+    };
     let was_denied = ended == Deleted::Denied;
     let mut done = false;
     let hold = context.change(id, |pod, now| {
@@ -66,6 +67,12 @@ pub fn cancel(context: &Context, client: &Client, id: &SandboxId, number: u32) -
         if was_denied {
             log::info!("pod {name}: job {uid} is not known to the plugin any more");
         }
+        let outcome = match (has_ended, was_denied) {
+            (true, _) => Outcome::CleanedUp,
+            (false, true) => Outcome::Gone,
+            (false, false) => Outcome::Cancelled,
+        };
+        audit_line::cancellation(context, &pod, job, &sent.metadata, outcome);
     }
     hold
 }

@@ -12,6 +12,7 @@ use crossbeam_channel::{bounded, Receiver, Sender};
 
 use super::current_rules::CurrentRules;
 use crate::{
+    audit::Audit,
     config::Config,
     convert::Settings,
     identity::SiteUsers,
@@ -41,6 +42,8 @@ pub struct Context {
     pub outgoing: Outgoing,
     /// Whose jobs are.
     pub users: Arc<SiteUsers>,
+    /// Where submissions and cancellations are told.
+    pub audit: Audit,
     /// Counts of calls, jobs and errors, for the verbose `Status`.
     pub counters: Arc<Counters>,
     /// The API server, if it may be asked.
@@ -66,6 +69,7 @@ impl Context {
         settings: Settings,
         api: Option<Arc<Api>>,
     ) -> Self {
+        let audit = Audit::new(&config, counters.clone());
         Self {
             store,
             api,
@@ -76,6 +80,7 @@ impl Context {
             counters,
             settings,
             outgoing: Outgoing::default(),
+            audit,
             users: Arc::default(),
             poll_trouble: Limited::new(Duration::from_secs(60)),
             api_trouble: Limited::new(Duration::from_secs(60)),

@@ -3,7 +3,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use k8s_openapi::api::core::v1::{Container as PodContainer, Pod as ApiPod};
+use k8s_openapi::api::core::v1::{Container as PodContainer, Pod as ApiPod, PodSpec};
 use protobuf::Message as _;
 
 use super::{api_objects, api_pod::api_pod, Context};
@@ -58,6 +58,19 @@ impl FromApi {
         let decoded = self.decoded.take_if(|(container, _)| container.id == *id);
         decoded.map(|(_, config)| config)
     }
+}
+
+impl FromApi {
+    /// The pod's service account.
+    pub fn service_account(&self) -> &str {
+        self.pod.spec.as_ref().map_or("", service_account)
+    }
+}
+
+/// The service account that a pod has in the API server. A pod of an ordinary kubelet has one always,
+/// a static one none.
+pub fn service_account(written: &PodSpec) -> &str {
+    written.service_account_name.as_deref().unwrap_or_default()
 }
 
 /// Reads what the API server adds to a job; none where there is no API server, or no answer.

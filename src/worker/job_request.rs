@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{Pod as JobsPod, PodSpec};
+use k8s_openapi::api::core::v1::Pod as JobsPod;
 
 use super::{
-    expected::{mount_reader, FromApi},
+    expected::{self, mount_reader, FromApi},
     Context,
 };
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
     identity::{self, PodFacts},
     interlink::wire::{LogStruct, PodCreateRequests},
     model::{ContainerId, Job, Pod},
-    profile::outgoing,
+    profile::{self, outgoing},
 };
 
 /// Why there is no body.
@@ -84,7 +84,7 @@ pub fn create_request(
     context
         .outgoing
         .complete_job(&pod_here.namespace, &mut pod, &context.rules.plugin);
-    let account = written.map(service_account);
+    let account = written.map(expected::service_account);
     let facts = PodFacts {
         namespace: &pod_here.namespace,
         annotations: &pod_here.annotations,
@@ -100,29 +100,26 @@ pub fn create_request(
     })
 }
 
-/// The service account that a pod has in the API server. A pod of an ordinary kubelet has one always,
-/// a static one none.
-fn service_account(written: &PodSpec) -> &str {
-    written.service_account_name.as_deref().unwrap_or_default()
-}
-
 /// The pod to ask /status about.
 pub fn status_pod(context: &Context, pod: &Pod, job: &Job) -> JobsPod {
     let short = convert::status_pod(pod, job, &context.settings);
-    completed(context, pod, short)
+    completed(context, pod, job, short)
 }
 
 /// The body of /delete.
 pub fn delete_pod(context: &Context, pod: &Pod, job: &Job, grace: Duration) -> JobsPod {
     let short = convert::delete_pod(pod, job, grace, &context.settings);
-    completed(context, pod, short)
+    completed(context, pod, job, short)
 }
 
 /// A pod that stands for a submitted job, with the site's metadata: plugins may look for it there.
-fn completed(context: &Context, pod: &Pod, mut short: JobsPod) -> JobsPod {
+fn completed(context: &Context, pod: &Pod, job: &Job, mut short: JobsPod) -> JobsPod {
     let namespace = &pod.sandbox.namespace;
     let metadata = &mut short.metadata;
     context.outgoing.complete_metadata(namespace, metadata);
+    if let Some(account) = &job.owner.account {
+        profile::set_account(metadata, account);
+    }
     short
 }
 

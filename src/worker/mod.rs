@@ -13,6 +13,7 @@
 mod announce;
 mod api_objects;
 mod api_pod;
+mod audit_line;
 mod cancel;
 mod changes;
 mod context;
@@ -160,6 +161,11 @@ impl Workers {
         self.threads.start("poll", move || {
             poll::run(&context, &client, &config, &nudged, &stopped)
         })
+    }
+
+    /// Opens the audit file again with its next line.
+    pub fn reopen_audit(&self) {
+        self.context.audit.reopen();
     }
 
     /// Stops the threads: none takes up anything new, and calls under way are cut off, which the

@@ -1,11 +1,15 @@
 //! Submitting jobs, and asking about those of which it is not known whether they were submitted.
 
+use k8s_openapi::api::core::v1::Pod as JobsPod;
+
 use super::{
+    audit_line,
     changes::Hold,
     expected::{self, FromApi},
     job_request, reports, unproven_exit, Context,
 };
 use crate::{
+    audit::Outcome,
     interlink::{self, Client, Created},
     model::{Job, JobUid, Pod, SandboxId, Submission},
     plan::{
@@ -33,8 +37,10 @@ pub fn submit(context: &Context, client: &Client, id: &SandboxId, number: u32) -
         Err(hold) => return hold,
     };
     let begun = context.try_change(id, |pod, now| {
+        let owner = audit_line::owner_to_be(context, pod, from_api.as_ref());
         if let Some(job) = pod.job_mut(number) {
             job.submission_event(Event::PostBegins, now, &context.rules);
+            job.owner = owner;
         }
     });
     if begun.is_err() {
@@ -49,10 +55,17 @@ pub fn submit(context: &Context, client: &Client, id: &SandboxId, number: u32) -
     if !matches!(job.submission, Submission::Submitting { .. }) {
         return Hold::No;
     }
-    let posted = post(context, client, &pod, job, from_api);
+    let (posted, sent) = post(context, client, &pod, job, from_api);
     let refused = context.settle(id, |pod, now| {
+        if let (Some(job), Some(sent)) = (pod.job_mut(number), &sent) {
+            audit_line::set_owner(&mut job.owner, sent);
+        }
         call_results::posted(pod, number, &posted, now, &context.rules)
     });
+    if let Some(outcome) = audit_line::outcome(&posted, refused) {
+        let sent = sent.unwrap_or_else(|| job_request::status_pod(context, &pod, job));
+        audit_line::submission(context, id, (&pod, job), &sent.metadata, outcome);
+    }
     if refused {
         context.counters.count(Counter::JobsRefused);
     } else if matches!(posted, Posted::Accepted { .. } | Posted::AwaitsGang) {
@@ -86,31 +99,33 @@ fn ask_api(context: &Context, id: &SandboxId, number: u32) -> Result<Option<From
     }
 }
 
+/// Posts a job; gives how that ended, and the pod that was sent.
 fn post(
     context: &Context,
     client: &Client,
     pod: &Pod,
     job: &Job,
     from_api: Option<FromApi>,
-) -> Posted {
+) -> (Posted, Option<JobsPod>) {
     let (name, uid) = (pod.full_name(), job.uid);
     let request = match job_request::create_request(context, pod, job, from_api) {
         Ok(request) => request,
         Err(error) if error.is_temporary() => {
             let reason = chain(&error);
             log::warn!("pod {name}: job {uid} not submitted, to be tried again: {reason}");
-            return Posted::NotActed { reason };
+            return (Posted::NotActed { reason }, None);
         }
         Err(error) => {
             let reason = chain(&error);
             log::warn!("pod {name}: job {uid} refused: {reason}");
-            return Posted::Refused { reason };
+            return (Posted::Refused { reason }, None);
         }
     };
-    match context.call(|| client.create(&request)) {
+    let posted = match context.call(|| client.create(&request)) {
         Ok(created) => accepted(context, &name, uid, created),
         Err(error) => failed(&name, uid, &settled(context, client, error)),
-    }
+    };
+    (posted, Some(request.pod))
 }
 
 fn accepted(context: &Context, name: &str, uid: JobUid, created: Created) -> Posted {
@@ -180,7 +195,8 @@ pub fn ask(context: &Context, client: &Client, id: &SandboxId, number: u32) -> H
     };
     let (name, uid) = (pod.full_name(), job.uid);
     let asked_at = context.store.clock().now();
-    let answer = context.call(|| client.status(&[job_request::status_pod(context, &pod, job)]));
+    let sent = job_request::status_pod(context, &pod, job);
+    let answer = context.call(|| client.status(std::slice::from_ref(&sent)));
     let report = match answer {
         Ok(reply) => {
             let report = reports::report_of(&reply, job);
@@ -210,18 +226,30 @@ pub fn ask(context: &Context, client: &Client, id: &SandboxId, number: u32) -> H
         || profile::log_tells_of_the_job(&unproven_exit::beginning(context, client, &pod, job));
     if is_denied && log_tells_of_it() {
         log::warn!("pod {name}: job {uid} has a log, so it is not submitted again");
-        return context.change(id, |pod, now| {
+        let hold = context.change(id, |pod, now| {
             call_results::adopt_because_of_log(pod, number, now, &context.rules);
         });
+        if hold == Hold::No {
+            audit_line::submission(context, id, (&pod, job), &sent.metadata, Outcome::Accepted);
+        }
+        return hold;
     }
     let mut refused = false;
     let hold = context.change(id, |pod, now| {
         let report = report.as_ref();
         refused = call_results::asked(pod, number, report, asked_at, now, &context.rules);
     });
-    if refused && hold == Hold::No {
+    if hold != Hold::No {
+        return hold;
+    }
+    if refused {
         log::warn!("pod {name}: job {uid} refused");
         context.counters.count(Counter::JobsRefused);
+    }
+    let is_shown = report.as_ref().is_some_and(JobReport::shows_the_job);
+    let outcomes = [(refused, Outcome::Refused), (is_shown, Outcome::Accepted)];
+    if let Some((_, outcome)) = outcomes.into_iter().find(|(is, _)| *is) {
+        audit_line::submission(context, id, (&pod, job), &sent.metadata, outcome);
     }
     hold
 }

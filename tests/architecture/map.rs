@@ -98,6 +98,11 @@ pub const ROOMS: &[Room] = &[
         "what is known of a kubelet: its directory, what it makes of a pod (pure)",
     ),
     room(2, "plan", "state machines, schedules, decisions (pure)"),
+    room(
+        2,
+        "audit",
+        "a line for each submission and cancellation, in a file of its own",
+    ),
     room(1, "config", "keys, defaults, checks, the sample"),
     room(
         1,

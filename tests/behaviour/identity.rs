@@ -8,7 +8,7 @@ use protobuf::MessageField;
 use serde_json::{json, Value};
 
 use crate::support::{
-    code, container, options, sandbox, wait_for, ApiServer, Cri, Daemon, Fake, UID,
+    code, container, options, sandbox, wait_for, ApiServer, Cri, Daemon, Fake, Fault, UID,
 };
 
 const LAB: &str = "[identity]\nusers = [{ namespace = 'lab', uid = 1000, gid = 1001, \
@@ -305,4 +305,89 @@ fn service_accounts_come_from_the_api_server() {
     api.up();
     let created = &fake.wait_for_requests("/create", 1)[0]["pod"];
     assert_eq!(created["spec"]["securityContext"]["runAsUser"], 1000);
+}
+
+fn audit_lines(path: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    let lines = text
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"));
+    lines.collect()
+}
+
+#[test]
+fn submissions_and_cancellations_are_audited() {
+    let fake = Fake::start();
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("audit.log");
+    let settings = format!("{LAB}allow_flags = ['export']\n[audit]\nfile = {path:?}\n");
+    let mut daemon = Daemon::start(&fake.url(), &settings);
+    let cri = daemon.cri();
+    let told = |count: usize| {
+        wait_for(&format!("{count} lines"), || {
+            Some(audit_lines(&path)).filter(|lines| lines.len() >= count)
+        })
+    };
+    // The first POST ends in doubt, the plugin has taken it.
+    fake.faults("/create", &[Fault::DropAfter]);
+    let mut config = annotated(FLAGS, "--export=TOKEN=hush -p gpu");
+    config
+        .annotations
+        .insert("example.org/secret".to_owned(), "hush".to_owned());
+    let pod = cri.run(&config);
+    cri.launch(&pod, &container("main", &["true"]));
+    let lines = told(2);
+    let mode = fs::metadata(&path).expect("is there").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let job = fake.jobs().remove(0);
+    for (line, outcome) in lines.iter().zip(["in-doubt", "accepted"]) {
+        let mut line = line.clone();
+        let time = line["time"].take();
+        assert!(
+            time.as_str().is_some_and(|time| time.ends_with('Z')),
+            "{time}"
+        );
+        let want = json!({
+            "time": null, "action": "submission", "outcome": outcome, "namespace": "lab",
+            "pod": "web", "podUID": UID, "serviceAccount": null, "uid": 1000, "gid": 1001,
+            "jobUID": job, "remoteId": null,
+            "flags": "--export=(hidden) -p gpu --account=bio",
+        });
+        assert_eq!(line, want);
+    }
+    // After a crash it is still known whose it was.
+    daemon.kill_and_restart();
+    let cri = daemon.cri();
+    cri.remove_sandbox(&pod);
+    let line = &told(3)[2];
+    let got = ["action", "outcome", "jobUID"].map(|key| line[key].clone());
+    assert_eq!(got, [json!("cancellation"), json!("cancelled"), json!(job)]);
+    assert_eq!((&line["uid"], &line["gid"]), (&json!(1000), &json!(1001)));
+    let text = fs::read_to_string(&path).expect("reads");
+    assert!(!text.contains("hush"), "{text}");
+    // Rotated.
+    fs::rename(&path, dir.path().join("audit.log.1")).expect("renamed");
+    daemon.hang_up();
+    let pod = cri.run(&sandbox("web"));
+    cri.launch(&pod, &container("main", &["true"]));
+    let line = &told(1)[0];
+    assert_eq!(line["outcome"], "accepted");
+    assert!(
+        line["remoteId"]
+            .as_str()
+            .is_some_and(|id| id.starts_with("jid-")),
+        "{line}"
+    );
+}
+
+#[test]
+fn an_audit_that_cannot_be_written_stops_no_job() {
+    let fake = Fake::start();
+    let settings = format!("{LAB}[audit]\nfile = '/proc/none/audit.log'\n");
+    let daemon = Daemon::start(&fake.url(), &settings);
+    let cri = daemon.cri();
+    created(&fake, &cri, &sandbox("web"), &container("main", &["true"]));
+    assert!(daemon
+        .log()
+        .contains("audit.file /proc/none/audit.log: a line is not written"));
 }

@@ -1,5 +1,9 @@
 //! Flags for sbatch, in the annotation that the plugin takes them from.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+use crate::text::one_line;
+
 /// The annotation: words as sbatch takes them, with spaces between.
 pub const FLAGS: &str = "slurm-job.vk.io/flags";
 /// The annotation with the name of a set of flags in the plugin's configuration.
@@ -50,6 +54,27 @@ impl Flag {
             .and_then(|rest| rest.strip_prefix('='))
             .or(after_short)
     }
+}
+
+/// The flags among annotations, as they may be written down: one line, without the values of the job's
+/// variables, which may be secrets.
+pub fn shown(metadata: &ObjectMeta) -> Option<String> {
+    let flags = metadata.annotations.as_ref()?.get(FLAGS)?;
+    let mut words = Vec::new();
+    let mut hides_next = false;
+    for word in flags.split_whitespace() {
+        let name = word.trim_matches(['"', '\'', '\\']).strip_prefix("--");
+        let name = name.map(|rest| rest.split('=').next().unwrap_or_default());
+        let is_export = name.is_some_and(|name| name.len() > 2 && "export".starts_with(name));
+        // Whatever belongs to the value: words up to the next flag.
+        hides_next = is_export || (hides_next && !word.starts_with('-'));
+        match (is_export, hides_next) {
+            (true, _) => words.push("--export=(hidden)"),
+            (false, true) => {}
+            (false, false) => words.push(word),
+        }
+    }
+    Some(one_line(&words.join(" ")))
 }
 
 /// Whether flags have this one.
@@ -134,6 +159,24 @@ mod tests {
         ] {
             assert_eq!(value(flags, flag).as_deref(), want, "{flags}");
         }
+    }
+
+    #[test]
+    fn flags_are_shown_without_secrets() {
+        for (flags, want) in [
+            ("-p gpu\n --time=1", "-p gpu --time=1"),
+            ("--export=ALL,TOKEN=hush -p gpu", "--export=(hidden) -p gpu"),
+            ("--export 'A=hush b' -p gpu", "--export=(hidden) -p gpu"),
+            ("'--exp=A=hush b'", "--export=(hidden)"),
+        ] {
+            let annotations = [(FLAGS.to_owned(), flags.to_owned())];
+            let metadata = ObjectMeta {
+                annotations: Some(annotations.into()),
+                ..ObjectMeta::default()
+            };
+            assert_eq!(shown(&metadata).as_deref(), Some(want), "{flags}");
+        }
+        assert_eq!(shown(&ObjectMeta::default()), None);
     }
 
     #[test]
