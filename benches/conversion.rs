@@ -114,6 +114,7 @@ fn pod(volumes: &[PathBuf]) -> (Pod, Job) {
         name: "large".to_owned(),
         namespace: "lab".to_owned(),
         uid: UID.to_owned(),
+        is_uid_taken: false,
         attempt: 0,
         labels: BTreeMap::new(),
         annotations: BTreeMap::new(),

@@ -98,8 +98,6 @@ struct State {
     repeats_for: Duration,
     /// The last answer to /status.
     answered: Option<(Instant, Vec<Value>)>,
-    /// Whether answers to /status leave out all jobs.
-    hides_jobs: bool,
     /// Only those containers are spoken of that a question names under `spec.containers`, as the
     /// SLURM plugin does it.
     as_slurm: bool,
@@ -183,11 +181,6 @@ impl Fake {
     /// Loses every job.
     pub fn forget_jobs(&self) {
         self.state.lock().jobs.clear();
-    }
-
-    /// Leaves all jobs out of its answers to /status, or no longer.
-    pub fn hide_jobs(&self, hides: bool) {
-        self.state.lock().hides_jobs = hides;
     }
 
     /// UIDs of the jobs that it has.
@@ -393,7 +386,7 @@ fn answer(
 
 fn status(state: &State, pod: &Value) -> Option<Value> {
     let uid = text(&pod["metadata"]["uid"]);
-    let job = state.jobs.get(&uid).filter(|_| !state.hides_jobs)?;
+    let job = state.jobs.get(&uid)?;
     if let Some(entry) = state.entries.get(&uid) {
         return Some(entry.clone());
     }
