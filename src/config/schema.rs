@@ -308,6 +308,12 @@ pub struct Jobs {
     /// ...and how long it must have been missing.
     #[serde(with = "duration")]
     pub lost_grace: Duration,
+    /// How long a job may be said to have ended, with code 0, without a start and without a log, before it
+    /// counts as cancelled while it waited, and is cancelled. The SLURM plugin says the same of a job whose
+    /// nodes are being made ready: longer than slurm.conf's ResumeTimeout where nodes are powered up
+    /// for jobs; half a minute is enough where none are.
+    #[serde(with = "duration")]
+    pub prepare_grace: Duration,
     /// Memory limit given to containers that have none, as a quantity. Set it for the SLURM
     /// plugin, which takes a missing one for 1 MB. Flags for sbatch with `--mem` count more.
     pub default_memory: Option<String>,
@@ -323,6 +329,8 @@ impl Default for Jobs {
             poll_batch: 200,
             lost_polls: 5,
             lost_grace: Duration::from_secs(120),
+            // Nodes in a cloud can take so long.
+            prepare_grace: Duration::from_secs(30 * 60),
             default_memory: None,
         }
     }

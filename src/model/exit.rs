@@ -49,7 +49,7 @@ pub mod exit_reason {
     pub const SUBMISSION_FAILED: &str = "SubmissionFailed";
     /// The plugin had its job, and does not know it any more.
     pub const JOB_LOST: &str = "JobLost";
-    /// Nothing proves that its job ever ran.
+    /// Its job ended before it ran.
     pub const NEVER_RAN: &str = "NeverRan";
     /// An init container before it failed, so it did not run.
     pub const INIT_CONTAINER_FAILED: &str = "InitContainerFailed";

@@ -138,6 +138,9 @@ pub struct UnprovenExit {
     /// When the plugin was first seen to have a log of the job.
     #[serde(default)]
     pub log_since: Option<Nanos>,
+    /// The log says that its containers have ended.
+    #[serde(default)]
+    pub is_proven: bool,
 }
 
 /// How the init containers of a job are taken to be that the plugin does not report.
@@ -329,6 +332,7 @@ mod tests {
                 since: Nanos(4),
                 not_before: Nanos(5),
                 log_since: None,
+                is_proven: false,
             }),
             cancel: Some(Cancellation::Done),
             ..Job::new(0, JobUid::parse(&"0".repeat(32)).expect("a UID"), Nanos(1))

@@ -46,7 +46,7 @@ pub(crate) mod testing;
 mod traits;
 pub mod unproven_exit;
 
-pub use report::{ContainerReport, JobReport, ReportedEnd, ReportedState, Verdict};
+pub use report::{ContainerReport, JobLog, JobReport, ReportedEnd, ReportedState, Verdict};
 pub use rules::Rules;
 pub use traits::{
     Allocation, CreateBody, EmptyJobId, EndsWithoutStart, ImageRefs, InitContainers, KnownEnd,

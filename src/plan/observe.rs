@@ -10,7 +10,8 @@ use super::{
     unproven_exit, Rules,
 };
 use crate::model::{
-    exit_code, exit_reason, ContainerEntry, Exit, Expected, Job, Nanos, Pod, Remote, WaitReason,
+    exit_code, exit_reason, ContainerEntry, ContainerId, Exit, Expected, Job, Nanos, Pod, Remote,
+    WaitReason,
 };
 
 /// Takes over what the plugin reports of job `number`. Containers that it does not mention stay as
@@ -143,12 +144,52 @@ pub fn is_lost(missed_polls: u32, missing_for: std::time::Duration, rules: &Rule
     missed_polls >= rules.lost_polls && missing_for >= rules.lost_grace
 }
 
+/// Whether a job whose end is not believed has gone: the batch system itself does not know it any more, so
+/// nothing of it can still be made ready. It takes some answers, because the batch system may only be away.
+pub fn is_gone(missed_polls: u32, job: Option<&Job>) -> bool {
+    const DENIALS: u32 = 3;
+    missed_polls >= DENIALS && job.is_some_and(never_ran)
+}
+
+/// Whether the plugin has said that a job has ended, and it has no log.
+fn never_ran(job: &Job) -> bool {
+    let doubt = job.unproven_exit.as_ref();
+    doubt.is_some_and(|doubt| doubt.log_since.is_none() && !doubt.is_proven)
+}
+
+/// Shows the end of a container whose log is complete. If the log says that the site has ended the job, in
+/// this word, that counts more than an end that gives no cause.
+pub fn complete_log(pod: &mut Pod, id: &ContainerId, by_site: Option<&str>, rules: &Rules) {
+    let reported = pod
+        .container(id)
+        .and_then(|entry| entry.status.reported.clone());
+    let names_no_cause =
+        |exit: &Exit| [exit_reason::COMPLETED, exit_reason::ERROR].contains(&exit.reason.as_str());
+    if let (Some(word), Some(reported)) = (by_site, reported.filter(names_no_cause)) {
+        let code = match reported.code {
+            0 => exit_code::FAILED,
+            code => code,
+        };
+        let shown = unproven_exit::shown(word, code, rules);
+        let exit = Exit {
+            code: shown.code,
+            reason: shown.reason,
+            message: shown.explanation,
+            ..reported
+        };
+        if let Some(status) = pod.status_mut(id) {
+            status.exit.get_or_insert(exit);
+        }
+    }
+    lifecycle::complete_log(pod, id);
+}
+
 /// Ends a lost job and its containers.
 pub fn lose(pod: &mut Pod, number: u32, now: Nanos, rules: &Rules) {
     let Some(job) = pod.job_mut(number) else {
         return;
     };
-    let was = job.submission.clone();
+    let (was, never_ran) = (job.submission.clone(), never_ran(job));
     job.submission_event(Event::Missing, now, rules);
     if job.submission == was {
         return;
@@ -160,18 +201,23 @@ pub fn lose(pod: &mut Pod, number: u32, now: Nanos, rules: &Rules) {
         .unwrap_or_default();
     let said = job.trouble.as_ref();
     let said = said.map(|words| format!(": {words}")).unwrap_or_default();
+    let (code, reason, what) = match never_ran {
+        true => (
+            exit_code::TERMINATED,
+            exit_reason::CANCELLED,
+            "it was cancelled while it waited, for the plugin said that it had ended, and it has no log",
+        ),
+        false => (
+            exit_code::KILLED,
+            exit_reason::JOB_LOST,
+            "ask the site what became of it",
+        ),
+    };
     let message = format!(
-        "the plugin does not know job {}{named} any more; ask the site what became of it{said}",
+        "the plugin does not know job {}{named} any more; {what}{said}",
         job.uid
     );
-    lifecycle::fail_job(
-        pod,
-        number,
-        exit_code::KILLED,
-        exit_reason::JOB_LOST,
-        &message,
-        now,
-    );
+    lifecycle::fail_job(pod, number, code, reason, &message, now);
 }
 
 #[cfg(test)]
@@ -179,7 +225,7 @@ mod tests {
     use super::*;
     use crate::{
         config::Config,
-        model::{ContainerPhase, Submission},
+        model::{ContainerPhase, Submission, UnprovenExit},
         plan::{batch::start, testing::pod},
         profile::{
             self,
@@ -391,6 +437,20 @@ mod tests {
         let before = pod.clone();
         lose(&mut pod, 0, Nanos(NOW.0 + 5), &rules());
         assert_eq!(pod, before);
+        // The batch system has forgotten one that was cancelled while it waited.
+        let mut pod = submitted();
+        assert!(!is_gone(99, pod.job(0)));
+        pod.jobs[0].unproven_exit = Some(UnprovenExit {
+            since: NOW,
+            not_before: NOW,
+            log_since: None,
+            is_proven: false,
+        });
+        assert!(!is_gone(2, pod.job(0)));
+        assert!(is_gone(3, pod.job(0)));
+        lose(&mut pod, 0, NOW, &rules());
+        let exit = pod.containers[0].status.exit.clone().expect("ended");
+        assert_eq!((exit.code, exit.reason.as_str()), (143, "Cancelled"));
         assert!(!is_lost(4, rules().lost_grace, &rules()));
         assert!(!is_lost(99, rules().lost_grace / 2, &rules()));
         assert!(is_lost(5, rules().lost_grace, &rules()));

@@ -131,7 +131,7 @@ fn owed_job(pod: &Pod, job: &Job, now: Nanos, rules: &Rules) -> Option<Owed> {
             let doubt = job
                 .unproven_exit
                 .as_ref()
-                .filter(|doubt| doubt.log_since.is_none())?;
+                .filter(|doubt| !doubt.is_proven)?;
             let due = reached_or(doubt.not_before, now, rules.retry.longest);
             Some(Owed {
                 due,

@@ -62,6 +62,19 @@ pub struct ReportedEnd {
     pub is_unproven: bool,
 }
 
+/// What the log of a job tells of its end, as `profile` reads it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JobLog {
+    /// There is none.
+    Nothing,
+    /// The job has begun; nothing is said of an end.
+    Begun,
+    /// The containers have ended by themselves.
+    Ended,
+    /// The site has ended the job; the word that `profile::ends` has for it.
+    EndedBySite(&'static str),
+}
+
 /// What to do with a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {

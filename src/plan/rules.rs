@@ -52,7 +52,10 @@ impl Rules {
             asks_api_server: config.kubernetes.kubeconfig.is_some(),
             scope: scope(config.jobs.job_scope, plugin.init_containers),
             exit_table: Arc::new(ExitTable::new(&config.states, plugin.known_ends)),
-            plugin,
+            plugin: PluginTraits {
+                may_prepare_for: config.jobs.prepare_grace,
+                ..plugin
+            },
         }
     }
 }

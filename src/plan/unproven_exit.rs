@@ -1,16 +1,24 @@
 //! Ends of jobs that may never have begun.
 //!
 //! Some plugins report a job as ended, with exit code 0, whose nodes are still being made ready, or that
-//! was cancelled while it waited; `profile` marks such an end as unproven. A job that did run has a log,
-//! for the job itself writes into it first. So an unproven end is believed when there is a log, and when
-//! it is still reported after the time for which the plugin repeats its answers: the log may be that of a
-//! job that has just begun.
+//! was cancelled while it waited, or whose script failed before its containers ran; `profile` marks such
+//! an end as unproven. A job that did run has a log, for the job itself writes into it first, and says
+//! there when its containers have ended.
+//!
+//! | the log | what is believed |
+//! |---|---|
+//! | says that the containers have ended | the end that is reported |
+//! | says that the site has ended the job | that |
+//! | says neither for [`SILENT_ANSWERS`] times as long as an answer is repeated | the job ended before its containers ran; until then it may have just begun |
+//! | is not there for `jobs.prepare_grace` | the job was cancelled while it waited; it is, if it was not |
 
 use std::time::Duration;
 
 use super::{
+    exit_table::ShownEnd,
     lifecycle,
-    report::{JobReport, ReportedState, Verdict},
+    report::{JobLog, JobReport, ReportedEnd, ReportedState, Verdict},
+    submission::Event,
     traits::EndsWithoutStart,
     Rules,
 };
@@ -18,6 +26,8 @@ use crate::model::{exit_code, exit_reason, Job, Nanos, Pod, Remote, UnprovenExit
 
 /// Pause between two looks for a log.
 const PAUSE: Duration = Duration::from_secs(5);
+/// How often the plugin must have given an answer of its own, and an end in each, while the log says none.
+const SILENT_ANSWERS: u32 = 2;
 
 /// Judges a report of job `number`: whether the end that it tells of can be believed.
 pub(super) fn judge(
@@ -43,28 +53,61 @@ pub(super) fn judge(
         since: now,
         not_before: now,
         log_since: None,
+        is_proven: false,
     };
     let doubt = job.unproven_exit.get_or_insert(begun);
-    if let Some(log_since) = doubt.log_since {
-        return match now.since(log_since) < rules.plugin.repeats_answers_for {
-            true => Verdict::Leave,
-            false => Verdict::TakeOver,
-        };
+    if doubt.is_proven {
+        return Verdict::TakeOver;
     }
-    if now.since(doubt.since) >= rules.plugin.may_prepare_for {
-        end(pod, number, now);
+    if let Some(log_since) = doubt.log_since {
+        if now.since(log_since) >= rules.plugin.repeats_answers_for * SILENT_ANSWERS {
+            let message = "it ended before this container ran; its log may tell why";
+            let end = (exit_code::NOT_STARTED, exit_reason::NEVER_RAN, message);
+            fail(pod, number, end, now);
+        }
+    } else if now.since(doubt.since) >= rules.plugin.may_prepare_for {
+        let message =
+            "it was cancelled while it waited: the plugin says that it has ended, and it has no \
+                       log. If it was only being made ready, raise jobs.prepare_grace";
+        let end = (exit_code::TERMINATED, exit_reason::CANCELLED, message);
+        fail(pod, number, end, now);
+        // One that is being made ready all the same must not run.
+        if let Some(job) = pod.job_mut(number) {
+            job.request_cancel(now);
+        }
     }
     Verdict::Leave
 }
 
-/// Notes whether a log was found.
-pub fn looked(pod: &mut Pod, number: u32, has_log: bool, now: Nanos) {
+/// Notes what the log tells.
+pub fn looked(pod: &mut Pod, number: u32, log: JobLog, now: Nanos, rules: &Rules) {
     let job = pod.job_mut(number);
-    if let Some(doubt) = job.and_then(|job| job.unproven_exit.as_mut()) {
-        let found = has_log.then_some(now);
-        doubt.log_since = doubt.log_since.or(found);
-        doubt.not_before = now.plus(PAUSE);
+    let Some(doubt) = job.and_then(|job| job.unproven_exit.as_mut()) else {
+        return;
+    };
+    doubt.not_before = now.plus(PAUSE);
+    match log {
+        JobLog::Nothing => {}
+        JobLog::Begun => doubt.log_since = doubt.log_since.or(Some(now)),
+        JobLog::Ended => doubt.is_proven = true,
+        JobLog::EndedBySite(word) => {
+            let shown = shown(word, exit_code::FAILED, rules);
+            let end = (shown.code, &*shown.reason, &*shown.explanation);
+            fail(pod, number, end, now);
+            if let Some(job) = pod.job_mut(number) {
+                job.submission_event(Event::Ended, now, rules);
+            }
+        }
     }
+}
+
+/// What is shown of an end for which the site has a word.
+pub(super) fn shown(word: &str, code: i32, rules: &Rules) -> ShownEnd {
+    rules.exit_table.shown(&ReportedEnd {
+        code,
+        reason: word.to_owned(),
+        ..ReportedEnd::default()
+    })
 }
 
 /// Whether anything of a job was seen to run, or to end.
@@ -83,17 +126,13 @@ fn is_unproven(report: &JobReport) -> bool {
     !report.containers.is_empty() && containers.all(|one| is_unproven(&one.state))
 }
 
-fn end(pod: &mut Pod, number: u32, now: Nanos) {
+fn fail(pod: &mut Pod, number: u32, end: (i32, &str, &str), now: Nanos) {
     let Some(job) = pod.job_mut(number) else {
         return;
     };
     job.expected.clear();
-    let message = format!(
-        "the plugin says that job {} has ended, but nothing tells that it ever ran; it was cancelled \
-         while it waited, most likely",
-        job.uid
-    );
-    let (code, reason) = (exit_code::KILLED, exit_reason::NEVER_RAN);
+    let (code, reason, message) = end;
+    let message = format!("job {}: {message}", job.uid);
     lifecycle::report_end(pod, number, code, reason, &message, now);
 }
 
@@ -155,7 +194,7 @@ mod tests {
         tell(&mut pod, no_start(), Nanos(10));
         assert_eq!(code(&pod), None);
         assert_eq!(duty(&pod, Nanos(10)), Some(owed::Duty::ProveExit(0)));
-        looked(&mut pod, 0, false, Nanos(20));
+        looked(&mut pod, 0, JobLog::Nothing, Nanos(20), &rules());
         assert_eq!(duty(&pod, Nanos(21)), None, "not at once again");
         assert_eq!(
             duty(&pod, Nanos(20).plus(PAUSE)),
@@ -163,16 +202,43 @@ mod tests {
         );
         tell(&mut pod, no_start(), Nanos(30));
         assert_eq!(code(&pod), None);
-        looked(&mut pod, 0, true, Nanos(40));
-        assert_eq!(duty(&pod, Nanos(40).plus(PAUSE)), None);
+        looked(&mut pod, 0, JobLog::Begun, Nanos(40), &rules());
+        let again = Nanos(40).plus(PAUSE);
+        assert_eq!(duty(&pod, again), Some(owed::Duty::ProveExit(0)));
         tell(&mut pod, no_start(), Nanos(50));
         assert_eq!(code(&pod), None, "it may be what was said before");
+        looked(&mut pod, 0, JobLog::Ended, again, &rules());
+        assert_eq!(duty(&pod, again.plus(PAUSE)), None);
+        tell(&mut pod, no_start(), again);
+        assert_eq!(code(&pod), Some(0));
+    }
+
+    #[test]
+    fn an_end_before_the_containers_ran_is_no_success() {
+        let mut pod = pod("4711");
+        tell(&mut pod, no_start(), Nanos(10));
+        looked(&mut pod, 0, JobLog::Begun, Nanos(20), &rules());
+        let window = rules().plugin.repeats_answers_for;
+        tell(&mut pod, no_start(), Nanos(20).plus(window));
+        assert_eq!(code(&pod), None, "it may have just begun");
         tell(
             &mut pod,
             no_start(),
-            Nanos(40).plus(rules().plugin.repeats_answers_for),
+            Nanos(20).plus(window * SILENT_ANSWERS),
         );
-        assert_eq!(code(&pod), Some(0));
+        assert_eq!(code(&pod), Some(exit_code::NOT_STARTED));
+        assert_eq!(pod.jobs[0].submission, Submission::Finished);
+    }
+
+    #[test]
+    fn the_site_s_word_for_an_end_is_believed() {
+        let mut pod = pod("4711");
+        tell(&mut pod, no_start(), Nanos(10));
+        let log = JobLog::EndedBySite("PREEMPTED");
+        looked(&mut pod, 0, log, Nanos(20), &rules());
+        let end = pod.containers[0].status.reported.clone().expect("an end");
+        assert_eq!((end.code, &*end.reason), (143, exit_reason::PREEMPTED));
+        assert_eq!(pod.jobs[0].submission, Submission::Finished);
     }
 
     #[test]
@@ -195,9 +261,10 @@ mod tests {
             no_start(),
             Nanos(10).plus(rules().plugin.may_prepare_for),
         );
-        assert_eq!(code(&pod), Some(exit_code::KILLED));
+        assert_eq!(code(&pod), Some(exit_code::TERMINATED));
         let end = pod.containers[0].status.reported.clone().expect("an end");
-        assert_eq!(end.reason, exit_reason::NEVER_RAN);
+        assert_eq!(end.reason, exit_reason::CANCELLED);
+        assert!(pod.jobs[0].cancel.is_some(), "it must not run all the same");
         assert_eq!(pod.jobs[0].submission, Submission::Finished);
     }
 

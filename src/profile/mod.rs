@@ -32,6 +32,7 @@ pub use reports::job_report;
 pub use slurm::{
     flags::shown as shown_flags,
     gateway_timeout::{gateway_timeout, GatewayTimeout},
+    job_log::{job_log, LOOKED_THROUGH},
     log_notes::LogNotes,
     log_tells_of_the_job,
     outgoing::{self, set_account, Outgoing},
@@ -40,6 +41,12 @@ pub use slurm::{
 pub use speaker::Speaker;
 pub use table::traits;
 pub use unknown_job::is_unknown_job;
+
+/// Whether a job of this id, the plugin's own, has output of its own that tells of its end: see
+/// [`job_log`].
+pub fn has_job_log(remote_id: &str) -> bool {
+    slurm::is_job_id(remote_id)
+}
 
 use std::time::Duration;
 

@@ -9,7 +9,8 @@ use crate::{
     kubelet::termination_log,
     logs::{self, LogSink},
     model::{ContainerEntry, ContainerId, Pod, SandboxId},
-    plan::{lifecycle, LogForm},
+    plan::{observe, JobLog, LogForm},
+    profile,
     telemetry::{chain, Counter},
 };
 
@@ -31,10 +32,13 @@ pub fn complete(
     };
     if context.rules.plugin.logs == LogForm::Missing {
         end_log(context, &pod, entry);
-        return show_end(context, &pod, entry);
+        return show_end(context, &pod, entry, None);
     }
     match fetch(context, client, &pod, entry, true) {
-        Ok(Fetched::Read) => return show_end(context, &pod, entry),
+        Ok(Fetched::Read(beginning)) => {
+            let by_site = ended_by_site(&pod, entry, &beginning);
+            return show_end(context, &pod, entry, by_site);
+        }
         Ok(Fetched::Unsure) => {}
         Err(error) => log::warn!(
             "{}: cannot fetch the rest of its log, and tries again: {error}",
@@ -66,7 +70,7 @@ pub fn abandon(context: &Context, id: &SandboxId, container: &ContainerId) -> Ho
         );
     }
     end_log(context, &pod, entry);
-    show_end(context, &pod, entry)
+    show_end(context, &pod, entry, None)
 }
 
 /// Ends a log with what there is of it.
@@ -82,10 +86,31 @@ fn end_log(context: &Context, pod: &Pod, entry: &ContainerEntry) {
     }
 }
 
-fn show_end(context: &Context, pod: &Pod, entry: &ContainerEntry) -> Hold {
+/// The word for what the site has done to a job that has not ended by itself, if its log has one.
+fn ended_by_site(pod: &Pod, entry: &ContainerEntry, beginning: &[u8]) -> Option<&'static str> {
+    let job = pod.job_of(entry.id())?;
+    let remote_id = job
+        .remote_id
+        .as_deref()
+        .filter(|id| profile::has_job_log(id))?;
+    let request = job_request::log_request(pod, job, entry.id())?;
+    match profile::job_log(beginning, remote_id, &[&request.container_name]) {
+        JobLog::EndedBySite(word) if !job.is_init(&entry.container.name) => Some(word),
+        _ => None,
+    }
+}
+
+fn show_end(
+    context: &Context,
+    pod: &Pod,
+    entry: &ContainerEntry,
+    by_site: Option<&'static str>,
+) -> Hold {
     write_termination_message(context, pod, entry);
     let (id, container) = (&pod.sandbox.id, entry.id());
-    let hold = context.change(id, |pod, _| lifecycle::complete_log(pod, container));
+    let hold = context.change(id, |pod, _| {
+        observe::complete_log(pod, container, by_site, &context.rules);
+    });
     if hold == Hold::No {
         // The checkpoint is of no more use: the log is complete.
         context.logs.remove(container);
@@ -119,10 +144,10 @@ fn write_termination_message(context: &Context, pod: &Pod, entry: &ContainerEntr
 }
 
 /// What a fetch of a log has come to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fetched {
-    /// What there is has been read.
-    Read,
+    /// What there is has been read. With its beginning, for a fetch at the log's end.
+    Read(Vec<u8>),
     /// It is another text than before, and one look more is to tell whether it has begun anew.
     Unsure,
 }
@@ -137,7 +162,7 @@ pub fn fetch(
 ) -> Result<Fetched, String> {
     let once = || fetch_once(context, client, pod, entry, is_end);
     let fetched = match once() {
-        Ok(()) => return Ok(Fetched::Read),
+        Ok(beginning) => return Ok(Fetched::Read(beginning)),
         Err(Trouble::Log(logs::Error::BegunAnew)) => {
             note_beginning(context, pod, entry);
             once()
@@ -145,7 +170,7 @@ pub fn fetch(
         Err(other) => Err(other),
     };
     match fetched {
-        Ok(()) => Ok(Fetched::Read),
+        Ok(beginning) => Ok(Fetched::Read(beginning)),
         Err(Trouble::Log(logs::Error::Unrecognised | logs::Error::BegunAnew)) => {
             Ok(Fetched::Unsure)
         }
@@ -185,15 +210,21 @@ fn fetch_once(
     pod: &Pod,
     entry: &ContainerEntry,
     is_end: bool,
-) -> Result<(), Trouble> {
+) -> Result<Vec<u8>, Trouble> {
+    let mut beginning = Vec::new();
     let Some(job) = pod.job_of(entry.id()) else {
-        return Ok(());
+        return Ok(beginning);
     };
     let Some(sink) = context.logs.get(entry.id()) else {
-        return Ok(());
+        return Ok(beginning);
     };
     let Some(request) = job_request::log_request(pod, job, entry.id()) else {
-        return Ok(());
+        return Ok(beginning);
+    };
+    let has_job_log = job.remote_id.as_deref().is_some_and(profile::has_job_log);
+    let kept = match is_end && has_job_log {
+        true => profile::LOOKED_THROUGH,
+        false => 0,
     };
     let stream = sink.begin();
     let limits = LogLimits {
@@ -202,11 +233,15 @@ fn fetch_once(
     };
     let mut refused = None;
     let fetched = context.call(|| {
-        client.logs(&request, limits, &mut |bytes| match stream.push(bytes) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(error) => {
-                refused = Some(error);
-                ControlFlow::Break(())
+        client.logs(&request, limits, &mut |bytes| {
+            let room = kept.saturating_sub(beginning.len()).min(bytes.len());
+            beginning.extend_from_slice(&bytes[..room]);
+            match stream.push(bytes) {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(error) => {
+                    refused = Some(error);
+                    ControlFlow::Break(())
+                }
             }
         })
     });
@@ -219,7 +254,7 @@ fn fetch_once(
     let written = stream.finish(is_end)?;
     context.counters.add(Counter::LogBytes, written);
     keep_checkpoint(context, entry.id(), &sink);
-    Ok(())
+    Ok(beginning)
 }
 
 /// Keeps a checkpoint of a log when one is worth keeping. Without it a restart has more to work

@@ -6,12 +6,10 @@ use super::{changes::Hold, job_request, Context};
 use crate::{
     interlink::{Client, LogLimits},
     model::{Job, Pod, SandboxId, UnprovenExit},
-    plan::unproven_exit,
+    plan::{unproven_exit, JobLog},
+    profile,
     telemetry::chain,
 };
-
-/// Most bytes of a log in which its beginning is looked for.
-const BEGINNING: u64 = 4096;
 
 /// The beginning of the log of a job's first container; empty where there is none. What the job itself
 /// has written stands in the log of each.
@@ -22,7 +20,7 @@ pub fn beginning(context: &Context, client: &Client, pod: &Pod, job: &Job) -> Ve
         return Vec::new();
     };
     let limits = LogLimits {
-        bytes: BEGINNING,
+        bytes: profile::LOOKED_THROUGH as u64,
         time: context.config.interlink.request_timeout,
     };
     let mut beginning = Vec::new();
@@ -39,6 +37,21 @@ pub fn beginning(context: &Context, client: &Client, pod: &Pod, job: &Job) -> Ve
     beginning
 }
 
+/// What the beginning of a log tells of the end of a job. Init containers end without a word.
+fn job_log(pod: &Pod, job: &Job, beginning: &[u8]) -> JobLog {
+    let containers = job.containers.iter().zip(&job.names);
+    let mains = containers.filter(|(_, name)| !job.is_init(name));
+    let requests: Vec<_> = mains
+        .filter_map(|(id, _)| job_request::log_request(pod, job, id))
+        .collect();
+    let names: Vec<_> = requests
+        .iter()
+        .map(|it| it.container_name.as_str())
+        .collect();
+    let id = job.remote_id.as_deref().unwrap_or_default();
+    profile::job_log(beginning, id, &names)
+}
+
 /// Looks whether the plugin has a log for any of a job's containers.
 pub fn look(context: &Context, client: &Client, id: &SandboxId, number: u32) -> Hold {
     let Some(pod) = context.store.pod(id) else {
@@ -47,9 +60,10 @@ pub fn look(context: &Context, client: &Client, id: &SandboxId, number: u32) -> 
     let Some(job) = pod.job(number) else {
         return Hold::No;
     };
-    let has_log = !beginning(context, client, &pod, job).is_empty();
+    let beginning = beginning(context, client, &pod, job);
+    let log = job_log(&pod, job, &beginning);
     let is_first = |doubt: &UnprovenExit| doubt.not_before == doubt.since;
-    if !has_log && job.unproven_exit.as_ref().is_some_and(is_first) {
+    if log == JobLog::Nothing && job.unproven_exit.as_ref().is_some_and(is_first) {
         log::info!(
             "pod {}: the plugin says that job {} has ended, but it has no log, so it is not believed \
              yet",
@@ -58,6 +72,6 @@ pub fn look(context: &Context, client: &Client, id: &SandboxId, number: u32) -> 
         );
     }
     context.change(id, |pod, now| {
-        unproven_exit::looked(pod, number, has_log, now)
+        unproven_exit::looked(pod, number, log, now, &context.rules)
     })
 }

@@ -39,6 +39,7 @@ mod proto_services;
 mod restart;
 mod run_pod;
 mod secrets;
+mod slurm_ends;
 mod state_on_disk;
 mod status_answers;
 mod submission;

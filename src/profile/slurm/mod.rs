@@ -15,6 +15,8 @@
 //! | says "Waiting for probes to be ready." of a container that runs | Status.go: `R` | [`runs_although_waiting`] |
 //! | says nothing of a job that it has no id for: an empty state | Status.go: the branch where `checkIfJidExists` says no | `profile::status_reply` |
 //! | reports code 0 and no start for a job whose nodes are made ready (`CF`), and for one that was cancelled while it waited | Status.go: `default`, for every state that its pattern does not know | [`may_not_have_run`], `plan::unproven_exit` |
+//! | takes the signal for the exit code of a job whose containers have none: 0 for a script that failed before them, 15 for a cancelled one | Status.go: `SlurmExitCodePattern`; prepare.go: `getExitCode` | [`job_log`], what the job script and slurmstepd have written |
+//! | refuses a question for a job that was cancelled while it waited, once SLURM has forgotten it (`MinJobAge`, 300 s) | Status.go: where squeue has an error | `plan::observe`, `lose` |
 //! | refuses a question for all jobs because of one whose status file is missing, and names the file | Status.go: where squeue has an error, "unable to retrieve container status" | `worker::poll`, which leaves out the job that is named, or halves the question |
 //! | answers 504 when sbatch fails, with its words | Create.go, `SubmitHandler`: `StatusGatewayTimeout` | [`gateway_timeout`] |
 //! | forgets a job when it dies between sbatch and its own note | Create.go: `SLURMBatchSubmit`, then `handleJidAndPodUid` | [`log_tells_of_the_job`] |
@@ -43,6 +45,7 @@
 mod allocation;
 pub mod flags;
 pub mod gateway_timeout;
+pub mod job_log;
 pub mod log_notes;
 mod options;
 pub mod outgoing;
