@@ -14,7 +14,7 @@
 //! | 2xx, but the body is malformed, or has no job id, or ends early | yes | yes | |
 //! | 2xx, but the body is a front end's page | yes | yes | |
 //! | 2xx, but the body is larger than allowed | | yes | |
-//! | 502, 504; 500 without a word, or with the word that it may have been carried out | yes | yes | |
+//! | 502, 504; 500 without a word | yes | yes | |
 //! | 504 with an error of sbatch | | | yes |
 //! | 504 of an sbatch that cannot submit now | yes | | |
 //! | 504 with anything else that sbatch says: the job may have been submitted | | | |
@@ -294,7 +294,7 @@ impl Error {
                 (501 | 505 | 511, Speaker::FrontEnd) => false,
                 (503, _) => speaker::may_have_passed_on(says),
                 (500.., Speaker::FrontEnd) | (502, _) => true,
-                (500, _) if says.is_empty() || speaker::may_have_passed_on(says) => true,
+                (500, _) if says.is_empty() => true,
                 (504, _) => matches!(
                     profile::gateway_timeout(says),
                     GatewayTimeout::Unknown | GatewayTimeout::Words

@@ -295,9 +295,8 @@ pub fn title(page: &str) -> String {
     })
 }
 
-/// Whether somebody who answers 500 or 503 in these words may have carried out the request, or passed it
-/// on: Envoy says so of connections that broke after it had used them, and the embedded plugin of a request
-/// over which it failed.
+/// Whether a gateway that answers 503 in these words may have passed the request on before: Envoy says so
+/// of connections that broke after it had used them.
 pub fn may_have_passed_on(words: &str) -> bool {
     const NEVER: [&str; 4] = [
         "connection failure",
@@ -306,8 +305,7 @@ pub fn may_have_passed_on(words: &str) -> bool {
         "no healthy",
     ];
     let lower = words.to_lowercase();
-    lower.contains("may be carried out in part")
-        || (lower.contains("disconnect/reset before headers") && !contains_any(&lower, &NEVER))
+    lower.contains("disconnect/reset before headers") && !contains_any(&lower, &NEVER)
 }
 
 /// Whether a refusal of a submission says that the plugin has the job already. It is asked then; where it
