@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{config, convert, cri, interlink, logs, plan, store, worker};
+use crate::{config, convert, cri, interlink, kubelet, logs, plan, store, worker};
 
 type Property = fn(&[u8]);
 
@@ -24,6 +24,7 @@ fn check(target: &str, data: &[u8]) -> bool {
         "cri_calls" => cri::properties::any_calls,
         "image_ref" => |data| with_text(convert::properties::image_ref)(data),
         "job" => convert::properties::any_job,
+        "kubelet_pod" => kubelet::properties::any_pod,
         "log_file" => logs::properties::any_fetches,
         "quantity" => |data| with_text(convert::properties::quantity)(data),
         "records" => store::properties::any_records,

@@ -9,7 +9,8 @@ use uuid::Uuid;
 
 pub use crate::kubelet::Error;
 use crate::{
-    kubelet::{self, int64, ApiObjects, FilledVolume, KubeletPod},
+    config::policy::Limits,
+    kubelet::{self, int64, Allowance, ApiObjects, FilledVolume, KubeletPod},
     proto::{
         ContainerConfig, LinuxPodSandboxConfig, LinuxSandboxSecurityContext, NamespaceMode,
         NamespaceOption, PodSandboxConfig, PodSandboxMetadata,
@@ -166,8 +167,9 @@ pub fn plan(manifest: &Manifest, layout: &Layout) -> Result<Plan, Error> {
         service_variables: Vec::new(),
     };
     let volumes = kubelet::volumes(&kubelet_pod)?;
-    let all = |containers: &[Container]| -> Result<Vec<_>, Error> {
-        let config = |container| kubelet::container_config(&kubelet_pod, container);
+    let mut allowance = Allowance::for_containers(Limits::default().max_pod_bytes);
+    let mut all = |containers: &[Container]| -> Result<Vec<_>, Error> {
+        let config = |container| kubelet::container_config(&kubelet_pod, container, &mut allowance);
         containers.iter().map(config).collect()
     };
     Ok(Plan {

@@ -162,6 +162,13 @@ pub fn faults(config: &Config) -> Vec<Fault> {
         config.pods.max_volume_bytes,
         "1 to 268435456",
     );
+    let limit = config.limits.max_pod_bytes;
+    check.require(
+        limit >= 1 << 16,
+        "limits.max_pod_bytes",
+        limit,
+        "at least 65536",
+    );
     let cidr = &config.network.pod_cidr;
     check.require(
         cidr.as_deref()
@@ -422,6 +429,7 @@ mod tests {
         config.interlink.url = Some("ftp://host".into());
         config.interlink.client_cert_file = Some("/cert".into());
         config.images.uid = u32::MAX;
+        config.limits.max_pod_bytes = 0;
         let faults = faults(&config);
         let keys: Vec<_> = faults.iter().map(|fault| fault.key).collect();
         for key in [
@@ -433,6 +441,7 @@ mod tests {
             "interlink.url",
             "interlink.client_key_file",
             "images.uid",
+            "limits.max_pod_bytes",
         ] {
             assert!(keys.contains(&key), "{key}: {faults:?}");
         }

@@ -39,6 +39,24 @@ impl Default for Pods {
     }
 }
 
+/// `[limits]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// The most that is made for a job that is a whole pod: the bytes of its containers'
+    /// configurations, and 128 for each variable, argument, mount, label and annotation. Of a larger
+    /// pod each container is a job.
+    pub max_pod_bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_pod_bytes: 16 << 20,
+        }
+    }
+}
+
 /// Which hostPath volumes are sent with jobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -10,7 +10,7 @@ use super::{
     audit::Audit,
     duration,
     identity::Identity,
-    policy::{Metadata, Network, Pods, Resources, Security, States},
+    policy::{Limits, Metadata, Network, Pods, Resources, Security, States},
 };
 
 /// The whole configuration, as written in TOML. Unknown keys are refused.
@@ -33,6 +33,8 @@ pub struct Config {
     pub images: Images,
     /// Pods on this node, and their volumes.
     pub pods: Pods,
+    /// How much may be kept of pods.
+    pub limits: Limits,
     /// What jobs ask for beside CPU and memory.
     pub resources: Resources,
     /// What sites forbid.

@@ -20,19 +20,19 @@ pub struct ApiObjects {
 }
 
 /// The keys of an object with their values.
-pub type Keys = BTreeMap<String, Vec<u8>>;
+pub type Keys<'a> = BTreeMap<&'a str, &'a [u8]>;
 
 impl ApiObjects {
     /// All keys of a ConfigMap, or none where it may be missing and is.
     ///
     /// # Errors
     /// It is missing.
-    pub fn configmap(&self, name: &str, optional: Option<bool>) -> Result<Keys, Error> {
+    pub fn configmap(&self, name: &str, optional: Option<bool>) -> Result<Keys<'_>, Error> {
         let mut keys = self.configmap_texts(name, optional)?;
         let map = self.configmaps.get(name);
         let binary = map.and_then(|map| map.binary_data.as_ref());
         let binary = binary.into_iter().flatten();
-        keys.extend(binary.map(|(key, value)| (key.clone(), value.0.clone())));
+        keys.extend(binary.map(|(key, value)| (key.as_str(), value.0.as_slice())));
         Ok(keys)
     }
 
@@ -41,30 +41,76 @@ impl ApiObjects {
     ///
     /// # Errors
     /// It is missing, and must not be.
-    pub fn configmap_texts(&self, name: &str, optional: Option<bool>) -> Result<Keys, Error> {
-        let map = present(self.configmaps.get(name), "ConfigMap", name, optional)?;
+    pub fn configmap_texts(&self, name: &str, optional: Option<bool>) -> Result<Keys<'_>, Error> {
+        let map = self.present_configmap(name, optional)?;
         let data = map.and_then(|map| map.data.as_ref()).into_iter().flatten();
         Ok(data
-            .map(|(key, value)| (key.clone(), value.clone().into_bytes()))
+            .map(|(key, value)| (key.as_str(), value.as_bytes()))
             .collect())
+    }
+
+    /// One text of a ConfigMap; none where it has none of that key, or may be missing and is.
+    ///
+    /// # Errors
+    /// The ConfigMap is missing, and must not be.
+    pub fn configmap_text(
+        &self,
+        name: &str,
+        key: &str,
+        optional: Option<bool>,
+    ) -> Result<Option<&[u8]>, Error> {
+        let map = self.present_configmap(name, optional)?;
+        let data = map.and_then(|map| map.data.as_ref());
+        Ok(data.and_then(|data| data.get(key)).map(String::as_bytes))
+    }
+
+    fn present_configmap(
+        &self,
+        name: &str,
+        optional: Option<bool>,
+    ) -> Result<Option<&ConfigMap>, Error> {
+        present(self.configmaps.get(name), "ConfigMap", name, optional)
     }
 
     /// The keys of a Secret, or none where it may be missing and is.
     ///
     /// # Errors
     /// It is missing, and must not be.
-    pub fn secret(&self, name: &str, optional: Option<bool>) -> Result<Keys, Error> {
-        let Some(secret) = present(self.secrets.get(name), "Secret", name, optional)? else {
+    pub fn secret(&self, name: &str, optional: Option<bool>) -> Result<Keys<'_>, Error> {
+        let Some(secret) = self.present_secret(name, optional)? else {
             return Ok(Keys::new());
         };
         let data = secret.data.iter().flatten();
         let text = secret.string_data.iter().flatten();
-        let data = data.map(|(key, value)| (key.clone(), value.0.clone()));
+        let data = data.map(|(key, value)| (key.as_str(), value.0.as_slice()));
         // `stringData` wins: the API server writes it over `data` when it takes an object
         // (`Convert_v1_Secret_To_core_Secret` in `pkg/apis/core/v1/conversion.go`).
         Ok(data
-            .chain(text.map(|(key, value)| (key.clone(), value.clone().into_bytes())))
+            .chain(text.map(|(key, value)| (key.as_str(), value.as_bytes())))
             .collect())
+    }
+
+    /// One value of a Secret; none where it has none of that key, or may be missing and is.
+    ///
+    /// # Errors
+    /// The Secret is missing, and must not be.
+    pub fn secret_value(
+        &self,
+        name: &str,
+        key: &str,
+        optional: Option<bool>,
+    ) -> Result<Option<&[u8]>, Error> {
+        let secret = self.present_secret(name, optional)?;
+        Ok(secret.and_then(|secret| {
+            let text = secret.string_data.as_ref().and_then(|text| text.get(key));
+            let data = || secret.data.as_ref().and_then(|data| data.get(key));
+            text.map(String::as_bytes)
+                .or_else(|| data().map(|value| value.0.as_slice()))
+        }))
+    }
+
+    fn present_secret(&self, name: &str, optional: Option<bool>) -> Result<Option<&Secret>, Error> {
+        present(self.secrets.get(name), "Secret", name, optional)
     }
 }
 

@@ -6,24 +6,39 @@
 use std::collections::HashMap;
 
 use k8s_openapi::api::core::v1::Container;
-use protobuf::MessageField;
+use protobuf::{Message as _, MessageField};
 
 use super::{
-    annotations, environment, error::Error, expansion::expand, pod::value_of, pod::KubeletPod,
-    resources::linux_resources, security_context::security_context, stop_signal::stop_signal,
+    allowance::{Allowance, MAX_TEXT},
+    annotations,
+    environment::{self, Environment},
+    error::Error,
+    pod::KubeletPod,
+    resources::linux_resources,
+    security_context::security_context,
+    stop_signal::stop_signal,
     volume_paths,
 };
-use crate::proto::{ContainerConfig, ContainerMetadata, ImageSpec, KeyValue, LinuxContainerConfig};
+use crate::{
+    model::weight,
+    proto::{ContainerConfig, ContainerMetadata, ImageSpec, KeyValue, LinuxContainerConfig},
+};
 
-/// What a kubelet would send for a container.
+/// What a kubelet would send for a container, of one pod's allowance for all.
 ///
 /// # Errors
-/// What only a kubelet could resolve.
+/// What only a kubelet could resolve; what no process could be started with, which is not made.
 pub fn container_config(
     pod: &KubeletPod<'_>,
     container: &Container,
+    allowance: &mut Allowance,
 ) -> Result<ContainerConfig, Error> {
-    let config = config(pod, container);
+    let config = config(pod, container).and_then(|config| {
+        let encoded = config.write_to_bytes();
+        let encoded = encoded.map_err(|error| Error::new(error.to_string()))?;
+        allowance.take(usize::try_from(weight(&encoded)).unwrap_or(usize::MAX))?;
+        Ok(config)
+    });
     config.map_err(|error| error.about(format_args!("container `{}`", container.name)))
 }
 
@@ -32,13 +47,10 @@ fn config(pod: &KubeletPod<'_>, container: &Container) -> Result<ContainerConfig
     let Some(image) = container.image.clone().filter(|image| !image.is_empty()) else {
         return Err(Error::new("it has no image"));
     };
-    let variables = environment::variables(pod, container)?;
-    let texts = |texts: &Option<Vec<String>>| -> Vec<String> {
-        let texts = texts.iter().flatten();
-        texts
-            .map(|text| expand(text, |name| value_of(&variables, name)))
-            .collect()
-    };
+    let allowance = &mut Allowance::for_texts();
+    let variables = environment::variables(pod, container, allowance)?;
+    let command = expanded("command", &container.command, &variables, allowance)?;
+    let args = expanded("args", &container.args, &variables, allowance)?;
     if container.volume_devices.iter().flatten().next().is_some() {
         return Err(Error::new(
             "it has volumeDevices, which only a kubelet can map",
@@ -53,8 +65,8 @@ fn config(pod: &KubeletPod<'_>, container: &Container) -> Result<ContainerConfig
             image,
             ..Default::default()
         }),
-        command: texts(&container.command),
-        args: texts(&container.args),
+        command,
+        args,
         working_dir: container.working_dir.clone().unwrap_or_default(),
         mounts: volume_paths::mounts(pod, container, &variables)?,
         labels: labels(pod, &name),
@@ -70,7 +82,7 @@ fn config(pod: &KubeletPod<'_>, container: &Container) -> Result<ContainerConfig
             ..Default::default()
         }),
         envs: variables
-            .into_iter()
+            .into_variables()
             .map(|(key, value)| KeyValue {
                 key,
                 value,
@@ -79,6 +91,22 @@ fn config(pod: &KubeletPod<'_>, container: &Container) -> Result<ContainerConfig
             .collect(),
         ..Default::default()
     })
+}
+
+/// The command or the arguments, with the values of the variables that they name.
+fn expanded(
+    what: &str,
+    texts: &Option<Vec<String>>,
+    variables: &Environment,
+    allowance: &mut Allowance,
+) -> Result<Vec<String>, Error> {
+    let texts = texts.iter().flatten().enumerate();
+    let made = texts.map(|(index, text)| {
+        // Beside it is its NUL.
+        let made = allowance.expand(text, |name| variables.value_of(name), 1, MAX_TEXT);
+        made.map_err(|error| error.about(format_args!("{what}[{index}]")))
+    });
+    made.collect()
 }
 
 /// `newContainerLabels` in `pkg/kubelet/kuberuntime/labels.go`.

@@ -18,12 +18,13 @@
 //! resources          cgroup figures                     security_context  the effective one
 //! annotations        labels and annotations             etc_hosts         host aliases
 //! termination_log    a container's last words           stop_signal       what ends a container
-//! container_config   all of it, as it is sent
+//! container_config   all of it, as it is sent         allowance         how much may be made
 //! ```
 //!
 //! What it relies on is a kubelet's behaviour, not an interface: sources are named beside it, as paths
 //! in <https://github.com/kubernetes/kubernetes>.
 
+mod allowance;
 pub mod annotations;
 pub mod api_objects;
 mod container_config;
@@ -37,6 +38,10 @@ mod expansion;
 pub mod found_mount;
 pub mod mount_source;
 pub mod pod;
+/// What must hold whatever comes in; `fuzz/` and the tests share it.
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod properties;
 pub mod resources;
 mod security_context;
 mod service_variables;
@@ -47,6 +52,7 @@ mod testing;
 pub mod volume_contents;
 pub mod volume_paths;
 
+pub use allowance::Allowance;
 pub use api_objects::ApiObjects;
 pub use container_config::container_config;
 pub use contents::{ContentFile, ContentKind, Files};

@@ -10,12 +10,6 @@ use super::{api_objects::ApiObjects, error::Error};
 /// Variables with their values, which need not be text.
 pub type Variables = Vec<(String, Vec<u8>)>;
 
-/// The value of a variable, as text.
-pub fn value_of(variables: &[(String, Vec<u8>)], name: &str) -> Option<String> {
-    let found = variables.iter().find(|(known, _)| known == name);
-    found.map(|(_, value)| String::from_utf8_lossy(value).into_owned())
-}
-
 /// A pod, and what a kubelet knows of it besides.
 pub struct KubeletPod<'a> {
     /// The pod as the API server or a manifest has it.

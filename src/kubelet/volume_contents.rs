@@ -6,6 +6,7 @@ use k8s_openapi::api::core::v1::{
 };
 
 use super::{
+    allowance::Allowance,
     api_objects::Keys,
     contents::{ContentFile, Files},
     directory, downward_api,
@@ -31,6 +32,29 @@ pub struct FilledVolume {
     pub files: Option<Files>,
 }
 
+/// The most bytes that the files of a pod may have: an item of a volume is a few bytes, and its file can
+/// be a whole ConfigMap. A daemon sends no more of them, whatever its settings.
+const MAX_BYTES: usize = 256 << 20;
+
+/// Files that come together.
+struct Filling<'a> {
+    files: Files,
+    allowance: &'a mut Allowance,
+}
+
+impl Filling<'_> {
+    /// Adds a file, in the place of another one of its path.
+    fn add(&mut self, path: &str, bytes: &[u8], mode: i32) -> Result<(), Error> {
+        let good = u32::try_from(mode).ok().filter(|mode| *mode <= 0o777);
+        let mode = good.ok_or_else(|| Error::new(format!("{mode} is no file mode")))?;
+        self.allowance.take(path.len() + bytes.len())?;
+        let bytes = bytes.to_vec();
+        self.files
+            .insert(path.to_owned(), ContentFile { mode, bytes });
+        Ok(())
+    }
+}
+
 /// The volumes for which a kubelet makes directories.
 ///
 /// # Errors
@@ -38,6 +62,7 @@ pub struct FilledVolume {
 pub fn volumes(pod: &KubeletPod<'_>) -> Result<Vec<FilledVolume>, Error> {
     let volumes = pod.spec()?.volumes.iter().flatten();
     let volumes = volumes.filter(|volume| volume.host_path.is_none());
+    let mut allowance = Allowance::new("the files of the pod's volumes", MAX_BYTES);
     let filled = |volume: &Volume| {
         let Some(plugin) = directory::own_plugin(volume) else {
             let name = &volume.name;
@@ -46,7 +71,7 @@ pub fn volumes(pod: &KubeletPod<'_>) -> Result<Vec<FilledVolume>, Error> {
         Ok(FilledVolume {
             plugin,
             name: volume.name.clone(),
-            files: files(volume, pod)?,
+            files: files(volume, pod, &mut allowance)?,
         })
     };
     volumes.map(filled).collect()
@@ -55,15 +80,24 @@ pub fn volumes(pod: &KubeletPod<'_>) -> Result<Vec<FilledVolume>, Error> {
 /// The files of a volume that has contents; none for a volume of another kind.
 ///
 /// # Errors
-/// Contents that are not at hand.
-pub fn files(volume: &Volume, pod: &KubeletPod<'_>) -> Result<Option<Files>, Error> {
-    let files = files_of_kind(volume, pod);
+/// Contents that are not at hand, or more than is allowed.
+fn files(
+    volume: &Volume,
+    pod: &KubeletPod<'_>,
+    allowance: &mut Allowance,
+) -> Result<Option<Files>, Error> {
+    let files = files_of_kind(volume, pod, allowance);
     files.map_err(|error| error.about(format_args!("volume `{}`", volume.name)))
 }
 
-fn files_of_kind(volume: &Volume, pod: &KubeletPod<'_>) -> Result<Option<Files>, Error> {
+fn files_of_kind(
+    volume: &Volume,
+    pod: &KubeletPod<'_>,
+    allowance: &mut Allowance,
+) -> Result<Option<Files>, Error> {
     let objects = pod.objects;
-    let mut files = Files::new();
+    let files = Files::new();
+    let mut files = Filling { files, allowance };
     if let Some(map) = &volume.config_map {
         let keys = objects.configmap(&map.name, map.optional)?;
         let mode = map.default_mode.unwrap_or(DEFAULT_MODE);
@@ -85,11 +119,11 @@ fn files_of_kind(volume: &Volume, pod: &KubeletPod<'_>) -> Result<Option<Files>,
     } else {
         return Ok(None);
     }
-    Ok(Some(files))
+    Ok(Some(files.files))
 }
 
 fn add_projection(
-    files: &mut Files,
+    files: &mut Filling<'_>,
     source: &VolumeProjection,
     pod: &KubeletPod<'_>,
     mode: i32,
@@ -122,30 +156,27 @@ fn add_projection(
                  --service-account-token FILE",
             ));
         };
-        files.insert(token.path.clone(), file(value.as_bytes(), mode)?);
+        files.add(&token.path, value.as_bytes(), mode)?;
     }
     Ok(())
 }
 
 fn add(
-    files: &mut Files,
-    keys: &Keys,
+    files: &mut Filling<'_>,
+    keys: &Keys<'_>,
     items: Option<&[KeyToPath]>,
     mode: i32,
     optional: Option<bool>,
 ) -> Result<(), Error> {
     let Some(items) = items else {
         for (key, value) in keys {
-            files.insert(key.clone(), file(value, mode)?);
+            files.add(key, value, mode)?;
         }
         return Ok(());
     };
     for item in items {
-        match keys.get(&item.key) {
-            Some(value) => {
-                let file = file(value, item.mode.unwrap_or(mode))?;
-                files.insert(item.path.clone(), file);
-            }
+        match keys.get(item.key.as_str()) {
+            Some(value) => files.add(&item.path, value, item.mode.unwrap_or(mode))?,
             None if optional == Some(true) => {}
             None => return Err(Error::new(format!("there is no key `{}`", item.key))),
         }
@@ -154,7 +185,7 @@ fn add(
 }
 
 fn add_fields(
-    files: &mut Files,
+    files: &mut Filling<'_>,
     items: Option<&[DownwardAPIVolumeFile]>,
     pod: &KubeletPod<'_>,
     mode: i32,
@@ -165,20 +196,9 @@ fn add_fields(
             (None, Some(amount)) => downward_api::resource(amount, None, pod)?,
             (None, None) => return Err(Error::new(format!("`{}` says nothing", item.path))),
         };
-        files.insert(
-            item.path.clone(),
-            file(value.as_bytes(), item.mode.unwrap_or(mode))?,
-        );
+        files.add(&item.path, value.as_bytes(), item.mode.unwrap_or(mode))?;
     }
     Ok(())
-}
-
-fn file(bytes: &[u8], mode: i32) -> Result<ContentFile, Error> {
-    let good = u32::try_from(mode).ok().filter(|mode| *mode <= 0o777);
-    Ok(ContentFile {
-        mode: good.ok_or_else(|| Error::new(format!("{mode} is no file mode")))?,
-        bytes: bytes.to_vec(),
-    })
 }
 
 #[cfg(test)]
@@ -190,7 +210,9 @@ mod tests {
 
     fn shown(volume: serde_json::Value) -> Result<String, String> {
         let volume: Volume = serde_json::from_value(volume).unwrap();
-        let files = with_pod(Some(TOKEN), |pod| files(&volume, pod));
+        let files = with_pod(Some(TOKEN), |pod| {
+            files(&volume, pod, &mut Allowance::new("the files", 60))
+        });
         let files = files.map_err(|error| error.to_string())?;
         let line = |(path, file): (&String, &ContentFile)| {
             let text = String::from_utf8_lossy(&file.bytes);
@@ -252,6 +274,11 @@ mod tests {
             (
                 json!({"configMap": {"name": "conf", "defaultMode": 5000}}),
                 "no file mode",
+            ),
+            (
+                json!({"secret": {"secretName": "key", "items":
+                    vec![json!({"key": "q", "path": "q"}); 100]}}),
+                "`v`: the files would come to more than 60 bytes",
             ),
             (
                 json!({"downwardAPI": {"items": [field("status.qosClass")]}}),

@@ -10,10 +10,11 @@ use std::{
 use k8s_openapi::api::core::v1::{Container, PersistentVolume, Volume, VolumeMount};
 
 use super::{
+    allowance::{Allowance, MAX_PATH},
     directory,
+    environment::Environment,
     error::Error,
-    expansion::expand,
-    pod::{value_of, KubeletPod},
+    pod::KubeletPod,
     volume_contents::ONLY_A_KUBELET,
 };
 use crate::proto::{Mount, MountPropagation};
@@ -51,15 +52,20 @@ pub fn claim_name(pod: &str, volume: &Volume) -> Option<String> {
 pub fn mounts(
     pod: &KubeletPod<'_>,
     container: &Container,
-    variables: &[(String, Vec<u8>)],
+    variables: &Environment,
 ) -> Result<Vec<Mount>, Error> {
+    let allowance = &mut Allowance::for_paths();
     let mounts = container.volume_mounts.iter().flatten();
     let mounts = mounts.map(|mount| {
         let volume = volume_path(pod, pod.volume(&mount.name)?)?;
-        let path = match sub_path(mount, variables)?.filter(|part| !part.is_empty()) {
+        let about = |error: Error| error.about(format_args!("mount `{}`", mount.mount_path));
+        let part = sub_path(mount, variables, allowance).map_err(about)?;
+        let path = match part.filter(|part| !part.is_empty()) {
             Some(part) => volume.path.join(part),
             None => volume.path,
         };
+        let bytes = path.as_os_str().len() + mount.mount_path.len();
+        allowance.take_text(bytes, 2 * MAX_PATH).map_err(about)?;
         Ok(Mount {
             container_path: mount.mount_path.clone(),
             host_path: path.display().to_string(),
@@ -123,16 +129,21 @@ fn persistent_path(pod: &KubeletPod<'_>, volume: &PersistentVolume) -> Option<Pa
 
 /// The part of a volume that is mounted (`ExpandContainerVolumeMounts` in
 /// `pkg/kubelet/container/helpers.go`).
-fn sub_path(mount: &VolumeMount, variables: &[(String, Vec<u8>)]) -> Result<Option<String>, Error> {
+fn sub_path(
+    mount: &VolumeMount,
+    variables: &Environment,
+    allowance: &mut Allowance,
+) -> Result<Option<String>, Error> {
     let Some(text) = mount.sub_path_expr.as_deref().filter(|it| !it.is_empty()) else {
         return Ok(mount.sub_path.clone());
     };
     let missing = Cell::new(false);
-    let part = expand(text, |name| {
-        let value = value_of(variables, name).filter(|value| !value.is_empty());
+    let value_of = |name: &str| {
+        let value = variables.value_of(name).filter(|value| !value.is_empty());
         missing.set(missing.get() || value.is_none());
         value
-    });
+    };
+    let part = allowance.expand(text, value_of, 1, MAX_PATH)?;
     let inside = |part: &Path| {
         let mut parts = part.components();
         parts.all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
@@ -198,7 +209,7 @@ mod tests {
             ..ApiObjects::default()
         };
         let container = &pod.spec.as_ref().unwrap().containers[0];
-        let variables = [("USER".to_owned(), b"ann".to_vec())];
+        let variables = Environment::of(&[("USER", "ann"), ("LONG", &"x".repeat(1000))]);
         let mounts = mounts(&kubelet_pod(&pod, &objects), container, &variables);
         let mount = mounts.map_err(|error| error.to_string())?.remove(0);
         let mark = if mount.readonly { " (ro)" } else { "" };
@@ -268,6 +279,16 @@ mod tests {
                 json!({"emptyDir": {}}),
                 &json!({"subPathExpr": "../$(USER)"}),
                 "no path within volume `v`",
+            ),
+            (
+                json!({"emptyDir": {}}),
+                &json!({"subPathExpr": "$(LONG)/$(LONG)/$(LONG)/$(LONG)/$(LONG)"}),
+                "mount `/v`: it would be longer than 4096 bytes",
+            ),
+            (
+                json!({"hostPath": {"path": format!("/{}", "x".repeat(9000))}}),
+                &plain,
+                "mount `/v`: it would be longer than 8192 bytes",
             ),
         ];
         for (volume, mount, want) in rows {

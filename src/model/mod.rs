@@ -10,6 +10,7 @@ mod job;
 mod pod;
 mod sandbox;
 mod time;
+mod weight;
 
 pub use container::{Container, ContainerEntry, ContainerPhase, ContainerStatus, Remote};
 pub use exit::{exit_code, exit_reason, Exit};
@@ -22,3 +23,4 @@ pub use job::{
 pub use pod::Pod;
 pub use sandbox::{Sandbox, SandboxPhase, SandboxStatus};
 pub use time::{Clock, ManualClock, Nanos, SystemClock};
+pub use weight::{weight, ENTRY_BYTES};

@@ -1,7 +1,10 @@
 //! What the API server adds to a job: the pod as its author wrote it, and the containers that the
 //! kubelet is still expected to create, made as it would make them.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use k8s_openapi::api::core::v1::{Container as PodContainer, Pod as ApiPod, PodSpec};
 use protobuf::Message as _;
@@ -11,7 +14,7 @@ use crate::{
     convert::{self, JobContainer},
     host::{self, MountReader},
     kube::{self, Api},
-    kubelet::{self, all_containers, KubeletPod},
+    kubelet::{self, all_containers, Allowance, KubeletPod},
     model::{Container, ContainerId, Job, Pod},
     proto::ContainerConfig,
 };
@@ -123,8 +126,9 @@ fn expected(
         service_variables: service_variables(started, found),
     };
     let mut reader = mount_reader(context, pod);
+    let mut allowance = Allowance::for_containers(context.config.limits.max_pod_bytes);
     let made = written.iter().map(|container| {
-        let config = kubelet::container_config(&kubelet_pod, container)?;
+        let config = kubelet::container_config(&kubelet_pod, container, &mut allowance)?;
         convert::check_container(&config, settings)?;
         let found = reader.read(&config.mounts)?;
         convert::check_volumes(&config, &found, settings)?;
@@ -167,12 +171,10 @@ fn service_variables(started: Option<&Decoded>, api_pod: &ApiPod) -> kubelet::Va
         return Vec::new();
     };
     let own = written(api_pod, &container.name);
-    let own: Vec<_> = own
-        .iter()
-        .flat_map(|one| one.env.iter().flatten())
-        .collect();
+    let own = own.iter().flat_map(|one| one.env.iter().flatten());
+    let own: HashSet<_> = own.map(|one| one.name.as_str()).collect();
     let mut variables = kubelet::service_variables(&config.envs);
-    variables.retain(|(name, _)| own.iter().all(|own| own.name != *name));
+    variables.retain(|(name, _)| !own.contains(name.as_str()));
     variables
 }
 

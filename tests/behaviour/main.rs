@@ -12,6 +12,7 @@
 mod support;
 
 mod announce;
+mod budgets;
 mod cancellation;
 mod check_plugin;
 mod config_errors;
