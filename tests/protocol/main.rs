@@ -6,7 +6,7 @@
 //! [`world::LATE`] ticks or never; a job shows in the answers [`world::BLIND`] ticks later at the
 //! latest; both together are no longer than `interlink.unsure_grace`. Or a POST is acted on at any
 //! later time; then the plugin refuses another one of a job that it has, and does not act on one of a
-//! job that it was told to delete meanwhile.
+//! job that it was told to delete meanwhile. The same holds of a job that is accepted for its gang.
 //!
 //! `make model` explores deeper than `make test`.
 
@@ -25,6 +25,7 @@ const SHORT: Budget = Budget {
     crashes: 1,
     doubts: 1,
     late: 0,
+    gangs: 0,
     refuses_twice: false,
     refusals: 0,
     forgets: 0,
@@ -48,6 +49,14 @@ const TARDY: Budget = Budget {
     late: 1,
     refuses_twice: true,
     refusals: 1,
+    ..SHORT
+};
+
+/// A job that is accepted, and begins when the others of its gang have come.
+const GANG: Budget = Budget {
+    doubts: 0,
+    gangs: 1,
+    refuses_twice: true,
     ..SHORT
 };
 
@@ -79,7 +88,7 @@ const DEEP: [Budget; 5] = [
 fn budgets() -> Vec<Budget> {
     match std::env::var_os("MODEL_DEEP") {
         Some(_) => DEEP.to_vec(),
-        None => vec![SHORT, WHOLE, TARDY],
+        None => vec![SHORT, WHOLE, TARDY, GANG],
     }
 }
 
@@ -116,6 +125,7 @@ fn every_mutation_is_caught() {
         (Mutation::BindingForgetsTheEnd, "never ends"),
         (Mutation::DoubtEndsWithDenials, "outlives"),
         (Mutation::ExistsCountsAsRefused, "ended with"),
+        (Mutation::GangCountsAsMissing, "ended with"),
     ];
     for (mutation, want) in rows {
         let budget = match mutation {
@@ -123,6 +133,7 @@ fn every_mutation_is_caught() {
                 crashes: 0,
                 ..WHOLE
             },
+            Mutation::GangCountsAsMissing => GANG,
             Mutation::DoubtEndsWithDenials | Mutation::ExistsCountsAsRefused => TARDY,
             _ => SHORT,
         };

@@ -181,6 +181,14 @@ impl World {
                         with(&next, in_doubt()),
                     );
                 }
+                if self.budget.gangs > 0 {
+                    let mut next = self.after(|world| world.budget.gangs -= 1);
+                    next.late.insert(number);
+                    say(
+                        "the plugin accepts the job for its gang",
+                        with(&next, Posted::AwaitsGang),
+                    );
+                }
                 if may_refuse {
                     say(
                         "the plugin cannot be reached",
@@ -357,6 +365,13 @@ impl World {
         let mut next = self.after(|world| world.poll = None);
         for (number, view) in answer {
             if view.is_empty() {
+                // As the poller has it: it is not missing before the others have come.
+                let job = next.pod.as_ref().and_then(|pod| pod.job(*number));
+                if job.is_some_and(|job| job.awaits_gang)
+                    && self.mutation != Mutation::GangCountsAsMissing
+                {
+                    continue;
+                }
                 let entry = next.missing.entry(*number).or_insert((0, *at));
                 entry.0 += 1;
                 if observe::is_lost(entry.0, at.since(entry.1), &rules(self.budget)) {

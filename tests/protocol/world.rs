@@ -43,6 +43,9 @@ pub struct Budget {
     /// Of those, POSTs that are acted on at any later time, also after the plugin has denied the job
     /// for as long as it may be blind.
     pub late: u8,
+    /// POSTs that are answered well without a job id: the plugin acts on them at any later time, when
+    /// the others of the job's gang have come.
+    pub gangs: u8,
     /// The plugin refuses a second POST of a job that it has.
     pub refuses_twice: bool,
     /// Calls that are refused.
@@ -62,6 +65,7 @@ impl Budget {
             crashes: 0,
             doubts: 0,
             late: 0,
+            gangs: 0,
             refusals: 0,
             forgets: 0,
             restarts: 0,
@@ -85,6 +89,7 @@ pub enum Mutation {
     NothingIsBound,
     DoubtEndsWithDenials,
     ExistsCountsAsRefused,
+    GangCountsAsMissing,
 }
 
 /// The call that the pod's lane is busy with.
