@@ -16,6 +16,9 @@ pub fn any_reply(body: &[u8]) {
         Err(Error::Malformed { why, .. }) => is_plain(&why),
         Err(other) => panic!("no other error can come of a body: {other}"),
     }
+    if let Ok(text) = str::from_utf8(body) {
+        wrapping_changes_nothing(text);
+    }
     is_plain(&Ping::read(body).text);
     for status in [403, 404, 500] {
         is_plain(&speaker::refusal(status, body).words);
@@ -25,6 +28,28 @@ pub fn any_reply(body: &[u8]) {
     if speaker::is_page(body) == Some(true) {
         is_plain(&speaker::title(&String::from_utf8_lossy(body)));
     }
+}
+
+/// An interLink server that takes a plugin's 201 for a failure passes on its words, escaped.
+fn wrapping_changes_nothing(body: &str) {
+    if !body.starts_with(['{', '[']) || speaker::unwrapped(body).is_some() {
+        return;
+    }
+    let mut escaped = body.replace('&', "&amp;");
+    for (plain, code) in [
+        ("<", "&lt;"),
+        (">", "&gt;"),
+        ("\"", "&#34;"),
+        ("'", "&#39;"),
+    ] {
+        escaped = escaped.replace(plain, code);
+    }
+    let wrapped = format!("HTTP InterLink session 1:  call exit status: 500. Body: {escaped}\n");
+    let id = |body: &str| {
+        let created = Created::read(body.as_bytes(), "u").ok();
+        created.map(|created| created.remote_id)
+    };
+    assert_eq!(id(&wrapped), id(body), "{body}");
 }
 
 /// Holds of everything that another machine says and that is kept or shown.
@@ -50,9 +75,14 @@ mod tests {
         ) {
             any_reply(&bytes);
             any_reply(page.as_bytes());
-            let one = serde_json::json!({"PodUID": "u", "PodJID": id});
-            let body = if is_list { serde_json::json!([one]) } else { one };
-            any_reply(body.to_string().as_bytes());
+            for one in [
+                serde_json::json!({"PodUID": "u", "PodJID": id}),
+                serde_json::json!({"uid": "u", "jobid": id, "name": "p"}),
+                serde_json::json!({"PodUID": "u", "PodJID": "", "jobid": id}),
+            ] {
+                let body = if is_list { serde_json::json!([one]) } else { one };
+                any_reply(body.to_string().as_bytes());
+            }
         }
     }
 }
