@@ -1,4 +1,5 @@
-//! Stands between the daemon and the plugin, passes on what they say, and commits faults.
+//! Stands between the daemon and the plugin, passes on what they say with the habits of another plugin,
+//! and commits faults. It is what a proxy and an interLink server are elsewhere, and can be restarted.
 
 use std::{
     collections::HashSet,
@@ -7,28 +8,35 @@ use std::{
     path::PathBuf,
     sync::Arc,
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use interlink_cri::plugin::http::{Limits, Request, Responder, Server};
+use interlink_cri::plugin::http::{Limits, ListenAddress, Request, Responder, Server};
 use parking_lot::Mutex;
 use serde_json::{json, Value};
 
 use crate::{
     client::{self, Answer, Framing},
     faults::{Fault, Weather},
+    habits::{Habits, Logs, Memory},
 };
 
 const HTML: &str = "text/html; charset=utf-8";
 const LOGIN_PAGE: &[u8] = b"<!DOCTYPE html><html><head><title>Sign In</title></head></html>";
 
+/// How long the port may be taken after a restart.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 pub struct Relay {
-    server: Server,
+    address: ListenAddress,
+    server: Mutex<Option<Server>>,
     shared: Arc<Shared>,
 }
 
 struct Shared {
     plugin: PathBuf,
+    habits: Habits,
+    memory: Mutex<Memory>,
     weather: Weather,
     seen: Mutex<Seen>,
 }
@@ -46,30 +54,51 @@ struct Seen {
 }
 
 impl Relay {
-    pub fn start(plugin: PathBuf, weather: Weather) -> Self {
+    pub fn start(plugin: PathBuf, habits: Habits, weather: Weather) -> Self {
         let shared = Arc::new(Shared {
             plugin,
+            habits,
+            memory: Mutex::default(),
             weather,
             seen: Mutex::default(),
         });
-        let limits = Limits {
-            connections: 512,
-            ..Limits::default()
-        };
         let address = "http://127.0.0.1:0".parse().expect("an address");
-        let server = Server::start(&address, limits, {
-            let shared = shared.clone();
-            move |request: Request, responder: Responder| {
-                // Whoever is gone needs no answer.
-                let _ = shared.handle(&request, responder);
+        let server = listen(&address, &shared).expect("the relay listens");
+        Self {
+            address: server.address().clone(),
+            server: Mutex::new(Some(server)),
+            shared,
+        }
+    }
+
+    /// Goes away, with all connections, and comes back at the same address.
+    pub fn restart(&self, pause: Duration) {
+        let mut server = self.server.lock();
+        // It waits for its threads, of which some wait for the plugin.
+        let old = server.take();
+        thread::spawn(move || drop(old));
+        thread::sleep(pause);
+        let deadline = Instant::now() + PATIENCE;
+        while server.is_none() {
+            match listen(&self.address, &self.shared) {
+                Ok(new) => *server = Some(new),
+                Err(error) => {
+                    assert!(
+                        Instant::now() < deadline,
+                        "the relay listens again: {error}"
+                    );
+                    thread::sleep(Duration::from_millis(10));
+                }
             }
-        });
-        let server = server.expect("the relay listens");
-        Self { server, shared }
+        }
     }
 
     pub fn url(&self) -> String {
-        self.server.address().to_string()
+        self.address.to_string()
+    }
+
+    pub fn habits(&self) -> &Habits {
+        &self.shared.habits
     }
 
     pub fn weather(&self) -> &Weather {
@@ -85,6 +114,21 @@ impl Relay {
     pub fn is_log_doubtful(&self, container: &str) -> bool {
         self.shared.seen.lock().doubtful.contains(container)
     }
+}
+
+fn listen(
+    address: &ListenAddress,
+    shared: &Arc<Shared>,
+) -> Result<Server, interlink_cri::plugin::http::Error> {
+    let limits = Limits {
+        connections: 512,
+        ..Limits::default()
+    };
+    let shared = Arc::clone(shared);
+    Server::start(address, limits, move |request, responder| {
+        // Whoever is gone needs no answer.
+        let _ = shared.handle(&request, responder);
+    })
 }
 
 impl Shared {
@@ -149,16 +193,67 @@ impl Shared {
         fault
     }
 
+    /// Asks the local plugin, and says what the plugin would say whose habits these are.
     fn forward(&self, path: &str, body: &Value) -> io::Result<Answer> {
-        let answer = client::ask(&self.plugin, path, body)?;
-        if path == "/create" && answer.status == 200 {
-            let uid = text(&body["pod"]["metadata"]["uid"]);
-            let mut seen = self.seen.lock();
-            if !seen.taken.insert(uid.clone()) {
-                seen.twice.push(uid);
+        match path {
+            "/create" => self.create(body),
+            "/status" => self.status(body),
+            "/pinglink" => self.ping(path, body),
+            _ => {
+                let answer = client::ask(&self.plugin, path, body)?;
+                if path == "/delete" && answer.status == 200 {
+                    self.memory.lock().forget(&text(&body["metadata"]["uid"]));
+                }
+                Ok(answer)
             }
         }
-        Ok(answer)
+    }
+
+    fn create(&self, body: &Value) -> io::Result<Answer> {
+        let Some(request) = self.habits.taken(body) else {
+            return Ok(said(422, "this is not the form of a request"));
+        };
+        let answer = client::ask(&self.plugin, "/create", &request)?;
+        if answer.status != 200 {
+            return Ok(answer);
+        }
+        let uid = text(&request["pod"]["metadata"]["uid"]);
+        self.memory.lock().accept(&uid);
+        let mut seen = self.seen.lock();
+        if !seen.taken.insert(uid.clone()) {
+            seen.twice.push(uid);
+        }
+        Ok(self.habits.created(answer))
+    }
+
+    fn status(&self, question: &Value) -> io::Result<Answer> {
+        if self.habits.is_direct && question.as_array().is_some_and(Vec::is_empty) {
+            return self.ping("/status", question);
+        }
+        if let Some(again) = self.memory.lock().repeated(&self.habits) {
+            return Ok(said(200, &again.to_string()));
+        }
+        let asked = Memory::asked(&self.habits, question);
+        let answer = client::ask(&self.plugin, "/status", &asked)?;
+        match serde_json::from_slice(&answer.body) {
+            Ok(Value::Array(jobs)) if answer.status == 200 => {
+                let mut memory = self.memory.lock();
+                let (status, answer) = memory.answer(&self.habits, question, jobs);
+                Ok(match answer {
+                    Value::String(words) => said(status, &words),
+                    answer => said(status, &answer.to_string()),
+                })
+            }
+            _ => Ok(answer),
+        }
+    }
+
+    fn ping(&self, path: &str, body: &Value) -> io::Result<Answer> {
+        let answer = client::ask(&self.plugin, path, body)?;
+        Ok(match self.habits.ping() {
+            Some(words) if answer.status == 200 => said(200, words),
+            _ => answer,
+        })
     }
 
     fn pass(
@@ -172,7 +267,7 @@ impl Shared {
             return self.pass_log(body, fault, responder);
         }
         let answer = self.forward(path, body)?;
-        responder.send(answer.status, "application/json", &answer.body)?;
+        responder.send(answer.status, kind_of(&answer), &answer.body)?;
         if path == "/status" && answer.status == 200 {
             let mut seen = self.seen.lock();
             for pod in body.as_array().into_iter().flatten() {
@@ -183,7 +278,13 @@ impl Shared {
     }
 
     fn pass_log(&self, body: &Value, fault: Option<Fault>, responder: Responder) -> io::Result<()> {
-        let mut from = client::open(&self.plugin, "/getLogs", &body.to_string())?;
+        let mut request = body.clone();
+        match self.habits.logs {
+            Logs::Followed => {}
+            Logs::Whole => request["Opts"]["Follow"] = json!(false),
+            Logs::Missing(words) => return responder.text(200, words),
+        }
+        let mut from = client::open(&self.plugin, "/getLogs", &request.to_string())?;
         let (status, framing) = client::read_head(&mut from)?;
         let mut to = responder.stream(status, "text/plain")?;
         let mut first = true;
@@ -244,7 +345,7 @@ fn answer_wrongly(fault: Fault, answer: Answer, responder: Responder) -> io::Res
         Fault::Truncates => {
             let half = answer.body.len() / 2;
             let responder = responder.cut_body_after(half);
-            return responder.send(answer.status, "application/json", &answer.body);
+            return responder.send(answer.status, kind_of(&answer), &answer.body);
         }
         Fault::NeverEnds => {
             let mut body = responder.stream(200, "application/json")?;
@@ -256,6 +357,9 @@ fn answer_wrongly(fault: Fault, answer: Answer, responder: Responder) -> io::Res
         Fault::NotHttp => return responder.raw(b"\x16\x03\x01 this is no HTTP\r\n\r\n"),
         Fault::WrongTypes => json!([{ "UID": 5, "PodJID": {}, "containers": "none" }]),
         Fault::SaysNull => Value::Null,
+        _ if answer.status != 200 => {
+            return responder.send(answer.status, kind_of(&answer), &answer.body)
+        }
         _ => lie(fault, answer.json()),
     };
     responder.json(answer.status, &body)
@@ -294,8 +398,8 @@ fn lie(fault: Fault, mut statuses: Value) -> Value {
             for state in pods.iter_mut().flat_map(states) {
                 match fault {
                     Fault::UnknownStates => *state = json!({ "exploded": {} }),
-                    Fault::CodeOutOfRange if state["terminated"].is_object() => {
-                        state["terminated"]["exitCode"] = json!(4_294_967_296_u64);
+                    Fault::CodeIsNoNumber if state["terminated"].is_object() => {
+                        state["terminated"]["exitCode"] = json!("killed");
                     }
                     Fault::ClockYearsOff => turn_clock(state),
                     _ => {}
@@ -320,6 +424,22 @@ fn turn_clock(state: &mut Value) {
                 state[kind]["finishedAt"] = past.clone();
             }
         }
+    }
+}
+
+fn said(status: u16, body: &str) -> Answer {
+    Answer {
+        status,
+        body: body.as_bytes().to_vec(),
+        is_whole: true,
+    }
+}
+
+/// The type of an answer's body.
+fn kind_of(answer: &Answer) -> &'static str {
+    match answer.body.first() {
+        Some(b'{' | b'[') => "application/json",
+        _ => "text/plain; charset=utf-8",
     }
 }
 

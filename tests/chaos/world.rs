@@ -17,6 +17,7 @@ use serde_json::Value;
 use crate::{
     books::{Books, Count},
     faults::Weather,
+    habits::Habits,
     relay::Relay,
     support::{options, ApiServer, Cri, Daemon},
 };
@@ -31,13 +32,13 @@ const SETTINGS: &str = "
 quiet_period = '60ms'
 lost_grace = '3s'
 lost_polls = 4
+[logs]
+complete_timeout = '80s'
 [interlink]
 request_timeout = '1s'
 create_timeout = '1s'
 unsure_grace = '2500ms'
 server_error_retries = 1000
-[logs]
-complete_timeout = '80s'
 ";
 
 /// Who is killed.
@@ -46,6 +47,8 @@ pub enum Victim {
     Daemon,
     Plugin,
     Both,
+    /// The relay: connections break, and for a moment nobody listens.
+    Proxy,
     /// One thread of the daemon, which takes all of it along.
     Thread,
 }
@@ -73,7 +76,7 @@ pub struct World {
 }
 
 impl World {
-    pub fn new(weather: Weather, api: Option<ApiServer>) -> Self {
+    pub fn new(habits: Habits, weather: Weather, api: Option<ApiServer>) -> Self {
         let directory = tempfile::Builder::new().prefix("icx").tempdir();
         let directory = directory.expect("a directory");
         let mut plugin = Plugin {
@@ -81,8 +84,8 @@ impl World {
             directory: directory.path().to_owned(),
         };
         plugin.start();
-        let relay = Relay::start(plugin.socket(), weather);
-        let mut settings = SETTINGS.to_owned();
+        let relay = Relay::start(plugin.socket(), habits, weather);
+        let mut settings = SETTINGS.to_owned() + &habits.settings();
         if let Some(api) = &api {
             let kubeconfig = directory.path().join("kubeconfig");
             api.kubeconfig(&kubeconfig);
@@ -142,8 +145,16 @@ impl World {
             .unwrap_or_default()
     }
 
+    /// How the plugin speaks.
+    pub fn habits(&self) -> &Habits {
+        self.relay.habits()
+    }
+
     /// SIGKILL, a pause, and a new one on the same state.
     pub fn kill_and_restart(&self, victim: Victim, pause: Duration) {
+        if victim == Victim::Proxy {
+            return self.relay.restart(pause);
+        }
         let (daemon, plugin) = (victim != Victim::Plugin, victim != Victim::Daemon);
         let mut daemon = daemon.then(|| self.daemon.lock());
         let mut plugin = plugin.then(|| self.plugin.lock());
