@@ -87,6 +87,12 @@ pub fn faults(config: &Config) -> Vec<Fault> {
         "1048576 to 16777216, the most that a kubelet accepts",
     );
     check.require(
+        (4096..=MAX_MESSAGE).contains(&cri.max_metadata_bytes),
+        "cri.max_metadata_bytes",
+        cri.max_metadata_bytes,
+        "4096 to 16777216",
+    );
+    check.require(
         cri.runtime_handlers
             .iter()
             .all(|name| !name.trim().is_empty()),

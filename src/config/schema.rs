@@ -90,6 +90,9 @@ pub struct Cri {
     pub queue_length: usize,
     /// Largest gRPC message in bytes, in and out. The kubelet accepts no more than 16 MiB.
     pub max_message_bytes: usize,
+    /// Most bytes of labels and annotations of a pod, and of each of its containers. An API server
+    /// accepts 256 KiB of annotations.
+    pub max_metadata_bytes: usize,
     /// Runtime handlers that pods may ask for beside the default one (RuntimeClass `handler`).
     pub runtime_handlers: Vec<String>,
     /// Event subscribers that fall this many events behind are cut off.
@@ -102,6 +105,7 @@ impl Default for Cri {
             handler_threads: 8,
             queue_length: 512,
             max_message_bytes: 16 << 20,
+            max_metadata_bytes: 1 << 20,
             runtime_handlers: Vec::new(),
             event_backlog: 1024,
         }

@@ -11,8 +11,9 @@ use futures_channel::oneshot;
 use futures_util::{SinkExt as _, StreamExt as _};
 use grpcio::{RpcContext, RpcStatus, ServerStreamingSink, UnarySink, WriteFlags};
 use parking_lot::Mutex;
+use protobuf::Message;
 
-use super::{pool::Pool, Error};
+use super::{list_size::size, pool::Pool, Error};
 use crate::{
     proto::{Dispatch, Replies},
     telemetry::{chain, Counter, Counters, LimitedByText},
@@ -213,14 +214,26 @@ impl Dispatch for Caller {
     }
 }
 
-/// The stream of a list: the items in messages of a bounded size each.
-pub fn in_parts<T: Send + 'static, P: Send + 'static>(
+/// The stream of a list: the items in messages of a bounded size each. One that is larger alone goes
+/// alone; no item is larger than the request that brought it.
+pub fn in_parts<T: Message, P: Send + 'static>(
     items: Vec<T>,
     message: impl Fn(Vec<T>) -> P + Send + 'static,
 ) -> Replies<P> {
-    const PART: usize = 256;
-    futures_util::stream::iter(items)
-        .chunks(PART)
-        .map(message)
-        .boxed()
+    const PART_BYTES: u64 = 1 << 20;
+    let mut items = items.into_iter().peekable();
+    let parts = std::iter::from_fn(move || {
+        let mut bytes = 0;
+        let mut part = Vec::new();
+        while let Some(item) = items.next_if(|item| part_has_room(bytes, size(item), PART_BYTES)) {
+            bytes += size(&item);
+            part.push(item);
+        }
+        (!part.is_empty()).then(|| message(part))
+    });
+    futures_util::stream::iter(parts).boxed()
+}
+
+fn part_has_room(has: u64, more: u64, limit: u64) -> bool {
+    has == 0 || has + more <= limit
 }

@@ -31,6 +31,11 @@ impl CriContext {
                 "{about}: the pod sandbox is not ready"
             )));
         }
+        validate::labels_and_annotations(
+            &about,
+            [&config.labels, &config.annotations],
+            self.config.cri.max_metadata_bytes,
+        )?;
         if !pod.sandbox.log_directory.is_empty() && !config.log_path.is_empty() {
             logs::validate_log_path(&pod.sandbox.log_directory, &config.log_path)
                 .map_err(|error| Error::Invalid(format!("{about}: {error}")))?;

@@ -21,7 +21,7 @@ impl CriContext {
         &self,
         request: &ListContainersRequest,
     ) -> Result<ListContainersResponse, Error> {
-        let containers = self.containers(&request.filter)?;
+        let containers = self.fitting(self.containers(&request.filter)?, "containers")?;
         Ok(ListContainersResponse {
             containers,
             ..Default::default()

@@ -34,6 +34,7 @@ impl CriContext {
         request: &ListContainerStatsRequest,
     ) -> Result<ListContainerStatsResponse, Error> {
         let stats = self.running_stats(&request.filter)?;
+        let stats = self.fitting(stats, "containers' usage")?;
         Ok(ListContainerStatsResponse {
             stats,
             ..Default::default()

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use futures_channel::mpsc;
-use futures_util::StreamExt as _;
+use futures_util::{future::ready, StreamExt as _};
 use parking_lot::Mutex;
 use protobuf::{EnumOrUnknown, MessageField};
 
-use super::{container_status, sandbox_status, CriContext, Error};
+use super::{container_status, list_size::fitting, sandbox_status, CriContext, Error};
 use crate::{
     proto::{ContainerEventResponse, ContainerEventType, GetEventsRequest, Replies},
     store::{Delivery, Event, EventKind},
@@ -28,10 +28,16 @@ impl CriContext {
         };
         let alive = Arc::new(());
         self.store.subscribe(Box::new(deliver), &alive);
-        let replies = receiver.map(move |event| {
+        let limit = self.config.cri.max_message_bytes;
+        let replies = receiver.filter_map(move |event| {
             // Held for as long as the stream is.
             let _ = &alive;
-            response(&event)
+            // One that cannot be sent would end the stream. The kubelet asks for the lists, too.
+            let fits = fitting(vec![response(&event)], "statuses of one pod", limit);
+            let event = fits
+                .inspect_err(|error| log::error!("an event is left out: {error}"))
+                .ok();
+            ready(event.and_then(|mut one| one.pop()))
         });
         Ok(replies.boxed())
     }

@@ -18,7 +18,7 @@ impl CriContext {
         &self,
         request: &ListImagesRequest,
     ) -> Result<ListImagesResponse, Error> {
-        let images = self.images_where(&request.filter);
+        let images = self.fitting(self.images_where(&request.filter), "images")?;
         Ok(ListImagesResponse {
             images,
             ..Default::default()

@@ -263,7 +263,7 @@ impl CriContext {
         &self,
         _: &ListPodSandboxMetricsRequest,
     ) -> Result<ListPodSandboxMetricsResponse, Error> {
-        let pod_metrics = self.pod_metrics();
+        let pod_metrics = self.fitting(self.pod_metrics(), "pods' metrics")?;
         Ok(ListPodSandboxMetricsResponse {
             pod_metrics,
             ..Default::default()

@@ -22,6 +22,7 @@ mod image_list;
 mod image_pull;
 mod image_remove;
 mod image_status;
+mod list_size;
 mod metrics;
 mod not_supported;
 mod pod_address;

@@ -7,6 +7,7 @@ use protobuf::{EnumOrUnknown, MessageField};
 use super::{
     call::in_parts,
     filter::{labels_fit, sandbox_state},
+    list_size::{self, Listed},
     sandbox_status::metadata,
     CriContext, Error,
 };
@@ -23,7 +24,7 @@ impl CriContext {
         &self,
         request: &ListPodSandboxRequest,
     ) -> Result<ListPodSandboxResponse, Error> {
-        let items = self.sandboxes(&request.filter)?;
+        let items = self.fitting(self.sandboxes(&request.filter)?, "pod sandboxes")?;
         Ok(ListPodSandboxResponse {
             items,
             ..Default::default()
@@ -50,6 +51,11 @@ impl CriContext {
             .filter_map(item)
             .filter(|item| wanted.is_none_or(|wanted| wanted == item.state))
             .collect())
+    }
+
+    /// A list that fits into one message.
+    pub(super) fn fitting<T: Listed>(&self, items: Vec<T>, what: &str) -> Result<Vec<T>, Error> {
+        list_size::fitting(items, what, self.config.cri.max_message_bytes)
     }
 
     /// Pods that are not removed, the latest first, as far as id and labels fit.

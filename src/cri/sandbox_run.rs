@@ -21,6 +21,11 @@ impl CriContext {
         let config = request.config.as_ref().ok_or_else(missing)?;
         let metadata = validate::sandbox_metadata(config)?;
         let about = format!("pod `{}/{}`", metadata.namespace, metadata.name);
+        validate::labels_and_annotations(
+            &about,
+            [&config.labels, &config.annotations],
+            self.config.cri.max_metadata_bytes,
+        )?;
         if !config.log_directory.is_empty() {
             validate::directory("the log directory", &config.log_directory)?;
         }

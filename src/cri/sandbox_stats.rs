@@ -31,7 +31,7 @@ impl CriContext {
         &self,
         request: &ListPodSandboxStatsRequest,
     ) -> Result<ListPodSandboxStatsResponse, Error> {
-        let stats = self.ready_stats(&request.filter)?;
+        let stats = self.fitting(self.ready_stats(&request.filter)?, "pods' usage")?;
         Ok(ListPodSandboxStatsResponse {
             stats,
             ..Default::default()

@@ -1,5 +1,7 @@
 //! What requests may contain.
 
+use std::collections::HashMap;
+
 use super::Error;
 use crate::{
     proto::{ContainerMetadata, PodSandboxConfig, PodSandboxMetadata},
@@ -44,6 +46,23 @@ pub fn directory(what: &str, value: &str) -> Result<(), Error> {
         return invalid("contains `..`");
     }
     Ok(())
+}
+
+/// Labels and annotations: they are part of every list, which all pods of the node share.
+pub fn labels_and_annotations(
+    about: &str,
+    maps: [&HashMap<String, String>; 2],
+    limit: usize,
+) -> Result<(), Error> {
+    let pairs = maps.into_iter().flatten();
+    let bytes: usize = pairs.map(|(key, value)| key.len() + value.len()).sum();
+    if bytes <= limit {
+        return Ok(());
+    }
+    Err(Error::Precondition(format!(
+        "{about}: its labels and annotations have {bytes} bytes, more than the {limit} of \
+         cri.max_metadata_bytes; put large texts into a ConfigMap"
+    )))
 }
 
 /// The metadata of a pod sandbox.

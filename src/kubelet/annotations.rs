@@ -28,8 +28,21 @@ pub const DEFAULT_MESSAGE_PATH: &str = "/dev/termination-log";
 pub const MESSAGE_POLICY: &str = "io.kubernetes.container.terminationMessagePolicy";
 /// The container's ports, in JSON.
 pub const PORTS: &str = "io.kubernetes.container.ports";
+/// The container's preStop hook, in JSON.
+pub const PRE_STOP: &str = "io.kubernetes.container.preStopHandler";
 /// The pod's `terminationGracePeriodSeconds`, noted on each container.
 pub const GRACE_PERIOD: &str = "io.kubernetes.pod.terminationGracePeriod";
+
+/// Whether an annotation is a kubelet's own, which it reads back; all others are the pod's author's, and it
+/// has them in the pod.
+pub fn is_read_back(key: &str) -> bool {
+    key.starts_with(PREFIX) || key.starts_with(CONFIG_PREFIX)
+}
+
+/// Those of its own that may be as large as the pod's author makes them. A kubelet reads them in statuses,
+/// when it ends a container whose pod is gone; of a list it takes the hash only (`toKubeContainer` in
+/// `pkg/kubelet/kuberuntime/helpers.go`).
+pub const READ_IN_STATUSES: [&str; 2] = [PORTS, PRE_STOP];
 
 /// The seconds that the annotations of a container say its pod has to end; none where they do not.
 pub fn grace_period(annotations: &BTreeMap<String, String>) -> Option<i64> {

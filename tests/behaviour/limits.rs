@@ -10,6 +10,7 @@ use grpcio::{CallOption, RpcStatusCode};
 use interlink_cri::proto::{
     GetEventsRequest, ListContainersRequest, ListPodSandboxRequest, PodSandboxConfig,
     RemovePodSandboxRequest, RunPodSandboxRequest, StreamContainersRequest,
+    StreamPodSandboxesRequest,
 };
 use protobuf::MessageField;
 
@@ -114,19 +115,55 @@ fn two_hundred_and_fifty_six_clients_are_all_served() {
     wait_until_it_holds(&daemon, before);
 }
 
+fn with_note(name: &str, bytes: usize) -> RunPodSandboxRequest {
+    let mut config = own(name);
+    config.annotations.insert("note".into(), "x".repeat(bytes));
+    RunPodSandboxRequest {
+        config: MessageField::some(config),
+        ..Default::default()
+    }
+}
+
+/// With as much as an API server lets each of them have; all of them would be 18 MiB.
 #[test]
-fn the_largest_request_is_taken_and_a_larger_one_refused() {
+fn seventy_pods_with_large_annotations_are_listed() {
     let mut daemon = Daemon::prepare("");
     daemon.run();
     let cri = daemon.cri();
-    let with_note = |name: &str, bytes: usize| {
-        let mut config = own(name);
-        config.annotations.insert("note".into(), "x".repeat(bytes));
-        RunPodSandboxRequest {
-            config: MessageField::some(config),
-            ..Default::default()
-        }
-    };
+    let mut ids = HashSet::new();
+    for number in 0..70 {
+        let request = with_note(&format!("pod-{number}"), 260_000);
+        let answer = cri.runtime.run_pod_sandbox(&request, options());
+        ids.insert(answer.expect("it is taken").pod_sandbox_id);
+    }
+    let listed = cri.runtime.list_pod_sandbox(&Default::default(), options());
+    let listed = listed.expect("a list").items;
+    assert!(listed
+        .iter()
+        .all(|pod| pod.annotations["note"].len() < 260_000));
+    let listed: HashSet<_> = listed.into_iter().map(|pod| pod.id).collect();
+    assert_eq!(listed, ids);
+    let request = StreamPodSandboxesRequest::default();
+    let stream = cri.runtime.stream_pod_sandboxes(&request, options());
+    let parts: Vec<_> = block_on(stream.expect("a stream").collect());
+    let streamed = parts
+        .into_iter()
+        .flat_map(|part| part.expect("a part").pod_sandboxes);
+    let whole = streamed.filter(|pod| pod.annotations["note"].len() == 260_000);
+    assert_eq!(whole.map(|pod| pod.id).collect::<HashSet<_>>(), ids);
+    let refused = cri
+        .runtime
+        .run_pod_sandbox(&with_note("larger", 1 << 20), options());
+    let (code, message) = code(refused);
+    assert_eq!(code, RpcStatusCode::FAILED_PRECONDITION);
+    assert!(message.contains("cri.max_metadata_bytes"), "{message}");
+}
+
+#[test]
+fn the_largest_request_is_taken_and_a_larger_one_refused() {
+    let mut daemon = Daemon::prepare("[cri]\nmax_metadata_bytes = 16777216");
+    daemon.run();
+    let cri = daemon.cri();
     let limit = 16 << 20;
     let large = with_note("large", limit - 4096);
     cri.runtime
