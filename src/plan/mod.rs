@@ -8,6 +8,8 @@
 //! traits           what has to be known of a plugin
 //! observe          what the state of a job changes, as the plugin reports it
 //! freshness        whether an answer is one, or a repetition
+//! questions        how many jobs a question is about, and which spoil it for others
+//! first_only       whether a plugin answers for the first job of a question only
 //! init_containers  what follows for init containers that a plugin does not report
 //! unproven_exit    when an end without a start is believed
 //! exit_table       what a reported end looks like to the kubelet
@@ -24,6 +26,7 @@
 pub mod batch;
 pub mod call_results;
 mod exit_table;
+pub mod first_only;
 pub mod freshness;
 mod init_containers;
 pub mod job_events;
@@ -38,6 +41,7 @@ pub mod pod_containers;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod properties;
+pub mod questions;
 mod report;
 mod rules;
 pub mod submission;

@@ -78,7 +78,7 @@ impl Default for Nameless {
 }
 
 /// What is said of one job.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ToldJob {
     /// Its status.
     Status(WireStatus),
@@ -87,7 +87,7 @@ pub enum ToldJob {
 }
 
 /// The status of a job, as a plugin writes it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct WireStatus {
     /// The plugin's own id of the job; often empty. One line.
     pub remote_id: String,
@@ -97,7 +97,7 @@ pub struct WireStatus {
 }
 
 /// A container in the status of a job.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct WireContainer {
     /// Its name over there.
     pub name: String,
@@ -106,7 +106,7 @@ pub struct WireContainer {
 }
 
 /// The state of a container; the latest, where a plugin sets more than one.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub enum WireState {
     /// `{}`.
     #[default]
@@ -128,7 +128,7 @@ pub enum WireState {
 }
 
 /// `terminated`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct WireEnd {
     /// `exitCode`.
     pub code: i32,

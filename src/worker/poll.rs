@@ -1,20 +1,24 @@
 //! Asking the plugin about all jobs that live, and whether it can be reached at all.
 
+mod live;
+mod round;
+
 use std::{
     collections::{HashMap, HashSet},
-    sync::Arc,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
     time::{Duration, Instant},
 };
 
 use crossbeam_channel::{select, Receiver};
 
-use super::{job_request, reports, Context};
+use self::live::{live_jobs, Live};
+use super::{reports, Context};
 use crate::{
     backoff::Backoff,
     config::Config,
-    interlink::{self, Client},
-    model::{JobUid, Nanos, Pod, Remote, SandboxId, Submission},
-    plan::{freshness::Freshness, observe},
+    interlink::Client,
+    model::{JobUid, Pod, SandboxId},
+    plan::{first_only::FirstOnly, freshness::Freshness, observe, questions::Questions},
     profile::{
         self, recognise,
         status_reply::{StatusReply, ToldJob},
@@ -23,11 +27,6 @@ use crate::{
     telemetry::{chain, Counter, Reach},
     threads,
 };
-
-/// How long a job because of which a question was refused is left out of others.
-const LEFT_OUT_FOR: Duration = Duration::from_secs(10);
-/// How long after its submission a job is watched closely.
-const FRESH: Duration = Duration::from_secs(30);
 
 /// Polls until told to stop. A nudge says that a job was just submitted.
 pub fn run(
@@ -42,8 +41,13 @@ pub fn run(
         client,
         config,
         missing: HashMap::new(),
-        left_out: HashMap::new(),
         heard: HashMap::new(),
+        came_early: HashMap::new(),
+        questions: Questions::new(),
+        first_only: FirstOnly::default(),
+        to_verify: Vec::new(),
+        is_verifying: false,
+        has_more: false,
         unreadable: HashSet::new(),
         freshness: Freshness::new(context.rules.plugin.repeats_answers_for),
         quiet: 0,
@@ -73,18 +77,6 @@ pub fn run(
     }
 }
 
-/// Whether a smaller question may be answered: a plugin can refuse the whole question because of one
-/// job, and an answer can be too large.
-fn may_be_about_one_job(error: &interlink::Error) -> bool {
-    error.is_server_error() || matches!(error, interlink::Error::TooLarge { .. })
-}
-
-/// Whether such a refusal names jobs that were asked about, perhaps within the path of a file that is
-/// missing (`profile`).
-fn names_some(error: &interlink::Error, batch: &[Live]) -> bool {
-    error.is_server_error() && batch.iter().any(|live| error.names(live.uid))
-}
-
 fn ping(context: &Context, client: &Client) {
     match context.call(|| client.ping()) {
         Ok(answer) => {
@@ -104,17 +96,6 @@ fn ping(context: &Context, client: &Client) {
     }
 }
 
-/// A job that the plugin has, with what /status wants of it.
-#[derive(Clone)]
-struct Live {
-    sandbox: SandboxId,
-    number: u32,
-    uid: JobUid,
-    pod: Arc<Pod>,
-    /// It was submitted a moment ago, or nothing is known of it yet: somebody waits for it.
-    fresh: bool,
-}
-
 struct Missing {
     polls: u32,
     since: Instant,
@@ -126,10 +107,18 @@ struct Poller<'a> {
     config: &'a Config,
     /// Jobs that the last answers left out. Lost by a restart, which only gives them more time.
     missing: HashMap<JobUid, Missing>,
-    /// Jobs because of which a question was refused, and when.
-    left_out: HashMap<JobUid, Instant>,
     /// When jobs were last in an answer.
     heard: HashMap<JobUid, Instant>,
+    /// When jobs were last in the first answer of a round: some plugins repeat it to later questions.
+    came_early: HashMap<JobUid, Instant>,
+    questions: Questions,
+    first_only: FirstOnly,
+    /// Jobs to ask about by themselves in this round, because an answer about others is not believed.
+    to_verify: Vec<JobUid>,
+    /// These are being asked about.
+    is_verifying: bool,
+    /// The last round had no time for all jobs.
+    has_more: bool,
     /// Jobs of which the last answer could not be understood.
     unreadable: HashSet<JobUid>,
     freshness: Freshness,
@@ -143,26 +132,18 @@ impl<'a> Poller<'a> {
     /// Asks about all live jobs; returns how long to pause: short while something starts, longer
     /// each time that all is quiet.
     fn poll(&mut self) -> Duration {
-        let mut live = live_jobs(&self.context.store.pods(), self.context.store.clock().now());
+        let live = live_jobs(&self.context.store.pods(), self.context.store.clock().now());
         let uids: HashSet<_> = live.iter().map(|job| job.uid).collect();
         self.missing.retain(|uid, _| uids.contains(uid));
         self.heard.retain(|uid, _| uids.contains(uid));
         self.unreadable.retain(|uid| uids.contains(uid));
-        self.left_out
-            .retain(|uid, at| uids.contains(uid) && at.elapsed() < LEFT_OUT_FOR);
-        live.retain(|job| !self.left_out.contains_key(&job.uid));
-        // A plugin that repeats its answer for a while gives a real one to the first question only:
-        // that is for those who have waited longest.
-        live.sort_by_key(|job| self.heard.get(&job.uid).copied());
+        self.came_early.retain(|uid, _| uids.contains(uid));
+        self.questions.retain(&uids);
+        self.first_only.retain(&uids);
         let jobs = &self.config.jobs;
-        let mut answered = true;
-        let bears = self.context.rules.plugin.max_question;
-        let size = jobs.poll_batch.min(bears.unwrap_or(usize::MAX));
-        for batch in live.chunks(size.max(1)) {
-            answered &= self.ask(batch);
-        }
+        let answered = self.round(&live);
         let busy = live.iter().any(|job| job.fresh) || !self.missing.is_empty();
-        self.quiet = match answered && busy {
+        self.quiet = match self.has_more || answered && busy {
             true => 1,
             false => self.quiet.saturating_add(1),
         };
@@ -189,62 +170,11 @@ impl<'a> Poller<'a> {
         }
     }
 
-    /// Asks about some jobs; false when there was no answer. Where a refusal names a job, the others are
-    /// asked for without it; else the batch is halved until the job that it is about is alone.
-    fn ask(&mut self, batch: &[Live]) -> bool {
-        let question: Vec<_> = batch
-            .iter()
-            .filter_map(|live| {
-                let job = live.pod.job(live.number)?;
-                Some(job_request::status_pod(self.context, &live.pod, job))
-            })
-            .collect();
-        let asked_at = Instant::now();
-        match self.context.call(|| self.client.status(&question)) {
-            Ok(reply) => {
-                self.note_repetition(batch);
-                self.take(batch, &reply, asked_at);
-                true
-            }
-            Err(error) if names_some(&error, batch) => {
-                let (named, others): (Vec<_>, Vec<_>) = batch
-                    .iter()
-                    .cloned()
-                    .partition(|live| error.names(live.uid));
-                let mut changes = Vec::new();
-                for live in &named {
-                    self.left_out.insert(live.uid, asked_at);
-                    changes.extend(self.miss(live, asked_at, Some(chain(&error))));
-                }
-                self.keep(changes);
-                others.is_empty() || self.ask(&others)
-            }
-            Err(error) if batch.len() == 1 && error.denies_the_job() => {
-                let misses = batch.iter();
-                let misses =
-                    misses.filter_map(|live| self.miss(live, asked_at, Some(chain(&error))));
-                let changes = misses.collect();
-                self.keep(changes);
-                true
-            }
-            Err(error) if may_be_about_one_job(&error) && batch.len() > 1 => {
-                let (left, right) = batch.split_at(batch.len() / 2);
-                let left = self.ask(left);
-                self.ask(right) && left
-            }
-            Err(error) => {
-                self.context.poll_trouble.print(|held_back| {
-                    let (reason, count) = (chain(&error), batch.len());
-                    log::warn!("got no status of {count} jobs, and asks again: {reason} ({held_back} more held back)");
-                });
-                false
-            }
-        }
-    }
-
     fn take(&mut self, batch: &[Live], reply: &StatusReply, asked_at: Instant) {
         let asked = batch.iter().map(|live| live.uid).collect();
         let denied = self.freshness.denied(asked, reply.shown(), asked_at);
+        let is_of_one = batch.len() == 1;
+        self.note_order(batch, reply, asked_at);
         let rules = &self.context.rules;
         let mut changes: Vec<(SandboxId, Change<'_>)> = Vec::new();
         for live in batch {
@@ -265,10 +195,32 @@ impl<'a> Poller<'a> {
                 };
                 changes.push((live.sandbox.clone(), Box::new(apply)));
             } else if denied.contains(&live.uid) {
-                changes.extend(self.miss(live, asked_at, None));
+                changes.extend(self.miss(live, asked_at, is_of_one, None));
             }
         }
         self.keep(changes);
+    }
+
+    /// Notes what is said of jobs at the first place of a question, and at the others.
+    fn note_order(&mut self, batch: &[Live], reply: &StatusReply, asked_at: Instant) {
+        let told = batch.iter().map(|live| {
+            let told = reply.jobs.get(&live.uid);
+            (live.uid, told.map(hash))
+        });
+        let told: Vec<_> = told.collect();
+        let doubtful = match told[..] {
+            [(uid, said)] if self.is_verifying => {
+                if self.first_only.told_alone(uid, said, asked_at) {
+                    log::warn!(
+                        "the plugin answers for the first job of a question only, so it is asked about \
+                         one job at a time"
+                    );
+                }
+                return;
+            }
+            _ => self.first_only.told(&told, asked_at),
+        };
+        self.to_verify.extend(doubtful);
     }
 
     /// Says once of a job that what the plugin says of it cannot be understood.
@@ -300,14 +252,20 @@ impl<'a> Poller<'a> {
     }
 
     /// Notes that the plugin does not know a job, perhaps in these words; gives what follows where that
-    /// is enough.
+    /// is enough. It is enough where the answer is about this job and no other: there are plugins that
+    /// answer for the first one only.
     fn miss(
         &mut self,
         live: &Live,
         asked_at: Instant,
+        is_about_it: bool,
         words: Option<String>,
     ) -> Option<(SandboxId, Change<'a>)> {
         if !self.is_lost(live, asked_at) {
+            return None;
+        }
+        if !is_about_it {
+            self.to_verify.push(live.uid);
             return None;
         }
         self.context.counters.count(Counter::JobsLost);
@@ -342,27 +300,8 @@ impl<'a> Poller<'a> {
     }
 }
 
-fn live_jobs(pods: &[Arc<Pod>], now: Nanos) -> Vec<Live> {
-    let mut live = Vec::new();
-    for pod in pods {
-        for job in pod.jobs.iter().filter(|job| job.is_polled()) {
-            let young = match job.submission {
-                Submission::Submitted { at } => now.since(at) < FRESH,
-                _ => false,
-            };
-            let unknown = job
-                .containers
-                .iter()
-                .filter_map(|id| pod.container(id))
-                .any(|entry| entry.status.is_live() && entry.status.remote == Remote::Unknown);
-            live.push(Live {
-                sandbox: pod.sandbox.id.clone(),
-                number: job.number,
-                uid: job.uid,
-                pod: pod.clone(),
-                fresh: young || unknown,
-            });
-        }
-    }
-    live
+fn hash(told: &ToldJob) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    told.hash(&mut hasher);
+    hasher.finish()
 }

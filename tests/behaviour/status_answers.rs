@@ -3,22 +3,16 @@
 use interlink_cri::proto::ContainerState;
 use serde_json::{json, Value};
 
-use crate::support::{command, container, sandbox, wait_for, Daemon, Fake, JobState};
+use crate::{
+    polling::launch,
+    support::{command, wait_for, Daemon, Fake, JobState},
+};
 
 /// Pods with a container each, `c0`, `c1`...; gives the containers' ids, and the UIDs of their jobs.
 fn pods(fake: &Fake, daemon: &Daemon, count: usize) -> (Vec<String>, Vec<String>) {
     let cri = daemon.cri();
-    let (mut ids, mut uids) = (Vec::new(), Vec::new());
-    for number in 0..count {
-        let mut config = sandbox(&format!("pod-{number}"));
-        config.metadata.mut_or_insert_default().uid = format!("uid-{number}");
-        let pod = cri.run(&config);
-        ids.push(cri.launch(&pod, &container(&format!("c{number}"), &["true"])));
-        let created = fake.wait_for_requests("/create", number + 1);
-        let uid = created[number]["pod"]["metadata"]["uid"].as_str();
-        uids.push(uid.expect("a UID").to_owned());
-    }
-    (ids, uids)
+    let pods = (0..count).map(|number| launch(fake, &cri, number));
+    pods.unzip()
 }
 
 /// The bytes are those of a plugin in Python.

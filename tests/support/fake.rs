@@ -63,6 +63,15 @@ pub enum Fault {
     Answer(&'static str),
 }
 
+/// How a server answers whose plugin answers for the first job of a question only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FirstOnly {
+    /// The others are left out.
+    LeavesOut,
+    /// The others are as they were when they came first.
+    Remembers,
+}
+
 /// A job as the fake knows it.
 #[derive(Clone, Debug)]
 struct Job {
@@ -92,6 +101,14 @@ struct State {
     break_logs_after: Option<usize>,
     /// A job whose state cannot be had: a question that names it is refused, in these words.
     spoiled: Option<(String, String)>,
+    /// What a question meets that names a job.
+    spoilers: HashMap<String, Fault>,
+    /// A question about more jobs gets no answer.
+    bears: Option<usize>,
+    /// Only the first job of a question is answered for; the rest is left out, or as it was heard last.
+    first_only: Option<FirstOnly>,
+    /// What was heard of jobs.
+    memory: HashMap<String, Value>,
     /// What is said of jobs instead of the truth: whole entries.
     entries: HashMap<String, Value>,
     /// How long an answer to /status is given again, whatever the question is.
@@ -242,6 +259,25 @@ impl Fake {
         self.state.lock().spoiled = Some((uid.into(), words.into()));
     }
 
+    /// From now on a question that names this job meets a fault, or no more.
+    pub fn spoil_status(&self, uid: &str, fault: Option<Fault>) {
+        let spoilers = &mut self.state.lock().spoilers;
+        match fault {
+            Some(fault) => spoilers.insert(uid.into(), fault),
+            None => spoilers.remove(uid),
+        };
+    }
+
+    /// From now on a question about more jobs gets no answer.
+    pub fn bear(&self, jobs: usize) {
+        self.state.lock().bears = Some(jobs);
+    }
+
+    /// From now on only the first job of a question is answered for.
+    pub fn answer_first_only(&self, how: FirstOnly) {
+        self.state.lock().first_only = Some(how);
+    }
+
     /// From now on this is the entry of a job, whatever it is.
     pub fn say_of(&self, uid: &str, entry: Value) {
         self.state.lock().entries.insert(uid.into(), entry);
@@ -284,6 +320,7 @@ fn handle(state: &Mutex<State>, request: &Request, responder: Responder) {
         state.requests.push((path.clone(), body.clone()));
         let next = state.faults.get_mut(&path).and_then(VecDeque::pop_front);
         let fault = next.or_else(|| state.always.get(&path).cloned());
+        let fault = fault.or_else(|| spoilt(&state, &path, &body));
         // With the record, under one lock: who has seen a request sees what it did.
         if matches!(
             fault,
@@ -307,6 +344,15 @@ fn handle(state: &Mutex<State>, request: &Request, responder: Responder) {
         Some(Fault::DropAfter) => answer(state, &path, &body, responder.cut_all()),
         None | Some(Fault::Pass) => answer(state, &path, &body, responder),
     };
+}
+
+/// What a question for states meets because of what it is about.
+fn spoilt(state: &State, path: &str, body: &Value) -> Option<Fault> {
+    let jobs = body.as_array().filter(|_| path == "/status")?;
+    let mut uids = jobs.iter().map(|job| text(&job["metadata"]["uid"]));
+    let spoilt = uids.find_map(|uid| state.spoilers.get(&uid).cloned());
+    let is_too_much = state.bears.is_some_and(|most| jobs.len() > most);
+    spoilt.or(is_too_much.then_some(Fault::Hang))
 }
 
 /// What a request changes.
@@ -371,7 +417,13 @@ fn answer(
                 true => Vec::new(),
                 false => body.as_array().cloned().unwrap_or_default(),
             };
-            let statuses: Vec<_> = pods.iter().filter_map(|pod| status(&state, pod)).collect();
+            let mut statuses: Vec<_> = pods.iter().filter_map(|pod| status(&state, pod)).collect();
+            if let Some(how) = state.first_only {
+                statuses.truncate(1);
+                if how == FirstOnly::Remembers {
+                    statuses = remembered(&mut state, &pods, &statuses);
+                }
+            }
             state.answered = Some((Instant::now(), statuses.clone()));
             drop(state);
             responder.json(200, &statuses)
@@ -382,6 +434,16 @@ fn answer(
             responder.text(200, ping.as_deref().unwrap_or("ok"))
         }
     }
+}
+
+/// What a server makes of its plugin's answer: what it heard last of each job.
+fn remembered(state: &mut State, pods: &[Value], heard: &[Value]) -> Vec<Value> {
+    for entry in heard {
+        state.memory.insert(text(&entry["UID"]), entry.clone());
+    }
+    let uids = pods.iter().map(|pod| text(&pod["metadata"]["uid"]));
+    uids.filter_map(|uid| state.memory.get(&uid).cloned())
+        .collect()
 }
 
 fn status(state: &State, pod: &Value) -> Option<Value> {

@@ -24,7 +24,7 @@ pub use self::{
     api_server::{ApiServer, TOKEN},
     create_form::CreateForm,
     cri::{code, container, options, sandbox, Cri, UID},
-    fake::{Fake, Fault, JobState, JOB_NUMBER},
+    fake::{Fake, Fault, FirstOnly, JobState, JOB_NUMBER},
 };
 
 /// How long anything may take before a test gives up on it.

@@ -1,0 +1,265 @@
+//! One round of questions about all jobs that live.
+
+use std::{
+    collections::{HashSet, VecDeque},
+    time::{Duration, Instant},
+};
+
+use super::{live::Live, Poller};
+use crate::{
+    interlink::{self, Phase},
+    plan::questions::{Failure, Lesson, Next, Place},
+    profile::status_reply::StatusReply,
+    telemetry::chain,
+    worker::job_request,
+};
+
+/// Jobs that are asked about by themselves in a round because an answer about others is not believed.
+const LAST_QUESTIONS: usize = 32;
+/// After this time no further question of a round is asked: the rest comes in the next one.
+const ROUND: Duration = Duration::from_secs(60);
+
+/// What became of a question.
+enum Asked {
+    Answered,
+    /// The plugin says that it does not know the job.
+    Denied,
+    /// These jobs are to be asked about again, in this round.
+    Again(Vec<Live>),
+    /// Its jobs wait for the next round.
+    Failed,
+    /// So do all that are left.
+    Over,
+}
+
+/// How a question has failed that may be about one job, or too large; none for an outage, of which all
+/// jobs share the fate, however few a question is about.
+fn failure(error: &interlink::Error) -> Option<Failure> {
+    use interlink::Error;
+    match error {
+        Error::TimedOut { phase, .. } if *phase != Phase::Connect => Some(Failure::TimedOut),
+        Error::Status { status: 504, .. } => Some(Failure::TimedOut),
+        Error::Status {
+            status: 413 | 500 | 502,
+            ..
+        } => Some(Failure::Refused),
+        Error::Status {
+            status: 401 | 407 | 408 | 425 | 429 | 503,
+            ..
+        } => None,
+        Error::Status { .. } => (!error.is_of_front_end()).then_some(Failure::Refused),
+        // A plugin that dies of one job, or writes what cannot be read.
+        Error::Dropped { .. }
+        | Error::Garbled { .. }
+        | Error::Malformed { .. }
+        | Error::TooLarge { .. } => Some(Failure::Refused),
+        _ => None,
+    }
+}
+
+impl Poller<'_> {
+    /// Asks about all of these jobs, in questions that the plugin bears; whether it was told of all.
+    pub(super) fn round(&mut self, live: &[Live]) -> bool {
+        let began = Instant::now();
+        let rules = &self.context.rules;
+        let bears = rules.plugin.max_question.unwrap_or(usize::MAX);
+        let most = self.config.jobs.poll_batch.min(bears);
+        self.questions.begin(match self.first_only.is_certain() {
+            true => 1,
+            false => most,
+        });
+        self.to_verify.clear();
+        let (mut together, mut alone) = (Vec::new(), Vec::new());
+        for job in live {
+            match self.questions.place(job.uid, began) {
+                Place::Together => together.push(job.clone()),
+                Place::Alone => alone.push(job.clone()),
+                Place::Nowhere => {}
+            }
+        }
+        // A plugin that repeats its answer for a while gives a real one to the first question only, and
+        // there are those that answer for the first job only: that is for those who have waited longest.
+        together.sort_by_key(|job| {
+            let uid = job.uid;
+            let early = self.came_early.get(&uid).copied();
+            let heard = self.heard.get(&uid).copied();
+            (heard, early, self.first_only.came_first(uid))
+        });
+        let mut queue = VecDeque::from(together);
+        let (mut is_whole, mut is_early) = (true, true);
+        self.has_more = false;
+        while !queue.is_empty() {
+            let size = match began.elapsed() < ROUND {
+                true => self.questions.next(queue.len()),
+                false => 0,
+            };
+            let batch: Vec<_> = queue.drain(..size).collect();
+            if batch.is_empty() {
+                (is_whole, self.has_more) = (false, true);
+                break;
+            }
+            match self.ask(&batch) {
+                Asked::Answered => {
+                    if is_early {
+                        let uids = batch.iter().map(|job| (job.uid, began));
+                        self.came_early.extend(uids);
+                    }
+                    is_early = false;
+                }
+                Asked::Again(jobs) => jobs.into_iter().rev().for_each(|job| queue.push_front(job)),
+                Asked::Denied => {}
+                Asked::Failed => is_whole = false,
+                Asked::Over => {
+                    is_whole = false;
+                    break;
+                }
+            }
+        }
+        if is_whole {
+            self.verify(live);
+        }
+        for job in alone {
+            let asked_at = Instant::now();
+            let asked = self.ask_alone(&job);
+            if !matches!(asked, Asked::Denied) {
+                let is_told = self.heard.get(&job.uid).is_some_and(|at| *at >= asked_at);
+                self.questions.asked_alone(job.uid, is_told, Instant::now());
+            }
+        }
+        let lesson = self.questions.end(is_whole, Instant::now());
+        self.tell(&lesson, live);
+        is_whole
+    }
+
+    /// Asks by themselves about jobs of which an answer about others is not believed: they are missing
+    /// from it, or it may be old.
+    fn verify(&mut self, live: &[Live]) {
+        let uids: HashSet<_> = std::mem::take(&mut self.to_verify).into_iter().collect();
+        let mut jobs = live.iter().filter(|job| uids.contains(&job.uid));
+        self.is_verifying = true;
+        let _ = jobs
+            .by_ref()
+            .take(LAST_QUESTIONS)
+            .all(|job| matches!(self.ask_alone(job), Asked::Answered | Asked::Denied));
+        self.is_verifying = false;
+    }
+
+    fn ask_alone(&mut self, job: &Live) -> Asked {
+        let one = std::slice::from_ref(job);
+        match self.question(one) {
+            Ok(reply) => {
+                self.note_repetition(one);
+                self.take(one, &reply.0, reply.1);
+                Asked::Answered
+            }
+            Err((error, asked_at)) if error.denies_the_job() || error.names(job.uid) => {
+                let changes = self.miss(job, asked_at, true, Some(chain(&error)));
+                self.keep(changes.into_iter().collect());
+                match error.denies_the_job() {
+                    true => {
+                        self.questions.denied(job.uid, asked_at);
+                        Asked::Denied
+                    }
+                    false => Asked::Failed,
+                }
+            }
+            Err((error, _)) => {
+                self.no_answer(&error, 1);
+                Asked::Failed
+            }
+        }
+    }
+
+    fn question(
+        &self,
+        batch: &[Live],
+    ) -> Result<(StatusReply, Instant), (interlink::Error, Instant)> {
+        let question: Vec<_> = batch
+            .iter()
+            .filter_map(|live| {
+                let job = live.pod.job(live.number)?;
+                Some(job_request::status_pod(self.context, &live.pod, job))
+            })
+            .collect();
+        let asked_at = Instant::now();
+        match self.context.call(|| self.client.status(&question)) {
+            Ok(reply) => Ok((reply, asked_at)),
+            Err(error) => Err((error, asked_at)),
+        }
+    }
+
+    /// Asks about some jobs. Where a refusal names one, the others are asked about without it; else
+    /// `questions` says what follows.
+    fn ask(&mut self, batch: &[Live]) -> Asked {
+        let (error, asked_at) = match self.question(batch) {
+            Ok((reply, asked_at)) => {
+                let share = asked_at.elapsed().as_secs_f32()
+                    / self.config.interlink.request_timeout.as_secs_f32();
+                self.questions.answered(batch.len(), share, Instant::now());
+                self.note_repetition(batch);
+                self.take(batch, &reply, asked_at);
+                return Asked::Answered;
+            }
+            Err(failed) => failed,
+        };
+        let Some(failure) = failure(&error) else {
+            self.no_answer(&error, batch.len());
+            return Asked::Over;
+        };
+        if let ([job], true) = (batch, error.denies_the_job()) {
+            self.questions.denied(job.uid, asked_at);
+            let changes = self.miss(job, asked_at, true, Some(chain(&error)));
+            self.keep(changes.into_iter().collect());
+            return Asked::Denied;
+        }
+        let names = |live: &&Live| error.names(live.uid);
+        let named: Vec<_> = batch.iter().filter(names).collect();
+        if !named.is_empty() {
+            let mut changes = Vec::new();
+            for live in &named {
+                self.questions.named(live.uid, asked_at);
+                changes.extend(self.miss(live, asked_at, true, Some(chain(&error))));
+            }
+            let others = batch.iter().filter(|live| !names(live));
+            let others = others.cloned().collect();
+            self.keep(changes);
+            return Asked::Again(others);
+        }
+        let uids: Vec<_> = batch.iter().map(|live| live.uid).collect();
+        match self.questions.failed(&uids, failure) {
+            Next::Again => Asked::Again(batch.to_vec()),
+            Next::GoOn => {
+                self.no_answer(&error, batch.len());
+                Asked::Failed
+            }
+            Next::Stop => {
+                self.no_answer(&error, batch.len());
+                Asked::Over
+            }
+        }
+    }
+
+    fn no_answer(&self, error: &interlink::Error, count: usize) {
+        self.context.poll_trouble.print(|held_back| {
+            let reason = chain(error);
+            log::warn!("got no status of {count} jobs, and asks again: {reason} ({held_back} more held back)");
+        });
+    }
+
+    /// Says what a round has shown.
+    fn tell(&self, lesson: &Lesson, live: &[Live]) {
+        for uid in &lesson.suspects {
+            let named = live.iter().find(|job| job.uid == *uid);
+            let name = named.map(|job| job.pod.full_name()).unwrap_or_default();
+            log::warn!(
+                "pod {name}: the plugin answers for no other job in a question about job {uid}, so that one \
+                 is asked about by itself, and its containers stay as they are"
+            );
+        }
+        if let Some(count) = lesson.too_many {
+            log::info!(
+                "the plugin does not answer for {count} jobs at once, so it is asked about fewer"
+            );
+        }
+    }
+}
