@@ -69,6 +69,9 @@ pub struct Job {
     /// Why it waits over there, while it does, and its plugin says so.
     #[serde(default)]
     pub waiting: Option<WaitReason>,
+    /// Since when all that the plugin mentions of it has ended, while containers go unmentioned.
+    #[serde(default)]
+    pub unmentioned_since: Option<Nanos>,
     /// Set while an end is reported for it, but nothing proves that it ever ran.
     // Named `unwitnessed` on disk since the first version that kept it.
     #[serde(default, rename = "unwitnessed")]
@@ -289,6 +292,7 @@ impl Job {
             unreported_inits: UnreportedInits::default(),
             owner: JobOwner::default(),
             waiting: None,
+            unmentioned_since: None,
             unproven_exit: None,
         }
     }

@@ -11,6 +11,7 @@
 //! questions        how many jobs a question is about, and which spoil it for others
 //! first_only       whether a plugin answers for the first job of a question only
 //! init_containers  what follows for init containers that a plugin does not report
+//! unmentioned      what follows for containers that a plugin never mentions
 //! unproven_exit    when an end without a start is believed
 //! exit_table       what a reported end looks like to the kubelet
 //! lifecycle        how containers and sandboxes end
@@ -48,6 +49,7 @@ pub mod submission;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod testing;
 mod traits;
+mod unmentioned;
 pub mod unproven_exit;
 
 pub use report::{ContainerReport, JobLog, JobReport, ReportedEnd, ReportedState, Verdict};

@@ -7,7 +7,7 @@ use super::{
     init_containers, lifecycle,
     report::{JobReport, ReportedEnd, ReportedState, Verdict},
     submission::Event,
-    unproven_exit, Rules,
+    unmentioned, unproven_exit, Rules,
 };
 use crate::model::{
     exit_code, exit_reason, ContainerEntry, ContainerId, Exit, Expected, Job, Nanos, Pod, Remote,
@@ -34,6 +34,9 @@ pub fn apply(pod: &mut Pod, number: u32, report: &JobReport, now: Nanos, rules: 
         && init_containers::judge(pod, number, report, now, rules) == Verdict::TakeOver
     {
         take_over(pod, number, report, now, rules);
+        if let Some(others) = unmentioned::judge(pod, number, report, now, rules) {
+            take_over(pod, number, &others, now, rules);
+        }
         lifecycle::forget_what_will_not_run(pod, number);
     }
     let has_ended = |job: &&Job| lifecycle::has_ended(pod, job);
@@ -129,7 +132,10 @@ fn exit(started: Nanos, ended: &ReportedEnd, now: Nanos, rules: &Rules) -> Exit 
             true => usual.to_owned(),
             false => shown.reason,
         },
-        message: shown.explanation,
+        message: match shown.explanation.is_empty() {
+            true => ended.explanation.clone(),
+            false => shown.explanation,
+        },
         finished_at: ended.finished_at.unwrap_or(now).min(now).max(started),
         termination_message: Some(ended.message.clone()).filter(|message| !message.is_empty()),
     }

@@ -54,6 +54,8 @@ pub struct ReportedEnd {
     pub reason: String,
     /// What the job said at its end; empty where that was nothing.
     pub message: String,
+    /// Our explanation; empty where there is none.
+    pub explanation: String,
     /// When it began, where the plugin says so.
     pub started_at: Option<Nanos>,
     /// When it ended, where the plugin says so.

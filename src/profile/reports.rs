@@ -63,6 +63,7 @@ fn reported_end(end: &WireEnd) -> ReportedEnd {
         code: code(end),
         reason: end.reason.clone(),
         message: end.message.clone(),
+        explanation: String::new(),
         started_at: end.started_at,
         finished_at: end.finished_at,
         is_unproven: false,

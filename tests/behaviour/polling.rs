@@ -157,3 +157,29 @@ fn a_plugin_that_answers_for_the_first_job_only_is_asked_one_by_one() {
         assert_eq!(daemon.log().matches(LEARNED).count(), 1);
     }
 }
+
+/// A container of which the plugin never speaks ends with its job, and not before.
+#[test]
+fn what_a_plugin_never_mentions_ends_with_its_job() {
+    let fake = Fake::start();
+    let daemon = Daemon::start(&fake.url(), "[jobs]\nquiet_period = '2s'");
+    let cri = daemon.cri();
+    fake.speak_of_first_containers_only();
+    let pod = cri.run(&sandbox("pair"));
+    let [a, b] = ["a", "b"].map(|name| cri.launch(&pod, &container(name, &["true"])));
+    fake.wait_for_requests("/create", 1);
+    fake.set_all(&JobState::Running);
+    let polls = fake.requests("/status").len();
+    fake.wait_for_requests("/status", polls + 20);
+    assert_eq!(cri.state(&b), ContainerState::CONTAINER_RUNNING);
+    fake.set("a", &JobState::exited(6));
+    assert_eq!(cri.wait_for_exit(&a).exit_code, 6);
+    let end = cri.wait_for_exit(&b);
+    assert_eq!((end.exit_code, end.reason.as_str()), (6, "Error"));
+    assert!(
+        end.message.contains("never spoke of this container"),
+        "{}",
+        end.message
+    );
+    assert_eq!(fake.requests("/create").len(), 1);
+}

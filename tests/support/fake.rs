@@ -107,6 +107,8 @@ struct State {
     bears: Option<usize>,
     /// Only the first job of a question is answered for; the rest is left out, or as it was heard last.
     first_only: Option<FirstOnly>,
+    /// Only the first container of a job is spoken of.
+    first_container_only: bool,
     /// What was heard of jobs.
     memory: HashMap<String, Value>,
     /// What is said of jobs instead of the truth: whole entries.
@@ -276,6 +278,11 @@ impl Fake {
     /// From now on only the first job of a question is answered for.
     pub fn answer_first_only(&self, how: FirstOnly) {
         self.state.lock().first_only = Some(how);
+    }
+
+    /// From now on only the first container of a job is spoken of.
+    pub fn speak_of_first_containers_only(&self) {
+        self.state.lock().first_container_only = true;
     }
 
     /// From now on this is the entry of a job, whatever it is.
@@ -462,6 +469,11 @@ fn status(state: &State, pod: &Value) -> Option<Value> {
         .containers
         .iter()
         .filter(|name| !state.as_slurm || named.contains(name))
+        .take(if state.first_container_only {
+            1
+        } else {
+            usize::MAX
+        })
         .map(|name| {
             let state = job.states.get(name).unwrap_or(&JobState::Queued).json();
             json!({
