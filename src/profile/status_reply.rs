@@ -201,6 +201,12 @@ impl StatusReply {
         shown.chain(self.others.iter().copied()).collect()
     }
 
+    /// Whether the answer is about other jobs only than those that were asked for. Where a plugin may
+    /// repeat its answers, it is one to another question, and says nothing of this one.
+    pub fn is_about_others(&self) -> bool {
+        self.jobs.is_empty() && !self.others.is_empty()
+    }
+
     /// Whether the answer denies a job: it does not mention it, and nothing in it may be about it.
     pub fn denies(&self, job: JobUid) -> bool {
         let may_be_meant = match &self.nameless {

@@ -199,10 +199,13 @@ pub fn ask(context: &Context, client: &Client, id: &SandboxId, number: u32) -> H
     let answer = context.call(|| client.status(std::slice::from_ref(&sent)));
     let report = match answer {
         Ok(reply) => {
-            let report = reports::report_of(&reply, job);
+            let may_repeat = !context.rules.plugin.repeats_answers_for.is_zero();
+            let is_repeated = may_repeat && reply.is_about_others();
+            let report = reports::report_of(&reply, job).filter(|_| !is_repeated);
             let verdict = match report.as_ref().map(JobReport::shows_the_job) {
                 Some(true) => "has it",
                 Some(false) => "does not know it",
+                None if is_repeated => "repeats what it said of other jobs",
                 None => "answers something that names no job",
             };
             log::info!("pod {name}: asked about job {uid}: the plugin {verdict}");

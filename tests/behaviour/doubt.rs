@@ -1,6 +1,8 @@
 //! Jobs of which it is not known whether the plugin has them: asked for, taken over, or deleted, but never
 //! forgotten.
 
+use std::time::Duration;
+
 use crate::support::{container, sandbox, wait_for, Cri, Daemon, Fake, Fault, JobState};
 use interlink_cri::proto::ContainerState;
 
@@ -41,6 +43,33 @@ fn a_doubtful_job_that_the_plugin_says_not_to_know_is_submitted_again() {
         fake.set_all(&JobState::exited(0));
         assert_eq!(cri.wait_for_exit(&id).exit_code, 0);
     }
+}
+
+/// The SLURM plugin repeats its last answer for 10 s. One that is about other jobs was given to another
+/// question, and denies nothing, however often it comes.
+#[test]
+fn a_repeated_answer_about_other_jobs_is_no_denial() {
+    let fake = Fake::start();
+    let daemon = Daemon::with(&fake);
+    let cri = daemon.cri();
+    let other = cri.run(&sandbox("other"));
+    cri.launch(&other, &container("main", &["true"]));
+    fake.wait_for_requests("/create", 1);
+    fake.set_all(&JobState::Running);
+    fake.repeat_answers_for(Duration::from_secs(600));
+    let polls = fake.requests("/status").len();
+    fake.wait_for_requests("/status", polls + 2);
+    fake.faults("/create", &[Fault::DoneBut(504, "gateway time-out")]);
+    let pod = cri.run(&sandbox("doubt"));
+    let id = cri.launch(&pod, &container("second", &["true"]));
+    // More often, and for longer, than it takes to believe a denial.
+    wait_for("the plugin was asked about the job", || {
+        (daemon.log().matches("asked about job").count() >= 6).then_some(())
+    });
+    fake.repeat_answers_for(Duration::ZERO);
+    fake.set("second", &JobState::exited(4));
+    assert_eq!(cri.wait_for_exit(&id).exit_code, 4);
+    assert_eq!(fake.requests("/create").len(), 2);
 }
 
 #[test]
