@@ -10,15 +10,12 @@ use crate::world::{ticks, Over, Remote, View, World, BLIND, CODE, INIT};
 impl World {
     /// What it does by itself.
     pub fn plugin_steps(&self, steps: &mut Vec<(String, World)>) {
-        for (index, (number, _)) in self.flights.iter().enumerate() {
-            let landed = self.after(|world| {
+        for index in 0..self.flights.len() {
+            let lost = self.after(|world| {
                 world.flights.remove(index);
             });
-            steps.push(("the delayed request is lost".into(), landed.clone()));
-            steps.push((
-                "the delayed request is acted on".into(),
-                landed.acted(*number),
-            ));
+            steps.push(("the delayed request is lost".into(), lost));
+            steps.push(("the delayed request arrives".into(), self.arrived(index)));
         }
         for number in &self.late {
             let next = self.acted_late(*number);
@@ -58,6 +55,16 @@ impl World {
             next.mains.insert((name.clone(), number));
         }
         next
+    }
+
+    /// A POST that was given up reaches the plugin, which acts on it, or refuses it unheard.
+    pub fn arrived(&self, index: usize) -> World {
+        let mut next = self.clone();
+        let (number, _) = next.flights.remove(index);
+        match next.budget.refuses_twice && next.plugin.contains_key(&number) {
+            true => next,
+            false => next.acted(number),
+        }
     }
 
     /// The plugin acts on a POST at last, unless it has the job.
