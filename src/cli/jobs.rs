@@ -142,6 +142,12 @@ fn submission(job: &Value, state: &Value) -> String {
 
 /// Why a container's job waits, in the plugin's words; `-` where it does not, or nothing is said.
 fn why_it_waits(job: &Value, state: &Value) -> String {
+    if let (true, Some(held)) = (
+        job["submission"]["Pending"].is_object(),
+        job["held"].as_str(),
+    ) {
+        return held.to_owned();
+    }
     let why: Option<WaitReason> = serde_json::from_value(job["waiting"].clone()).ok();
     match why.filter(|_| *state == "Queued") {
         Some(why) => why.to_string(),

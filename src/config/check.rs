@@ -269,6 +269,14 @@ fn identity(config: &Config, check: &mut Check) {
     if let Some(file) = &identity.users_file {
         check.absolute("identity.users_file", file);
     }
+    for limit in &config.limits.namespaces {
+        check.require(
+            Patterns::new(&limit.namespaces).is_ok(),
+            "limits.namespaces",
+            &limit.namespaces,
+            "has what is no pattern",
+        );
+    }
     if let Some(file) = &config.audit.file {
         check.absolute("audit.file", file);
     }

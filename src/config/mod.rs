@@ -6,6 +6,7 @@ pub mod audit;
 mod check;
 pub mod duration;
 pub mod identity;
+pub mod limits;
 mod load;
 pub mod pattern;
 pub mod policy;

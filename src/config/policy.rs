@@ -5,6 +5,8 @@ use std::{collections::BTreeMap, path::PathBuf};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use super::limits::NamespaceLimit;
+
 /// `[pods]`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -43,6 +45,13 @@ impl Default for Pods {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
+    /// How much each namespace may have with the plugin at once: `jobs`, `cores` and `gpus`, of which
+    /// any may be left out. `namespaces` are patterns, without any an entry is for all; the first entry
+    /// counts that fits, and for each namespace by itself. Jobs beyond that wait here, the oldest first,
+    /// until others of the namespace have ended. One that could never run is refused. What a job has is
+    /// what its pod asks for, in whole cores and at least one; flags that ask for more are refused where
+    /// `[identity]` has entries.
+    pub namespaces: Vec<NamespaceLimit>,
     /// The most that is made for a job that is a whole pod: the bytes of its containers'
     /// configurations, and 128 for each variable, argument, mount, label and annotation. Of a larger
     /// pod each container is a job.
@@ -52,6 +61,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
+            namespaces: Vec::new(),
             max_pod_bytes: 16 << 20,
         }
     }

@@ -91,6 +91,11 @@ impl Extended {
         by_vendor.values().filter_map(most).sum()
     }
 
+    /// What Kubernetes calls it: `nvidia.com/gpu`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Whether a CDI name is a device of this kind. `all` is as many as the node has, which says
     /// nothing of another one; `common` is what a DRA driver adds to each container that has a device.
     fn is_cdi(&self, name: &str) -> bool {

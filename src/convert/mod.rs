@@ -9,6 +9,7 @@
 //! volumes        the volumes of a job                    metadata         labels and annotations
 //! resources      CPU, memory, huge pages                 extended         GPUs and the like
 //! security       security contexts, namespaces           security_policy  what of that sites allow
+//! demand         what a job has of what namespaces have limits of
 //! api_spec       what only the API server knows          network          host names, DNS, ports
 //! pod_resources  those of a pod as a whole               image_ref        references, and identity
 //! image          images of registries and others         remote_names     what the other side accepts
@@ -21,6 +22,7 @@
 
 mod api_spec;
 mod container;
+mod demand;
 mod error;
 mod extended;
 pub mod identity;
@@ -48,6 +50,7 @@ mod testing;
 mod volumes;
 
 pub use container::{check_container, check_volumes};
+pub use demand::demand;
 pub use error::Error;
 pub use image::Reference;
 pub use image_ref::{image_id, user_image, ImageRef};

@@ -36,7 +36,6 @@ impl CriContext {
         let facts = PodFacts {
             namespace: &metadata.namespace,
             annotations: &annotations,
-            is_limited: false,
         };
         self.users
             .check_sandbox(facts, &config.linux.security_context, &self.settings)

@@ -102,6 +102,8 @@ pub fn job_info(job: &Job) -> serde_json::Value {
         "containers": job.names,
         "createdAt": job.created_at.rfc3339(),
         "submission": job.submission,
+        "held": job.held,
+        "owner": job.owner,
         "waiting": job.waiting,
         "cancel": job.cancel,
     })

@@ -18,6 +18,7 @@ use crate::{
         Settings,
     },
     net,
+    plan::limits::NamespaceLimits,
     profile::{self, Author, Restrictions},
     proto::{LinuxContainerSecurityContext, LinuxSandboxSecurityContext},
 };
@@ -69,6 +70,7 @@ struct Mapped {
     restrictions: Restrictions,
     /// Whether the API server can be asked for service accounts.
     has_source: bool,
+    limits: NamespaceLimits,
 }
 
 #[derive(Debug)]
@@ -101,8 +103,6 @@ pub struct PodFacts<'a> {
     pub namespace: &'a str,
     /// Its own annotations.
     pub annotations: &'a BTreeMap<String, String>,
-    /// Whether cores or GPUs of its namespace are limited.
-    pub is_limited: bool,
 }
 
 impl SiteUsers {
@@ -123,6 +123,7 @@ impl SiteUsers {
             },
             restrictions: Restrictions::new(settings)?,
             has_source: config.kubernetes.kubeconfig.is_some(),
+            limits: NamespaceLimits::new(&config.limits),
         })))
     }
 
@@ -227,7 +228,10 @@ impl Mapped {
                 Decision::Owner(owner) => owner.account.as_deref(),
                 Decision::Unmapped | Decision::NotYet => None,
             },
-            is_limited: pod.is_limited,
+            is_limited: self
+                .limits
+                .of(pod.namespace)
+                .is_some_and(|limit| limit.is_of_resources()),
         };
         // One that is not sent does no harm.
         let sent = pod.annotations.iter();

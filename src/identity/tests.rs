@@ -20,7 +20,6 @@ fn user(site: &SiteUsers, account: Option<&str>) -> Result<Option<u32>, String> 
     let pod = PodFacts {
         namespace: "lab",
         annotations: &annotations,
-        is_limited: false,
     };
     let mut job: JobsPod =
         serde_json::from_value(json!({"spec": {"containers": []}})).expect("a pod");

@@ -66,6 +66,12 @@ pub struct Job {
     /// Whose it is over there, as far as that was said when it was sent.
     #[serde(default)]
     pub owner: JobOwner,
+    /// What it has over there, where its namespace has limits.
+    #[serde(default)]
+    pub demand: Option<Demand>,
+    /// Why it is not submitted yet, while its namespace has no room for it; for people.
+    #[serde(default)]
+    pub held: Option<String>,
     /// Why it waits over there, while it does, and its plugin says so.
     #[serde(default)]
     pub waiting: Option<WaitReason>,
@@ -76,6 +82,15 @@ pub struct Job {
     // Named `unwitnessed` on disk since the first version that kept it.
     #[serde(default, rename = "unwitnessed")]
     pub unproven_exit: Option<UnprovenExit>,
+}
+
+/// What a job asks for, as far as namespaces have limits of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Demand {
+    /// Whole cores.
+    pub cores: u32,
+    /// GPUs, and what else is in `resources.extended`.
+    pub gpus: u32,
 }
 
 /// Whose a job is over there.
@@ -291,6 +306,8 @@ impl Job {
             expected: Vec::new(),
             unreported_inits: UnreportedInits::default(),
             owner: JobOwner::default(),
+            demand: None,
+            held: None,
             waiting: None,
             unmentioned_since: None,
             unproven_exit: None,

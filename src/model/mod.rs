@@ -17,8 +17,8 @@ pub use exit::{exit_code, exit_reason, Exit};
 pub use ids::{ContainerId, JobUid, SandboxId};
 pub use image::Image;
 pub use job::{
-    Cancellation, Expected, Job, JobMembers, JobOwner, Submission, UnprovenExit, UnreportedInits,
-    WaitReason,
+    Cancellation, Demand, Expected, Job, JobMembers, JobOwner, Submission, UnprovenExit,
+    UnreportedInits, WaitReason,
 };
 pub use pod::Pod;
 pub use sandbox::{Sandbox, SandboxPhase, SandboxStatus};

@@ -110,6 +110,20 @@ pub fn posted(pod: &mut Pod, number: u32, posted: &Posted, now: Nanos, rules: &R
     refusal.is_some()
 }
 
+/// Ends a job that is refused before it is posted: it would never find room in its namespace.
+pub fn refused_here(pod: &mut Pod, number: u32, why: &str, now: Nanos, rules: &Rules) {
+    let Some(job) = pod.job_mut(number) else {
+        return;
+    };
+    if !matches!(job.submission, Submission::Pending { .. }) {
+        return;
+    }
+    job.held = None;
+    job.submission_event(Event::Withdrawn, now, rules);
+    let (code, reason) = (exit_code::NOT_STARTED, exit_reason::SUBMISSION_FAILED);
+    lifecycle::fail_job(pod, number, code, reason, why, now);
+}
+
 /// Takes over the answer to the question whether the plugin has a job; none where there was no
 /// answer. A denial counts for the time at which the question was asked: an answer that comes late
 /// says nothing of what happened meanwhile. True when the job is refused for good with it.
@@ -247,5 +261,19 @@ mod tests {
             (exit_code::NOT_STARTED, exit_reason::SUBMISSION_FAILED)
         );
         assert_eq!(exit.message, "unsupported hostPath type");
+    }
+
+    #[test]
+    fn a_job_that_is_refused_here_ends_its_containers() {
+        let rules = profile::rules(&Config::default());
+        let mut pod = testing::pod(&["a"]);
+        let id = pod.containers[0].id().clone();
+        batch::start(&mut pod, &id, Nanos(1)).expect("starts");
+        pod.jobs[0].submission_event(Event::Closed, Nanos(1), &rules);
+        refused_here(&mut pod, 0, "too large", Nanos(9), &rules);
+        let exit = pod.containers[0].status.exit.as_ref().expect("an end");
+        let want = (exit_code::NOT_STARTED, "too large");
+        assert_eq!((exit.code, &*exit.message), want);
+        assert_eq!(pod.jobs[0].submission, Submission::Dropped);
     }
 }

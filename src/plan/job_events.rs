@@ -65,6 +65,10 @@ fn new_events_of_job(before: Option<(&Pod, &Job)>, after: &Pod, job: &Job) -> Ve
         let message = format!("{named} is not submitted yet, and is tried again: {why}");
         events.push(JobEvent::warning("SubmissionDelayed", message));
     }
+    if is_new(&|_, job| held(job).is_some()) {
+        let why = held(job).unwrap_or_default();
+        events.push(JobEvent::normal("NamespaceLimit", format!("{named} {why}")));
+    }
     let why = job.waiting.as_ref();
     let why = why.map(|why| format!(": {why}")).unwrap_or_default();
     if is_new(&|pod, job| remote(pod, job) >= Some(Remote::Running)) {
@@ -125,6 +129,12 @@ fn is_late(job: &Job) -> bool {
     }
 }
 
+/// Why a job is not submitted yet, while its namespace has no room for it.
+fn held(job: &Job) -> Option<&str> {
+    let is_pending = matches!(job.submission, Submission::Pending { .. });
+    job.held.as_deref().filter(|_| is_pending)
+}
+
 /// Whether the plugin has, or had, the job.
 fn was_taken(job: &Job) -> bool {
     matches!(
@@ -171,6 +181,14 @@ pub struct RunningCondition {
 /// Whether a pod's job runs. Init containers do not count: the pod is not ready while they run.
 pub fn running_condition(pod: &Pod, containers: &PodContainers) -> RunningCondition {
     let (status, reason) = running(pod, containers);
+    let held = pod.jobs.iter().rev().find_map(held);
+    if let ("JobPending", Some(why)) = (reason, held) {
+        return RunningCondition {
+            status,
+            reason: "NamespaceLimit",
+            message: why.to_owned(),
+        };
+    }
     let mut jobs = pod.jobs.iter().rev().filter(|job| is_queued(pod, job));
     let why = jobs.find_map(|job| job.waiting.as_ref());
     RunningCondition {

@@ -15,6 +15,7 @@
 //! unproven_exit    when an end without a start is believed
 //! exit_table       what a reported end looks like to the kubelet
 //! lifecycle        how containers and sandboxes end
+//! limits           which jobs wait for room in their namespace
 //! job_events       events and the readiness condition
 //! log_position     how much of a log was read
 //! log_resync       which bytes of a log are new
@@ -32,6 +33,7 @@ pub mod freshness;
 mod init_containers;
 pub mod job_events;
 pub mod lifecycle;
+pub mod limits;
 pub mod log_doubt;
 pub mod log_position;
 pub mod log_resync;

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     exit_table::ExitTable,
+    limits::NamespaceLimits,
     traits::{InitContainers, PluginTraits},
 };
 use crate::{
@@ -34,6 +35,8 @@ pub struct Rules {
     pub scope: JobScope,
     /// What reported ends look like to the kubelet.
     pub exit_table: Arc<ExitTable>,
+    /// How much namespaces may have at once.
+    pub limits: Arc<NamespaceLimits>,
     /// What is known of the plugin.
     pub plugin: PluginTraits,
 }
@@ -52,6 +55,7 @@ impl Rules {
             asks_api_server: config.kubernetes.kubeconfig.is_some(),
             scope: scope(config.jobs.job_scope, plugin.init_containers),
             exit_table: Arc::new(ExitTable::new(&config.states, plugin.known_ends)),
+            limits: Arc::new(NamespaceLimits::new(&config.limits)),
             plugin: PluginTraits {
                 may_prepare_for: config.jobs.prepare_grace,
                 ..plugin

@@ -9,6 +9,7 @@ use std::{
 };
 
 use crossbeam_channel::{bounded, Receiver, Sender};
+use parking_lot::Mutex;
 
 use super::current_rules::CurrentRules;
 use crate::{
@@ -55,6 +56,8 @@ pub struct Context {
     /// The same about events and conditions.
     pub announce_trouble: Limited,
     stopping: AtomicBool,
+    /// Held while it is decided whether a namespace has room for a job, and until that is on disk.
+    pub limits_turn: Mutex<()>,
     nudge: (Sender<()>, Receiver<()>),
 }
 
@@ -86,6 +89,7 @@ impl Context {
             api_trouble: Limited::new(Duration::from_secs(60)),
             announce_trouble: Limited::new(Duration::from_secs(60)),
             stopping: AtomicBool::new(false),
+            limits_turn: Mutex::default(),
             nudge: bounded(1),
         }
     }

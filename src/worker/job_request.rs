@@ -13,7 +13,7 @@ use crate::{
     host,
     identity::{self, PodFacts},
     interlink::wire::{LogStruct, PodCreateRequests},
-    model::{ContainerId, Job, Pod},
+    model::{ContainerId, Demand, Job, Pod},
     profile::{self, outgoing},
 };
 
@@ -88,7 +88,6 @@ pub fn create_request(
     let facts = PodFacts {
         namespace: &pod_here.namespace,
         annotations: &pod_here.annotations,
-        is_limited: false,
     };
     context.users.apply(facts, account, settings, &mut pod)?;
     Ok(PodCreateRequests {
@@ -98,6 +97,34 @@ pub fn create_request(
         projected_volumes: projected,
         jobscript_url: String::new(),
     })
+}
+
+/// What a job asks for, as far as namespaces have limits of it. No volume is read.
+pub fn demand(
+    context: &Context,
+    pod: &Pod,
+    job: &Job,
+    from_api: Option<&FromApi>,
+) -> Result<Demand, convert::Error> {
+    let mut containers = Vec::new();
+    for entry in convert::to_run(pod, job) {
+        containers.push(JobContainer {
+            container: entry.container.clone(),
+            config: convert::decode_container_config(&entry.container)?,
+            found: Vec::new(),
+        });
+    }
+    let expected = from_api.iter().flat_map(|api| &api.expected);
+    containers.extend(expected.cloned());
+    for container in &mut containers {
+        container.config.mounts.clear();
+        container.found.clear();
+    }
+    let written = from_api.and_then(|api| api.pod.spec.as_ref());
+    let settings = &context.settings;
+    let made = convert::job_pod(pod, job, &containers, written, None, settings)?;
+    let spec = made.pod.spec.unwrap_or_default();
+    Ok(convert::demand(&spec, settings))
 }
 
 /// The pod to ask /status about.

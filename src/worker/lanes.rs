@@ -14,6 +14,7 @@ use std::{
 use crossbeam_channel::{select, Receiver, Sender};
 
 use super::current_rules::CurrentRules;
+use super::waiting::Waiting;
 use crate::{
     model::SandboxId,
     plan::owed::{self, Duty},
@@ -61,12 +62,14 @@ pub fn dispatch(store: &Arc<Store>, rules: &CurrentRules, channels: &Channels) {
         tasks: &channels.tasks,
         busy: HashSet::new(),
         timers: Timers::default(),
+        waiting: Waiting::default(),
     };
     loop {
         threads::point("lanes");
         select! {
             recv(channels.woken) -> id => match id {
                 Ok(id) => {
+                    lanes.note(&id);
                     lanes.look_at(&id);
                     if let Some(listener) = &channels.listener {
                         let _ = listener.try_send(id);
@@ -94,6 +97,7 @@ struct Lanes<'a> {
     tasks: &'a Sender<Task>,
     busy: HashSet<SandboxId>,
     timers: Timers,
+    waiting: Waiting,
 }
 
 impl Lanes<'_> {
@@ -111,16 +115,29 @@ impl Lanes<'_> {
         let Some(owed) = owed::next(&pod, now, self.rules) else {
             return;
         };
-        if owed.due > now {
+        let mut hastened = || self.waiting.take_hastened(id).map(Duty::Submit);
+        let duty = match owed.due > now {
+            true => hastened(),
+            false => Some(owed.duty),
+        };
+        let Some(duty) = duty else {
             self.timers.set(id, owed.due.until(now), false);
             return;
-        }
+        };
         self.busy.insert(id.clone());
         // Without workers the daemon is about to end; the duty is on disk.
         let _ = self.tasks.send(Task {
             sandbox: id.clone(),
-            duty: owed.duty,
+            duty,
         });
+    }
+
+    /// Hears that a pod has changed: there may be room for another's job then.
+    fn note(&mut self, id: &SandboxId) {
+        let (pod, limits) = (self.store.pod(id), &self.rules.limits);
+        if let Some(other) = self.waiting.note(limits, id, pod.as_deref()) {
+            self.look_at(&other);
+        }
     }
 
     fn done(&mut self, done: &Done) {

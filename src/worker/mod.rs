@@ -23,6 +23,7 @@ mod follow;
 mod job_members;
 mod job_request;
 mod lanes;
+mod limits;
 mod log_watch;
 mod logs;
 mod poll;
@@ -34,6 +35,7 @@ mod recovery;
 mod reports;
 mod submit;
 mod unproven_exit;
+mod waiting;
 
 use std::{io, sync::Arc, time::Instant};
 

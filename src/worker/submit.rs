@@ -6,7 +6,7 @@ use super::{
     audit_line,
     changes::Hold,
     expected::{self, FromApi},
-    job_request, reports, unproven_exit, Context,
+    job_request, limits, reports, unproven_exit, Context,
 };
 use crate::{
     audit::Outcome,
@@ -15,6 +15,7 @@ use crate::{
     plan::{
         batch,
         call_results::{self, Posted},
+        limits as plan_limits,
         submission::Event,
         EmptyJobId, JobReport,
     },
@@ -36,13 +37,19 @@ pub fn submit(context: &Context, client: &Client, id: &SandboxId, number: u32) -
         Ok(from_api) => from_api,
         Err(hold) => return hold,
     };
+    let turn = match limits::take_turn(context, id, number, from_api.as_ref()) {
+        Ok(turn) => turn,
+        Err(hold) => return hold,
+    };
     let begun = context.try_change(id, |pod, now| {
         let owner = audit_line::owner_to_be(context, pod, from_api.as_ref());
         if let Some(job) = pod.job_mut(number) {
             job.submission_event(Event::PostBegins, now, &context.rules);
             job.owner = owner;
+            plan_limits::admit(job, turn.demand);
         }
     });
+    drop(turn);
     if begun.is_err() {
         return Hold::ForDisk;
     }

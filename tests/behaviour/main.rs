@@ -28,6 +28,7 @@ mod identity;
 mod jobs;
 mod lifecycle;
 mod limits;
+mod limits_per_namespace;
 mod list_filters;
 mod local_plugin;
 mod logs_once;

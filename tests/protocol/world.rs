@@ -171,6 +171,7 @@ pub fn rules(budget: Budget) -> Rules {
             JobScope::Containers
         },
         exit_table: Default::default(),
+        limits: Arc::default(),
         plugin: interlink_cri::profile::traits(Plugin::Auto),
     }
 }

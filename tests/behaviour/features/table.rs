@@ -15,7 +15,13 @@ fn every_row_has_its_test_and_every_test_its_row() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let tests_of = root.join("tests/behaviour");
     let mut written = BTreeSet::new();
-    for file in ["whole_pod.rs", "announce.rs", "budgets.rs", "identity.rs"] {
+    for file in [
+        "whole_pod.rs",
+        "announce.rs",
+        "budgets.rs",
+        "identity.rs",
+        "limits_per_namespace.rs",
+    ] {
         written.extend(tests(
             &fs::read_to_string(tests_of.join(file)).expect("reads"),
         ));
