@@ -18,6 +18,7 @@ const DOCUMENTS: &[&str] = &[
     "docs/fuzzing.md",
     "docs/releasing.md",
     "docs/reliability.md",
+    "docs/security.md",
     "docs/wire.md",
 ];
 
