@@ -77,11 +77,8 @@ impl Daemon {
     ) -> Result<Self, Error> {
         let (wake, woken) = unbounded();
         // First, because it keeps a second daemon out.
-        let store = Arc::new(Store::open(
-            &config.daemon.state_dir,
-            Arc::new(SystemClock),
-            wake,
-        )?);
+        let store = Store::open(&config.daemon.state_dir, Arc::new(SystemClock), wake)?;
+        let store = Arc::new(store.with_limits(config.limits.clone()));
         let plugin = embedded
             .map(Plugin::start)
             .transpose()
@@ -100,9 +97,11 @@ impl Daemon {
         let users = Arc::new(users);
         let config = Arc::new(config);
         let client = match &config.interlink.url {
-            Some(_) => Some(Arc::new(
-                Client::new(&config.interlink).map_err(Error::InterLink)?,
-            )),
+            Some(_) => {
+                let client = Client::new(&config.interlink).map_err(Error::InterLink)?;
+                let most = config.limits.max_request_bytes;
+                Some(Arc::new(client.with_request_limit(most)))
+            }
             None => {
                 log::warn!("no interLink is configured (interlink.url), so jobs wait until the daemon is started with one");
                 None

@@ -168,13 +168,7 @@ pub fn faults(config: &Config) -> Vec<Fault> {
         config.pods.max_volume_bytes,
         "1 to 268435456",
     );
-    let limit = config.limits.max_pod_bytes;
-    check.require(
-        limit >= 1 << 16,
-        "limits.max_pod_bytes",
-        limit,
-        "at least 65536",
-    );
+    limits(config, &mut check);
     let cidr = &config.network.pod_cidr;
     check.require(
         cidr.as_deref()
@@ -221,6 +215,45 @@ pub fn faults(config: &Config) -> Vec<Fault> {
         "0 to 2147483647, what a kubelet accepts",
     );
     check.0
+}
+
+fn limits(config: &Config, check: &mut Check) {
+    let limits = &config.limits;
+    check.require(
+        limits.max_container_bytes >= 1 << 16,
+        "limits.max_container_bytes",
+        limits.max_container_bytes,
+        "at least 65536",
+    );
+    for (key, value, least, why) in [
+        (
+            "limits.max_pod_bytes",
+            limits.max_pod_bytes,
+            limits.max_container_bytes,
+            "must not be less than limits.max_container_bytes",
+        ),
+        (
+            "limits.max_namespace_bytes",
+            limits.max_namespace_bytes,
+            limits.max_pod_bytes,
+            "must not be less than limits.max_pod_bytes",
+        ),
+        (
+            "limits.max_total_bytes",
+            limits.max_total_bytes,
+            limits.max_namespace_bytes,
+            "must not be less than limits.max_namespace_bytes",
+        ),
+        (
+            "limits.max_request_bytes",
+            limits.max_request_bytes,
+            // In base64 they have a third more.
+            config.pods.max_volume_bytes.saturating_mul(2),
+            "must not be less than twice pods.max_volume_bytes",
+        ),
+    ] {
+        check.require(value >= least, key, value, why);
+    }
 }
 
 fn daemon(config: &Config, check: &mut Check) {
@@ -443,7 +476,9 @@ mod tests {
         config.interlink.url = Some("ftp://host".into());
         config.interlink.client_cert_file = Some("/cert".into());
         config.images.uid = u32::MAX;
-        config.limits.max_pod_bytes = 0;
+        config.limits.max_container_bytes = 0;
+        config.limits.max_namespace_bytes = 1;
+        config.limits.max_request_bytes = 1;
         let faults = faults(&config);
         let keys: Vec<_> = faults.iter().map(|fault| fault.key).collect();
         for key in [
@@ -455,7 +490,9 @@ mod tests {
             "interlink.url",
             "interlink.client_key_file",
             "images.uid",
-            "limits.max_pod_bytes",
+            "limits.max_container_bytes",
+            "limits.max_namespace_bytes",
+            "limits.max_request_bytes",
         ] {
             assert!(keys.contains(&key), "{key}: {faults:?}");
         }

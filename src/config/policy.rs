@@ -52,17 +52,31 @@ pub struct Limits {
     /// what its pod asks for, in whole cores and at least one; flags that ask for more are refused where
     /// `[identity]` has entries.
     pub namespaces: Vec<NamespaceLimit>,
-    /// The most that is made for a job that is a whole pod: the bytes of its containers'
-    /// configurations, and 128 for each variable, argument, mount, label and annotation. Of a larger
-    /// pod each container is a job.
+    /// The most that the configuration of one container may have: its bytes as they come through the
+    /// CRI, and 128 for each variable, argument, mount, label and annotation. More is refused with
+    /// RESOURCE_EXHAUSTED. A process can be started with 2 MiB of variables and arguments.
+    pub max_container_bytes: u64,
+    /// The same for a pod: its sandbox, its containers, and those that ended and are kept. So much is
+    /// also made at most for a job that is a whole pod; of a larger one each container is a job.
     pub max_pod_bytes: u64,
+    /// The same for all pods of a namespace on this node, with those whose jobs are still to be cancelled.
+    pub max_namespace_bytes: u64,
+    /// The same for all pods.
+    pub max_total_bytes: u64,
+    /// The most bytes that one request to the interLink server may have, volumes included. A job with a
+    /// larger one is refused.
+    pub max_request_bytes: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
             namespaces: Vec::new(),
+            max_container_bytes: 4 << 20,
             max_pod_bytes: 16 << 20,
+            max_namespace_bytes: 64 << 20,
+            max_total_bytes: 256 << 20,
+            max_request_bytes: 64 << 20,
         }
     }
 }

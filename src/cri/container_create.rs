@@ -36,6 +36,9 @@ impl CriContext {
             [&config.labels, &config.annotations],
             self.config.cri.max_metadata_bytes,
         )?;
+        let encoded = config.write_to_bytes();
+        let encoded = encoded.map_err(|error| Error::Invalid(format!("{about}: {error}")))?;
+        self.store.check_container(&pod, &metadata.name, &encoded)?;
         if !pod.sandbox.log_directory.is_empty() && !config.log_path.is_empty() {
             logs::validate_log_path(&pod.sandbox.log_directory, &config.log_path)
                 .map_err(|error| Error::Invalid(format!("{about}: {error}")))?;
@@ -54,8 +57,6 @@ impl CriContext {
             .for_each(|warning| log::warn!("{about}: {warning}"));
         let image = self.image_for(&about, config)?;
 
-        let encoded = config.write_to_bytes();
-        let encoded = encoded.map_err(|error| Error::Invalid(format!("{about}: {error}")))?;
         let id = ContainerId::random();
         let new = Container {
             id: id.clone(),

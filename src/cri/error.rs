@@ -94,9 +94,9 @@ impl Error {
             }
             Self::Unimplemented(_) => RpcStatusCode::UNIMPLEMENTED,
             Self::Exhausted(_) => RpcStatusCode::RESOURCE_EXHAUSTED,
-            Self::Store(store::Error::Disk(store::DiskError::Commit { .. })) => {
-                RpcStatusCode::RESOURCE_EXHAUSTED
-            }
+            Self::Store(
+                store::Error::OverBudget(_) | store::Error::Disk(store::DiskError::Commit { .. }),
+            ) => RpcStatusCode::RESOURCE_EXHAUSTED,
             Self::Store(store::Error::Disk(_)) | Self::Log(_) => RpcStatusCode::UNAVAILABLE,
             Self::Store(store::Error::Record { .. }) | Self::Internal(_) => RpcStatusCode::INTERNAL,
         }
@@ -104,12 +104,15 @@ impl Error {
 
     /// Whether it is our fault or our machine's, and so worth a line in the daemon's log.
     pub fn is_ours(&self) -> bool {
-        matches!(
-            self.code(),
-            RpcStatusCode::INTERNAL
-                | RpcStatusCode::UNAVAILABLE
-                | RpcStatusCode::RESOURCE_EXHAUSTED
-        )
+        // Who asks for too much asks again and again.
+        let asks_too_much = matches!(self, Self::Store(store::Error::OverBudget(_)));
+        !asks_too_much
+            && matches!(
+                self.code(),
+                RpcStatusCode::INTERNAL
+                    | RpcStatusCode::UNAVAILABLE
+                    | RpcStatusCode::RESOURCE_EXHAUSTED
+            )
     }
 }
 
@@ -201,6 +204,10 @@ mod tests {
             (Error::Store(exists), RpcStatusCode::ALREADY_EXISTS),
             (
                 Error::Exhausted(String::new()),
+                RpcStatusCode::RESOURCE_EXHAUSTED,
+            ),
+            (
+                Error::Store(store::OverBudget::default().into()),
                 RpcStatusCode::RESOURCE_EXHAUSTED,
             ),
             (

@@ -1,6 +1,6 @@
 //! The calls, one by one: what goes in, what comes back.
 
-use std::{ops::ControlFlow, sync::Arc, time::Duration};
+use std::{io, ops::ControlFlow, sync::Arc, time::Duration};
 
 use k8s_openapi::api::core::v1::Pod;
 use parking_lot::RwLock;
@@ -48,6 +48,8 @@ pub struct Client {
     config: InterLink,
     /// The form of /create where there is no server between.
     create_body: CreateBody,
+    /// The most bytes of a /create.
+    max_request: u64,
     token: Option<TokenFile>,
     /// Cuts off everything.
     all: CancelToken,
@@ -128,9 +130,19 @@ impl Client {
                 .map(|path| TokenFile::new(TOKEN_KEY, path)),
             link: RwLock::new(Arc::new(Link::new(config, &all)?)),
             create_body: profile::traits(config.plugin).create_body,
+            max_request: u64::MAX,
             config: config.clone(),
             all,
         })
+    }
+
+    /// Sends no /create with more bytes than this.
+    #[must_use]
+    pub fn with_request_limit(self, max_request: u64) -> Self {
+        Self {
+            max_request,
+            ..self
+        }
     }
 
     /// Reads the certificates and the key again and drops the connections that are idle. Calls
@@ -168,13 +180,14 @@ impl Client {
     /// The body of /create, in the form that is taken at the other end.
     ///
     /// # Errors
-    /// It cannot be written as JSON.
+    /// It cannot be written as JSON, or is larger than allowed.
     pub fn create_body(&self, request: &PodCreateRequests) -> Result<Vec<u8>, Error> {
         let call = Call::Create;
+        let most = self.max_request;
         match (self.config.direct, self.create_body) {
-            (false, _) => json(call, request),
-            (true, CreateBody::One) => json(call, &retrieved(request)),
-            (true, CreateBody::List) => json(call, &[retrieved(request)]),
+            (false, _) => bounded_json(call, request, most),
+            (true, CreateBody::One) => bounded_json(call, &retrieved(request), most),
+            (true, CreateBody::List) => bounded_json(call, &[retrieved(request)], most),
         }
     }
 
@@ -337,6 +350,41 @@ fn asked_job(pod: &Pod) -> Option<AskedJob> {
         uid: JobUid::parse(pod.metadata.uid.as_deref()?)?,
         containers: containers + inits.map_or(0, Vec::len),
     })
+}
+
+/// The body of a request that may have `most` bytes: a byte of a text can take six in JSON.
+fn bounded_json<T: Serialize + ?Sized>(call: Call, body: &T, most: u64) -> Result<Vec<u8>, Error> {
+    let mut written = Bounded {
+        bytes: Vec::new(),
+        most,
+    };
+    match serde_json::to_writer(&mut written, body) {
+        Ok(()) => Ok(written.bytes),
+        Err(source) => Err(Error::Request { call, source }),
+    }
+}
+
+/// Takes no more than `most` bytes.
+struct Bounded {
+    bytes: Vec<u8>,
+    most: u64,
+}
+
+impl io::Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if (self.bytes.len() + bytes.len()) as u64 > self.most {
+            let most = self.most;
+            return Err(io::Error::other(format!(
+                "it would have more than the {most} bytes that `limits.max_request_bytes` allows"
+            )));
+        }
+        self.bytes.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 fn json<T: Serialize + ?Sized>(call: Call, body: &T) -> Result<Vec<u8>, Error> {

@@ -11,14 +11,15 @@
 //! # Lock order
 //!
 //! A pod's `turn` (several only in ascending order of sandbox id), then any one of `names`, `pods`,
-//! a pod's `current`, `owners`, `subscribers`; `image_turn`, then `images`. Only turns are held
-//! while the disk is waited for, and none across a network call.
+//! a pod's `current`, `owners`, `subscribers`, what the budget has given; `image_turn`, then `images`.
+//! Only turns are held while the disk is waited for, and none across a network call.
 //!
 //! # Panics
 //!
 //! A caller's closure that panics has changed a copy, and nothing has happened. After a panic of the
 //! store itself memory and disk may differ, so that one ends the process, whoever called.
 
+mod budget;
 mod disk;
 mod disk_error;
 mod events;
@@ -45,13 +46,15 @@ use std::{
 use crossbeam_channel::Sender;
 use parking_lot::{Mutex, RwLock};
 
-use self::{events::Subscribers, journal::Journal};
+use self::{budget::Budget, events::Subscribers, journal::Journal};
 use crate::{
+    config::policy::Limits,
     model::{Clock, ContainerId, Image, Pod, Sandbox, SandboxId, SandboxPhase},
     threads::all_or_end,
 };
 
 pub use self::{
+    budget::OverBudget,
     disk_error::Error as DiskError,
     events::{Delivery, Event, EventKind, Subscriber},
     index::Ambiguous,
@@ -85,6 +88,9 @@ pub enum Error {
         /// The sandbox that has it.
         id: SandboxId,
     },
+    /// More than may be kept.
+    #[error(transparent)]
+    OverBudget(#[from] OverBudget),
 }
 
 /// One pod's place in the store.
@@ -124,6 +130,7 @@ pub struct Store {
     pod_cidr: RwLock<Option<String>>,
     log_positions: Mutex<HashMap<ContainerId, Vec<u8>>>,
     subscribers: Subscribers,
+    budget: Budget,
     journal: Journal,
     clock: Arc<dyn Clock>,
     wake: Sender<SandboxId>,
@@ -188,6 +195,7 @@ impl Store {
             .values
             .get(POD_CIDR)
             .map(|value| String::from_utf8_lossy(value).into_owned());
+        let budget = Budget::new(Limits::default(), found.pods.iter());
         let pods = found
             .pods
             .into_iter()
@@ -205,10 +213,26 @@ impl Store {
             pod_cidr: RwLock::new(cidr),
             log_positions: Mutex::new(found.log_positions),
             subscribers: Subscribers::default(),
+            budget,
             journal,
             clock,
             wake,
         })
+    }
+
+    /// Keeps no more of pods than these limits allow. What is there already stays.
+    #[must_use]
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        self.budget = self.budget.with_limits(limits);
+        self
+    }
+
+    /// Whether a container of a pod may have this configuration, to be asked before more is made of it.
+    ///
+    /// # Errors
+    /// [`Error::OverBudget`].
+    pub fn check_container(&self, pod: &Pod, name: &str, encoded: &[u8]) -> Result<(), Error> {
+        Ok(self.budget.check_container(pod, name, encoded)?)
     }
 
     /// The clock that all times come from.
@@ -235,19 +259,22 @@ impl Store {
     /// Adds a sandbox, READY and empty.
     ///
     /// # Errors
-    /// [`Error::Exists`] for an attempt at a pod that has a sandbox; [`Error::Disk`].
+    /// [`Error::Exists`] for an attempt at a pod that has a sandbox; [`Error::OverBudget`];
+    /// [`Error::Disk`].
     pub fn add_sandbox(&self, sandbox: Sandbox) -> Result<(), Error> {
         all_or_end(|| self.add(sandbox))
     }
 
     fn add(&self, sandbox: Sandbox) -> Result<(), Error> {
         let (name, id) = (name_of(&sandbox), sandbox.id.clone());
-        self.reserve(name.clone(), &sandbox)?;
         let pod = Pod::new(sandbox);
+        let reserved = self.budget.reserve(None, Some(&pod))?;
+        self.reserve(name.clone(), &pod.sandbox)?;
         if let Err(error) = self.journal.commit(record::difference(None, Some(&pod))) {
             self.names.lock().remove(&name);
             return Err(error.into());
         }
+        reserved.keep();
         let cell = Cell::new(pod);
         let _turn = cell.turn.lock();
         self.pods.write().insert(id, cell.clone());
@@ -271,7 +298,7 @@ impl Store {
     /// Changes a pod, all or nothing: when the closure or the disk refuses, nothing has happened.
     ///
     /// # Errors
-    /// The closure's own; [`Error::NoSandbox`]; [`Error::Disk`].
+    /// The closure's own; [`Error::NoSandbox`]; [`Error::OverBudget`]; [`Error::Disk`].
     pub fn update<T, E: From<Error>>(
         &self,
         id: &SandboxId,
@@ -286,11 +313,15 @@ impl Store {
         let mut after = (*before).clone();
         let answer = change(&mut after)?;
         if after != *before {
+            let kept = Some(&after).filter(|pod| !pod.is_forgotten());
+            let reserved = self.budget.reserve(Some(&*before), kept);
+            let reserved = reserved.map_err(Error::OverBudget)?;
             *forgotten = all_or_end(|| -> Result<_, DiskError> {
                 self.journal.commit(self.writes(&before, &after))?;
                 Ok(self.publish(&cell, &before, after))
             })
             .map_err(Error::Disk)?;
+            reserved.keep();
         }
         Ok(answer)
     }
@@ -319,12 +350,15 @@ impl Store {
             change(&mut after);
             if after != *before {
                 writes.extend(self.writes(&before, &after));
-                taken.push((cell, turn, before, after));
+                let kept = Some(&after).filter(|pod| !pod.is_forgotten());
+                let noted = self.budget.note(&before, kept);
+                taken.push((cell, turn, before, after, noted));
             }
         }
         all_or_end(|| -> Result<_, DiskError> {
             self.journal.commit(writes)?;
-            for (cell, mut turn, before, after) in taken {
+            for (cell, mut turn, before, after, noted) in taken {
+                noted.keep();
                 *turn = self.publish(&cell, &before, after);
             }
             Ok(())
