@@ -1,11 +1,13 @@
 //! Statuses of jobs as tests write them.
 
+#[cfg(test)]
 use serde_json::{json, Value};
 
 use super::status_reply::{AskedJob, StatusReply, ToldJob, WireContainer};
 use crate::model::JobUid;
 
 /// Containers of these names, in states as a plugin writes them.
+#[cfg(test)]
 pub fn containers(states: &[(&str, Value)]) -> Vec<WireContainer> {
     let containers = states.iter();
     let containers: Vec<_> = containers
