@@ -28,11 +28,12 @@ impl CurrentRules {
 
     /// From now on those for this plugin, where the configuration names none. True the first time.
     pub fn recognise(&self, config: &Config, plugin: Plugin) -> bool {
-        let is_open = config.interlink.plugin == Plugin::Auto;
-        is_open && {
-            let rules = Rules::new(config, profile::traits(plugin));
-            self.recognised.set(rules).is_ok()
+        // Asked with each ping and each submission, so the rules are made for the first one only.
+        if config.interlink.plugin != Plugin::Auto || self.recognised.get().is_some() {
+            return false;
         }
+        let rules = Rules::new(config, profile::traits(plugin));
+        self.recognised.set(rules).is_ok()
     }
 }
 
