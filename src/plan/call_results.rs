@@ -98,16 +98,15 @@ pub fn posted(pod: &mut Pod, number: u32, posted: &Posted, now: Nanos, rules: &R
     };
     if let Some(reason) = refusal {
         job.submission_event(Event::Refused, now, rules);
-        lifecycle::fail_job(
-            pod,
-            number,
-            exit_code::NOT_STARTED,
-            exit_reason::SUBMISSION_FAILED,
-            reason,
-            now,
-        );
+        fail_submission(pod, number, reason, now);
     }
     refusal.is_some()
+}
+
+/// Ends the containers of a job that will not be submitted.
+fn fail_submission(pod: &mut Pod, number: u32, why: &str, now: Nanos) {
+    let (code, reason) = (exit_code::NOT_STARTED, exit_reason::SUBMISSION_FAILED);
+    lifecycle::fail_job(pod, number, code, reason, why, now);
 }
 
 /// Ends a job that is refused before it is posted: it would never find room in its namespace.
@@ -120,8 +119,7 @@ pub fn refused_here(pod: &mut Pod, number: u32, why: &str, now: Nanos, rules: &R
     }
     job.held = None;
     job.submission_event(Event::Withdrawn, now, rules);
-    let (code, reason) = (exit_code::NOT_STARTED, exit_reason::SUBMISSION_FAILED);
-    lifecycle::fail_job(pod, number, code, reason, why, now);
+    fail_submission(pod, number, why, now);
 }
 
 /// Takes over the answer to the question whether the plugin has a job; none where there was no
@@ -152,14 +150,7 @@ pub fn asked(
             if is_denied && job.server_errors > rules.server_error_retries {
                 let reason = job.trouble.clone().unwrap_or_default();
                 job.submission_event(Event::Withdrawn, now, rules);
-                lifecycle::fail_job(
-                    pod,
-                    number,
-                    exit_code::NOT_STARTED,
-                    exit_reason::SUBMISSION_FAILED,
-                    &reason,
-                    now,
-                );
+                fail_submission(pod, number, &reason, now);
                 refused = true;
             }
         }

@@ -61,9 +61,7 @@ impl FromApi {
         let decoded = self.decoded.take_if(|(container, _)| container.id == *id);
         decoded.map(|(_, config)| config)
     }
-}
 
-impl FromApi {
     /// The pod's service account.
     pub fn service_account(&self) -> &str {
         self.pod.spec.as_ref().map_or("", service_account)

@@ -296,7 +296,7 @@ impl<'a> Poller<'a> {
             return false;
         }
         observe::is_lost(missing.polls, span, &self.context.rules)
-            || observe::is_gone(missing.polls, live.pod.job(live.number))
+            || observe::is_gone(missing.polls, job)
     }
 }
 

@@ -37,15 +37,19 @@ pub fn submit(context: &Context, client: &Client, id: &SandboxId, number: u32) -
         Ok(from_api) => from_api,
         Err(hold) => return hold,
     };
+    // Before the pod's turn: it may read a file.
+    let owner = context
+        .store
+        .pod(id)
+        .map(|pod| audit_line::owner_to_be(context, &pod, from_api.as_ref()));
     let turn = match limits::take_turn(context, id, number, from_api.as_ref()) {
         Ok(turn) => turn,
         Err(hold) => return hold,
     };
     let begun = context.try_change(id, |pod, now| {
-        let owner = audit_line::owner_to_be(context, pod, from_api.as_ref());
         if let Some(job) = pod.job_mut(number) {
             job.submission_event(Event::PostBegins, now, &context.rules);
-            job.owner = owner;
+            job.owner = owner.unwrap_or_default();
             plan_limits::admit(job, turn.demand);
         }
     });
@@ -229,12 +233,10 @@ pub fn ask(context: &Context, client: &Client, id: &SandboxId, number: u32) -> H
             None
         }
     };
-    let is_denied = report
-        .as_ref()
-        .is_some_and(|report| !report.shows_the_job());
+    let is_shown = report.as_ref().map(JobReport::shows_the_job);
     let log_tells_of_it =
         || profile::log_tells_of_the_job(&unproven_exit::beginning(context, client, &pod, job));
-    if is_denied && log_tells_of_it() {
+    if is_shown == Some(false) && log_tells_of_it() {
         log::warn!("pod {name}: job {uid} has a log, so it is not submitted again");
         let hold = context.change(id, |pod, now| {
             call_results::adopt_because_of_log(pod, number, now, &context.rules);
@@ -252,14 +254,15 @@ pub fn ask(context: &Context, client: &Client, id: &SandboxId, number: u32) -> H
     if hold != Hold::No {
         return hold;
     }
-    if refused {
+    let outcome = if refused {
         log::warn!("pod {name}: job {uid} refused");
         context.counters.count(Counter::JobsRefused);
-    }
-    let is_shown = report.as_ref().is_some_and(JobReport::shows_the_job);
-    let outcomes = [(refused, Outcome::Refused), (is_shown, Outcome::Accepted)];
-    if let Some((_, outcome)) = outcomes.into_iter().find(|(is, _)| *is) {
-        audit_line::submission(context, id, (&pod, job), &sent.metadata, outcome);
-    }
+        Outcome::Refused
+    } else if is_shown == Some(true) {
+        Outcome::Accepted
+    } else {
+        return hold;
+    };
+    audit_line::submission(context, id, (&pod, job), &sent.metadata, outcome);
     hold
 }
