@@ -219,21 +219,21 @@ fn within(
 
 /// What a pod's configurations count.
 fn pod_weight(pod: &Pod) -> u64 {
-    let containers = pod.containers.iter();
-    let containers = containers.map(|entry| weight(&entry.container.config));
-    weight(&pod.sandbox.config) + containers.sum::<u64>()
+    configs(pod).map(weight).sum()
 }
 
-/// Whether two states of a pod have the same configurations, told without reading them.
+/// Whether two states of a pod have the same configurations, told without reading them: states share what
+/// has not changed.
 fn is_same(one: &Pod, other: &Pod) -> bool {
-    let configs = |pod: &Pod| {
-        let containers = pod.containers.iter();
-        let containers = containers.map(|entry| entry.container.config.as_ptr());
-        std::iter::once(pod.sandbox.config.as_ptr())
-            .chain(containers)
-            .collect::<Vec<_>>()
-    };
-    configs(one) == configs(other)
+    let pointers = |pod| configs(pod).map(<[u8]>::as_ptr);
+    pointers(one).eq(pointers(other))
+}
+
+/// The configurations of a pod's sandbox and containers.
+fn configs(pod: &Pod) -> impl Iterator<Item = &[u8]> {
+    let containers = pod.containers.iter();
+    let containers = containers.map(|entry| &*entry.container.config);
+    std::iter::once(&*pod.sandbox.config).chain(containers)
 }
 
 #[cfg(test)]
