@@ -3,6 +3,11 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use crate::model::{Container, ContainerId, Nanos, Pod, Sandbox, SandboxId};
+#[cfg(test)]
+use crate::{
+    model::{Demand, Submission},
+    plan::batch,
+};
 
 /// A ready pod with created containers of these names.
 pub fn pod(names: &[&str]) -> Pod {
@@ -52,4 +57,18 @@ pub fn created(pod: &Pod, name: &str, created_at: Nanos) -> Container {
         created_at,
         ..container(pod, name, 0)
     }
+}
+
+/// A pod with one container, and a job of this age, submission and number of cores.
+#[cfg(test)]
+pub fn with_job(id: &str, age: i64, submission: Submission, cores: u32) -> Pod {
+    let mut pod = pod(&["a"]);
+    let mut sandbox = (*pod.sandbox).clone();
+    sandbox.id = SandboxId::from(id);
+    pod.sandbox = sandbox.into();
+    let container = pod.containers[0].id().clone();
+    batch::start(&mut pod, &container, Nanos(age)).expect("starts");
+    pod.jobs[0].submission = submission;
+    pod.jobs[0].demand = Some(Demand { cores, gpus: 0 });
+    pod
 }

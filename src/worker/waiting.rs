@@ -100,21 +100,10 @@ impl Waiting {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        config::Config,
-        model::{Demand, Submission},
-        plan::{batch, testing},
-    };
+    use crate::{config::Config, model::Submission, plan::testing};
 
     fn pod(id: &str, age: i64, submission: Submission, is_held: bool) -> Pod {
-        let mut pod = testing::pod(&["a"]);
-        let mut sandbox = (*pod.sandbox).clone();
-        sandbox.id = SandboxId::from(id);
-        pod.sandbox = sandbox.into();
-        let container = pod.containers[0].id().clone();
-        batch::start(&mut pod, &container, Nanos(age)).expect("starts");
-        pod.jobs[0].submission = submission;
-        pod.jobs[0].demand = Some(Demand { cores: 1, gpus: 0 });
+        let mut pod = testing::with_job(id, age, submission, 1);
         if is_held {
             limits::hold(&mut pod, 0, "no room", Nanos(age));
         }

@@ -138,11 +138,7 @@ fn a_job_that_exists_is_taken_over() {
 fn a_refused_job_that_may_run_is_deleted() {
     let (fake, daemon, _, id) = in_doubt(&[Fault::Status(400, "sbatch: error: no such partition")]);
     let cri = daemon.cri();
-    let status = cri.wait_for_exit(&id);
-    assert_eq!(
-        (status.exit_code, status.reason.as_str()),
-        (128, "SubmissionFailed")
-    );
+    cri.wait_for_refusal(&id, "no such partition");
     wait_for("the job is gone", || fake.jobs().is_empty().then_some(()));
     wait_for("nothing is owed", || {
         (daemon.owed_cancellations() == 0).then_some(())
@@ -154,16 +150,7 @@ fn a_refused_job_that_may_run_is_deleted() {
 fn a_job_that_is_said_to_exist_and_never_shows_is_refused_and_deleted() {
     let exists = Fault::Status(409, "already exists");
     let (fake, daemon, _, id) = in_doubt(&vec![exists; 9]);
-    let status = daemon.cri().wait_for_exit(&id);
-    assert_eq!(
-        (status.exit_code, status.reason.as_str()),
-        (128, "SubmissionFailed")
-    );
-    assert!(
-        status.message.contains("already exists"),
-        "{}",
-        status.message
-    );
+    daemon.cri().wait_for_refusal(&id, "already exists");
     wait_for("the job is gone", || fake.jobs().is_empty().then_some(()));
 }
 

@@ -71,12 +71,7 @@ fn a_refusal_of_unknown_origin_is_settled_by_a_ping() {
     fake.wait_for_requests("/create", 4);
     assert_eq!(cri.state(&id), ContainerState::CONTAINER_RUNNING);
     fake.always("/pinglink", None);
-    let status = cri.wait_for_exit(&id);
-    assert_eq!(
-        (status.exit_code, status.reason.as_str()),
-        (128, "SubmissionFailed")
-    );
-    assert!(status.message.contains("`gpux`"), "{}", status.message);
+    cri.wait_for_refusal(&id, "`gpux`");
 }
 
 #[test]

@@ -219,12 +219,7 @@ fn the_mapping_of_the_submission_counts() {
     let main = cri.create(&pod, &container("main", &["true"]));
     write_users(&path, 20_000);
     cri.start(&main);
-    let status = cri.wait_for_exit(&main);
-    assert_eq!(
-        (status.exit_code, status.reason.as_str()),
-        (128, "SubmissionFailed")
-    );
-    assert!(status.message.contains("write 20000"), "{}", status.message);
+    cri.wait_for_refusal(&main, "write 20000");
     assert!(fake.requests("/create").is_empty());
 }
 
@@ -284,13 +279,7 @@ fn service_accounts_come_from_the_api_server() {
         .clone_into(&mut other.metadata.mut_or_insert_default().uid);
     let refused = cri.run(&other);
     let refused = cri.launch(&refused, &container("main", &["true"]));
-    let status = cri.wait_for_exit(&refused);
-    assert_eq!(status.reason, "SubmissionFailed");
-    assert!(
-        status.message.contains("service account `default`"),
-        "{}",
-        status.message
-    );
+    cri.wait_for_refusal(&refused, "service account `default`");
     // While nobody says whose it is, the job waits.
     api.down();
     let pod = cri.run(&sandbox("web"));

@@ -129,13 +129,7 @@ fn cores_and_gpus_count() {
     let daemon = Daemon::start(&fake.url(), settings);
     let cri = daemon.cri();
     let (_, large) = start(&cri, "large", "lab", &cores(5));
-    let status = cri.wait_for_exit(&large);
-    assert_eq!(status.reason, "SubmissionFailed");
-    assert!(
-        status.message.contains("5 of 4 cores"),
-        "{}",
-        status.message
-    );
+    cri.wait_for_refusal(&large, "5 of 4 cores");
     let (_, first) = start(&cri, "first", "lab", &cores(3));
     wait_for_submissions(&fake, &["first"]);
     start(&cri, "second", "lab", &cores(2));

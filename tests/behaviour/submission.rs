@@ -23,16 +23,7 @@ fn a_refusal_shows_the_plugins_words() {
     );
     let pod = cri.run(&sandbox("refused"));
     let id = cri.launch(&pod, &container("main", &["true"]));
-    let status = cri.wait_for_exit(&id);
-    assert_eq!(
-        (status.exit_code, status.reason.as_str()),
-        (128, "SubmissionFailed")
-    );
-    assert!(
-        status.message.contains("invalid partition `gpux`"),
-        "{}",
-        status.message
-    );
+    cri.wait_for_refusal(&id, "invalid partition `gpux`");
     cri.remove_sandbox(&pod);
     assert_eq!(
         fake.requests("/create").len(),
@@ -56,16 +47,7 @@ fn a_server_error_is_tried_a_few_times_and_then_believed() {
     );
     let pod = cri.run(&sandbox("error"));
     let id = cri.launch(&pod, &container("main", &["true"]));
-    let status = cri.wait_for_exit(&id);
-    assert_eq!(
-        (status.exit_code, status.reason.as_str()),
-        (128, "SubmissionFailed")
-    );
-    assert!(
-        status.message.contains("out of memory"),
-        "{}",
-        status.message
-    );
+    cri.wait_for_refusal(&id, "out of memory");
     assert_eq!(fake.requests("/create").len(), 3);
 }
 

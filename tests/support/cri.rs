@@ -240,6 +240,16 @@ impl Cri {
         self.status(id).state.enum_value_or_default()
     }
 
+    /// Waits until a container has ended because its job was refused, in these words.
+    pub fn wait_for_refusal(&self, id: &str, words: &str) {
+        let status = self.wait_for_exit(id);
+        assert_eq!(
+            (status.exit_code, status.reason.as_str()),
+            (128, "SubmissionFailed")
+        );
+        assert!(status.message.contains(words), "{}", status.message);
+    }
+
     /// Waits until a container has exited; gives its last status.
     pub fn wait_for_exit(&self, id: &str) -> ContainerStatus {
         wait_for(&format!("container {id} exits"), || {

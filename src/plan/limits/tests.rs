@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
     config::Config,
-    plan::{batch, testing},
+    plan::testing::{self, with_job as pod},
 };
 
 const LIMIT: Limit = Limit {
@@ -9,19 +9,6 @@ const LIMIT: Limit = Limit {
     cores: Some(8),
     gpus: None,
 };
-
-/// A pod with a job of this age and demand.
-fn pod(id: &str, age: i64, submission: Submission, cores: u32) -> Pod {
-    let mut pod = testing::pod(&["a"]);
-    let mut sandbox = (*pod.sandbox).clone();
-    sandbox.id = SandboxId::from(id);
-    pod.sandbox = sandbox.into();
-    let container = pod.containers[0].id().clone();
-    batch::start(&mut pod, &container, Nanos(age)).expect("starts");
-    pod.jobs[0].submission = submission;
-    pod.jobs[0].demand = Some(Demand { cores, gpus: 0 });
-    pod
-}
 
 fn pending() -> Submission {
     Submission::Pending {
