@@ -70,7 +70,7 @@ pub struct User {
     /// Pattern of service accounts; none is all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_account: Option<String>,
-    /// The user.
+    /// Unix user on the other side.
     pub uid: u32,
     /// The user's group; none leaves it to the other side, which knows its users.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -87,7 +87,7 @@ pub struct User {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UsersFile {
-    /// The entries.
+    /// As `identity.users` in the configuration.
     #[serde(default)]
     pub users: Vec<User>,
 }

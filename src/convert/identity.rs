@@ -76,7 +76,7 @@ fn hint(allowed: &[u32]) -> String {
 /// Whose a job is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owner {
-    /// The user.
+    /// Unix user on the other side.
     pub uid: u32,
     /// The user's group, where the site says it.
     pub gid: Option<u32>,

@@ -42,7 +42,7 @@ const DEVIATES: u8 = 3;
 /// Exit code after an interrupt (128 + SIGINT).
 const INTERRUPTED: u8 = 130;
 
-/// The flags.
+/// What `interlink-cri check-plugin` takes.
 #[derive(Args, Debug)]
 pub struct CheckPluginArgs {
     /// An interLink server or a plugin: http://HOST:PORT, https://HOST:PORT or unix:///PATH [default:

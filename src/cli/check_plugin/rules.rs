@@ -54,7 +54,7 @@ pub struct Observed {
     pub unknown_log: Option<Heard>,
     /// A submission that is no JSON.
     pub malformed: Option<Heard>,
-    /// The submission.
+    /// A submission of a good pod.
     pub created: Option<Heard>,
     /// What is to be known of the answer to it: the job's id, and whether it has the usual form.
     pub job_id: Option<(String, bool)>,
@@ -74,7 +74,7 @@ pub struct Observed {
     pub followed: Option<Heard>,
     /// The same submission once more, and the job id in its answer.
     pub again: Option<(Heard, Option<String>)>,
-    /// The deletion.
+    /// A deletion of that pod, when it has ended.
     pub deleted: Option<Heard>,
     /// The question after it.
     pub gone: Option<Heard>,
