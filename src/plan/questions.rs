@@ -34,9 +34,9 @@ const IN_VAIN: usize = 2;
 const QUESTIONS: u32 = 256;
 /// Suspects that are asked about in a round.
 const SUSPECTS: usize = 4;
-/// Pauses until a suspect is asked about again.
-const SUSPECT_PAUSES: Backoff =
-    Backoff::doubling(Duration::from_secs(10), Duration::from_secs(300));
+/// Pauses until a suspect is asked about again. The first one is short: a fault that has nothing to do with
+/// the job may have met the question.
+const SUSPECT_PAUSES: Backoff = Backoff::doubling(Duration::from_secs(1), Duration::from_secs(300));
 /// Pauses until a size is tried again that was too much.
 const SIZE_PAUSES: Backoff = Backoff::doubling(Duration::from_secs(300), Duration::from_secs(4800));
 

@@ -88,7 +88,7 @@ fn one_job_that_is_refused_does_not_hide_the_others() {
         assert_eq!((rounds, &told.lesson.suspects), (1, &vec![job(spoiler)]));
         assert!(told.sizes.len() < 30, "{:?}", told.sizes);
         // It is left out from then on, and the size comes back.
-        let now = Instant::now() + Duration::from_secs(2);
+        let now = Instant::now() + Duration::from_millis(1_500);
         for _ in 0..3 {
             round(&mut questions, MOST, now, &plugin);
         }
