@@ -122,13 +122,23 @@ pub fn refused_here(pod: &mut Pod, number: u32, why: &str, now: Nanos, rules: &R
     fail_submission(pod, number, why, now);
 }
 
-/// Takes over the answer to the question whether the plugin has a job; none where there was no
-/// answer. A denial counts for the time at which the question was asked: an answer that comes late
-/// says nothing of what happened meanwhile. True when the job is refused for good with it.
+/// What came of the question whether the plugin has a job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// It speaks of the job, or denies it.
+    Report(JobReport),
+    /// The answer may be one to another question, or names no job: see [`Event::Untold`].
+    Untold,
+    /// There was no answer.
+    NoAnswer,
+}
+
+/// Takes over the answer to the question whether the plugin has a job. A denial counts for the time at
+/// which the question was asked: an answer that comes late says nothing of what happened meanwhile. True when the job is refused for good with it.
 pub fn asked(
     pod: &mut Pod,
     number: u32,
-    answer: Option<&JobReport>,
+    answer: &Asked,
     asked_at: Nanos,
     now: Nanos,
     rules: &Rules,
@@ -138,13 +148,14 @@ pub fn asked(
     };
     let mut refused = false;
     match answer {
-        None => job.submission_event(Event::NoAnswer, now, rules),
-        Some(report) if report.shows_the_job() => {
+        Asked::NoAnswer => job.submission_event(Event::NoAnswer, now, rules),
+        Asked::Untold => job.submission_event(Event::Untold, now, rules),
+        Asked::Report(report) if report.shows_the_job() => {
             job.trouble = None;
             job.submission_event(Event::Shown, now, rules);
             observe::apply(pod, number, report, now, rules);
         }
-        Some(_) => {
+        Asked::Report(_) => {
             job.submission_event(Event::Denied, asked_at, rules);
             let is_denied = matches!(job.submission, Submission::Pending { .. });
             if is_denied && job.server_errors > rules.server_error_retries {
@@ -177,6 +188,8 @@ pub enum Deleted {
     Failed,
     /// The plugin refuses it, or somebody else confirms it; and, asked, the plugin does not show the job.
     Denied,
+    /// The same, but the answer does not tell whether the plugin has the job.
+    Untold,
 }
 
 /// Whether a cancellation that the plugin has not confirmed is worth the question whether it has the job at
@@ -199,6 +212,7 @@ pub fn deleted(pod: &mut Pod, number: u32, deleted: Deleted, now: Nanos, rules: 
             Deleted::Confirmed => job.cancel_confirmed(),
             Deleted::Failed => job.cancel_failed(now, rules),
             Deleted::Denied => job.cancel_denied(now, rules),
+            Deleted::Untold => job.cancel_untold(now, rules),
         }
     }
     lifecycle::forget_settled_jobs(pod);
@@ -237,8 +251,8 @@ mod tests {
             );
             let denied = (0..MIN_DENIALS).any(|_| {
                 now = now.plus(rules.unsure_grace);
-                let nothing = JobReport::default();
-                asked(&mut pod, 0, Some(&nothing), now, now, &rules)
+                let nothing = Asked::Report(JobReport::default());
+                asked(&mut pod, 0, &nothing, now, now, &rules)
             });
             if denied || rounds > 10 {
                 break denied;

@@ -52,6 +52,9 @@ pub enum Event {
     Denied,
     /// The plugin, asked about a doubtful job, gave no answer.
     NoAnswer,
+    /// The plugin, asked about a doubtful job, gave an answer that may be one to another question; asked
+    /// now, it would do so again.
+    Untold,
     /// The plugin refused the job for good.
     Refused,
     /// Nobody wants the job any more.
@@ -79,6 +82,7 @@ pub fn step<W: Hash>(
         denials: 0,
         not_before: now.plus(rules.retry.shortest),
     };
+    let next_question = now.plus(rules.unsure_grace / (MIN_DENIALS + 1));
     match (from, event) {
         (S::Gathering { .. }, Event::Closed) => S::Pending {
             failures: 0,
@@ -123,15 +127,29 @@ pub fn step<W: Hash>(
                     not_before: now,
                 }
             } else {
-                let not_before = now.plus(rules.unsure_grace / (MIN_DENIALS + 1));
                 S::Unsure {
                     failures: *failures,
                     since: *since,
                     denials,
-                    not_before,
+                    not_before: next_question,
                 }
             }
         }
+        // Neither one nor the other: what was denied before stays denied.
+        (
+            S::Unsure {
+                failures,
+                since,
+                denials,
+                ..
+            },
+            Event::Untold,
+        ) => S::Unsure {
+            failures: *failures,
+            since: *since,
+            denials: *denials,
+            not_before: next_question,
+        },
         // No answer is no denial: the count starts again, the grace period goes on.
         (
             S::Unsure {
@@ -161,6 +179,7 @@ pub fn step<W: Hash>(
             | Event::Shown
             | Event::Denied
             | Event::NoAnswer
+            | Event::Untold
             | Event::Refused
             | Event::Ended
             | Event::Missing,
@@ -175,6 +194,7 @@ pub fn step<W: Hash>(
             | Event::Shown
             | Event::Denied
             | Event::NoAnswer
+            | Event::Untold
             | Event::Refused
             | Event::Ended
             | Event::Missing,
@@ -186,6 +206,7 @@ pub fn step<W: Hash>(
             | Event::Shown
             | Event::Denied
             | Event::NoAnswer
+            | Event::Untold
             | Event::Withdrawn
             | Event::Ended
             | Event::Missing,
@@ -214,6 +235,7 @@ pub fn step<W: Hash>(
             | Event::Shown
             | Event::Denied
             | Event::NoAnswer
+            | Event::Untold
             | Event::Refused
             | Event::Withdrawn,
         )
@@ -310,6 +332,18 @@ impl Job {
         }
     }
 
+    /// The cancellation could not be delivered, and the plugin has not told whether it has the job.
+    pub fn cancel_untold(&mut self, now: Nanos, rules: &Rules) {
+        let seen = match self.cancel {
+            Some(Cancellation::Requested { denials, .. }) => denials,
+            _ => return,
+        };
+        self.cancel_failed(now, rules);
+        if let Some(Cancellation::Requested { denials, .. }) = &mut self.cancel {
+            *denials = seen;
+        }
+    }
+
     /// The plugin has not confirmed the cancellation and, asked, does not show the job. Once it may be
     /// mistaken: it may give an answer again from before. Several times in a row, over the time for which
     /// it may be blind to a fresh job, the job is gone.
@@ -346,7 +380,7 @@ mod tests {
         model::{JobUid, SandboxId},
     };
 
-    const EVENTS: [Event; 13] = [
+    const EVENTS: [Event; 14] = [
         Event::Closed,
         Event::PostBegins,
         Event::Accepted,
@@ -356,6 +390,7 @@ mod tests {
         Event::Shown,
         Event::Denied,
         Event::NoAnswer,
+        Event::Untold,
         Event::Refused,
         Event::Withdrawn,
         Event::Ended,

@@ -81,5 +81,5 @@ pub fn takes_other_images(config: &Config) -> bool {
 /// an answer of its own.
 pub fn repeats_for<'a>(mut remote_ids: impl Iterator<Item = &'a str>) -> Option<Duration> {
     let is_slurm = remote_ids.any(slurm::is_job_id);
-    is_slurm.then_some(slurm::CACHED_FOR)
+    is_slurm.then_some(slurm::REPEATS_ANSWERS_FOR)
 }

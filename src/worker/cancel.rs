@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
-use super::{audit_line, changes::Hold, job_request, reports, Context};
+use super::{audit_line, changes::Hold, job_request, Context};
 use crate::{
     audit::Outcome,
     interlink::Client,
     model::{Cancellation, Job, Pod, SandboxId, Submission},
-    plan::call_results::{self, Deleted},
+    plan::call_results::{self, Asked, Deleted},
     profile::Speaker,
     telemetry::{chain, Counter},
 };
@@ -84,13 +84,11 @@ fn denied(context: &Context, client: &Client, pod: &Pod, job: &Job, says_gone: b
     if !call_results::may_be_gone(job, says_gone, now, &context.rules) {
         return Deleted::Failed;
     }
-    let answer = context.call(|| client.status(&[job_request::status_pod(context, pod, job)]));
-    let is_denied = match answer {
-        Ok(reply) => reports::report_of(&reply, job).is_some_and(|report| !report.shows_the_job()),
-        Err(error) => error.denies_the_job(),
-    };
-    match is_denied {
-        true => Deleted::Denied,
-        false => Deleted::Failed,
+    match context.ask_about(client, pod, job) {
+        Ok(Asked::Report(report)) if report.shows_the_job() => Deleted::Failed,
+        Ok(Asked::Report(_)) => Deleted::Denied,
+        Ok(Asked::Untold | Asked::NoAnswer) => Deleted::Untold,
+        Err(error) if error.denies_the_job() => Deleted::Denied,
+        Err(_) => Deleted::Failed,
     }
 }

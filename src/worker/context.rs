@@ -20,6 +20,7 @@ use crate::{
     interlink,
     kube::Api,
     logs::Registry,
+    plan::freshness::Freshness,
     profile::{recognise::Recognised, Outgoing},
     store::Store,
     telemetry::{Counter, Counters, Health, Limited},
@@ -55,6 +56,8 @@ pub struct Context {
     pub api_trouble: Limited,
     /// The same about events and conditions.
     pub announce_trouble: Limited,
+    /// The questions to /status of which the answer may be repeated.
+    pub(super) freshness: Mutex<Freshness>,
     stopping: AtomicBool,
     /// Held while it is decided whether a namespace has room for a job, and until that is on disk.
     pub limits_turn: Mutex<()>,
@@ -88,6 +91,7 @@ impl Context {
             poll_trouble: Limited::new(Duration::from_secs(60)),
             api_trouble: Limited::new(Duration::from_secs(60)),
             announce_trouble: Limited::new(Duration::from_secs(60)),
+            freshness: Mutex::default(),
             stopping: AtomicBool::new(false),
             limits_turn: Mutex::default(),
             nudge: bounded(1),

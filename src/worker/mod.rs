@@ -31,6 +31,7 @@ mod poll;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod properties;
+mod question;
 mod recovery;
 mod reports;
 mod submit;

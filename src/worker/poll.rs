@@ -12,15 +12,15 @@ use std::{
 use crossbeam_channel::{select, Receiver};
 
 use self::live::{live_jobs, Live};
-use super::{reports, Context};
+use super::{question::Answer, reports, Context};
 use crate::{
     backoff::Backoff,
     config::Config,
     interlink::Client,
     model::{JobUid, Pod, SandboxId},
-    plan::{first_only::FirstOnly, freshness::Freshness, observe, questions::Questions},
+    plan::{first_only::FirstOnly, observe, questions::Questions},
     profile::{
-        self, recognise,
+        recognise,
         status_reply::{StatusReply, ToldJob},
     },
     store::Change,
@@ -47,9 +47,9 @@ pub fn run(
         first_only: FirstOnly::default(),
         to_verify: Vec::new(),
         is_verifying: false,
+        is_split: false,
         has_more: false,
         unreadable: HashSet::new(),
-        freshness: Freshness::new(context.rules.plugin.repeats_answers_for),
         quiet: 0,
         repeats_until: None,
     };
@@ -117,11 +117,12 @@ struct Poller<'a> {
     to_verify: Vec<JobUid>,
     /// These are being asked about.
     is_verifying: bool,
+    /// A round takes more than one question.
+    is_split: bool,
     /// The last round had no time for all jobs.
     has_more: bool,
     /// Jobs of which the last answer could not be understood.
     unreadable: HashSet<JobUid>,
-    freshness: Freshness,
     /// Polls in a row after which nothing was to be waited for.
     quiet: u32,
     /// Until then the plugin gives its last answer again, whatever it is asked.
@@ -132,7 +133,11 @@ impl<'a> Poller<'a> {
     /// Asks about all live jobs; returns how long to pause: short while something starts, longer
     /// each time that all is quiet.
     fn poll(&mut self) -> Duration {
-        let live = live_jobs(&self.context.store.pods(), self.context.store.clock().now());
+        let live = live_jobs(
+            self.context,
+            &self.context.store.pods(),
+            self.context.store.clock().now(),
+        );
         let uids: HashSet<_> = live.iter().map(|job| job.uid).collect();
         self.missing.retain(|uid, _| uids.contains(uid));
         self.heard.retain(|uid, _| uids.contains(uid));
@@ -161,23 +166,30 @@ impl<'a> Poller<'a> {
 
     /// Notes that jobs were answered for just now, and for how long that answer is given again.
     fn note_repetition(&mut self, batch: &[Live]) {
-        let jobs = batch.iter().filter_map(|live| live.pod.job(live.number));
-        let ids = jobs.filter_map(|job| job.remote_id.as_deref());
+        let pods = batch.iter().map(|live| &live.pod);
         let now = Instant::now();
         // An answer within the time of the last one may be that one: the time runs on from there.
         if self.repeats_until.is_none_or(|until| until <= now) {
-            self.repeats_until = profile::repeats_for(ids).map(|time| now + time);
+            self.repeats_until = self.context.repeats_for(pods).map(|time| now + time);
         }
     }
 
-    fn take(&mut self, batch: &[Live], reply: &StatusReply, asked_at: Instant) {
-        let asked = batch.iter().map(|live| live.uid).collect();
-        let denied = self.freshness.denied(asked, reply.shown(), asked_at);
+    fn take(&mut self, batch: &[Live], answer: &Answer) {
+        let Answer {
+            reply,
+            asked_at,
+            denials,
+        } = answer;
+        let asked_at = *asked_at;
+        // Where one question is about all, the next one is, too, and denies what this one left untold.
+        if self.is_split || self.repeats_until.is_some() {
+            self.repeats_until = self.repeats_until.max(denials.untold_until);
+        }
         let is_of_one = batch.len() == 1;
         self.note_order(batch, reply, asked_at);
         let rules = &self.context.rules;
         let mut changes: Vec<(SandboxId, Change<'_>)> = Vec::new();
-        for live in batch {
+        for live in batch.iter().filter(|live| live.is_polled) {
             let Some(job) = live.pod.job(live.number) else {
                 continue;
             };
@@ -194,7 +206,7 @@ impl<'a> Poller<'a> {
                     observe::apply(pod, number, &report, now, rules);
                 };
                 changes.push((live.sandbox.clone(), Box::new(apply)));
-            } else if denied.contains(&live.uid) {
+            } else if denials.denied.contains(&live.uid) {
                 changes.extend(self.miss(live, asked_at, is_of_one, None));
             }
         }
@@ -261,7 +273,7 @@ impl<'a> Poller<'a> {
         is_about_it: bool,
         words: Option<String>,
     ) -> Option<(SandboxId, Change<'a>)> {
-        if !self.is_lost(live, asked_at) {
+        if !live.is_polled || !self.is_lost(live, asked_at) {
             return None;
         }
         if !is_about_it {

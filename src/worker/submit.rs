@@ -6,7 +6,7 @@ use super::{
     audit_line,
     changes::Hold,
     expected::{self, FromApi},
-    job_request, limits, reports, unproven_exit, Context,
+    job_request, limits, unproven_exit, Context,
 };
 use crate::{
     audit::Outcome,
@@ -14,7 +14,7 @@ use crate::{
     model::{Job, JobUid, Pod, SandboxId, Submission},
     plan::{
         batch,
-        call_results::{self, Posted},
+        call_results::{self, Asked, Posted},
         limits as plan_limits,
         submission::Event,
         EmptyJobId, JobReport,
@@ -205,35 +205,31 @@ pub fn ask(context: &Context, client: &Client, id: &SandboxId, number: u32) -> H
         return Hold::No;
     };
     let (name, uid) = (pod.full_name(), job.uid);
-    let asked_at = context.store.clock().now();
     let sent = job_request::status_pod(context, &pod, job);
-    let answer = context.call(|| client.status(std::slice::from_ref(&sent)));
-    let report = match answer {
-        Ok(reply) => {
-            let may_repeat = !context.rules.plugin.repeats_answers_for.is_zero();
-            let is_repeated = may_repeat && reply.is_about_others();
-            let report = reports::report_of(&reply, job).filter(|_| !is_repeated);
-            let verdict = match report.as_ref().map(JobReport::shows_the_job) {
-                Some(true) => "has it",
-                Some(false) => "does not know it",
-                None if is_repeated => "repeats what it said of other jobs",
-                None => "answers something that names no job",
-            };
-            log::info!("pod {name}: asked about job {uid}: the plugin {verdict}");
-            report
-        }
+    let asked_at = context.store.clock().now();
+    let asked = match context.ask_about(client, &pod, job) {
+        Ok(answer) => answer,
         // It was asked about this job alone.
-        Err(error) if error.denies_the_job() => {
-            let reason = chain(&error);
-            log::info!("pod {name}: asked about job {uid}: the plugin does not know it: {reason}");
-            Some(JobReport::default())
-        }
+        Err(error) if error.denies_the_job() => Asked::Report(JobReport::default()),
         Err(error) => {
             log::debug!("pod {name}: asked about job {uid}: {}", chain(&error));
-            None
+            Asked::NoAnswer
         }
     };
-    let is_shown = report.as_ref().map(JobReport::shows_the_job);
+    let is_shown = match &asked {
+        Asked::Report(report) => Some(report.shows_the_job()),
+        Asked::Untold | Asked::NoAnswer => None,
+    };
+    match (is_shown, &asked) {
+        (Some(true), _) => log::info!("pod {name}: asked about job {uid}: the plugin has it"),
+        (Some(false), _) => {
+            log::info!("pod {name}: asked about job {uid}: the plugin does not know it");
+        }
+        (None, Asked::Untold) => log::debug!(
+            "pod {name}: asked about job {uid}: the answer names no job, or is one to another question"
+        ),
+        (None, _) => {}
+    }
     let log_tells_of_it =
         || profile::log_tells_of_the_job(&unproven_exit::beginning(context, client, &pod, job));
     if is_shown == Some(false) && log_tells_of_it() {
@@ -248,8 +244,7 @@ pub fn ask(context: &Context, client: &Client, id: &SandboxId, number: u32) -> H
     }
     let mut refused = false;
     let hold = context.change(id, |pod, now| {
-        let report = report.as_ref();
-        refused = call_results::asked(pod, number, report, asked_at, now, &context.rules);
+        refused = call_results::asked(pod, number, &asked, asked_at, now, &context.rules);
     });
     if hold != Hold::No {
         return hold;

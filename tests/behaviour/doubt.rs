@@ -72,6 +72,31 @@ fn a_repeated_answer_about_other_jobs_is_no_denial() {
     assert_eq!(fake.requests("/create").len(), 2);
 }
 
+/// Two empty answers look alike: one that was given to a question about another job denies nothing.
+#[test]
+fn a_repeated_empty_answer_is_no_denial() {
+    let fake = Fake::start();
+    let daemon = Daemon::start(
+        &fake.url(),
+        "[interlink]\nplugin = 'slurm'\n[jobs]\nlost_grace = '1m'",
+    );
+    let cri = daemon.cri();
+    fake.repeat_answers_for(Duration::from_secs(5));
+    fake.faults("/create", &[Fault::DropBefore]);
+    let never_sent = cri.run(&sandbox("first"));
+    let never_sent = cri.launch(&never_sent, &container("first", &["true"]));
+    fake.wait_for_requests("/status", 1);
+    fake.faults("/create", &[Fault::DoneBut(504, "gateway time-out")]);
+    let taken = cri.run(&sandbox("second"));
+    let taken = cri.launch(&taken, &container("second", &["true"]));
+    fake.wait_for_requests("/create", 3);
+    fake.set_all(&JobState::exited(4));
+    for id in [never_sent, taken] {
+        assert_eq!(cri.wait_for_exit(&id).exit_code, 4);
+    }
+    assert_eq!(fake.requests("/create").len(), 3);
+}
+
 #[test]
 fn a_job_that_the_plugin_says_not_to_know_is_lost() {
     for answer in UNKNOWN_JOB {

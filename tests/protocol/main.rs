@@ -26,6 +26,7 @@ const SHORT: Budget = Budget {
     doubts: 1,
     late: 0,
     gangs: 0,
+    repeats: 0,
     refuses_twice: false,
     refusals: 0,
     forgets: 0,
@@ -60,8 +61,15 @@ const GANG: Budget = Budget {
     ..SHORT
 };
 
+/// A plugin that repeats the answers to other questions.
+const REPEATS: Budget = Budget {
+    crashes: 0,
+    repeats: 3,
+    ..SHORT
+};
+
 /// What `make model` explores: a minute, and for the last one twenty more and 7 GB of memory.
-const DEEP: [Budget; 5] = [
+const DEEP: [Budget; 6] = [
     Budget {
         refusals: 1,
         forgets: 1,
@@ -77,6 +85,10 @@ const DEEP: [Budget; 5] = [
         doubts: 2,
         ..TARDY
     },
+    Budget {
+        crashes: 1,
+        ..REPEATS
+    },
     Budget { doubts: 1, ..WHOLE },
     Budget {
         crashes: 0,
@@ -88,7 +100,7 @@ const DEEP: [Budget; 5] = [
 fn budgets() -> Vec<Budget> {
     match std::env::var_os("MODEL_DEEP") {
         Some(_) => DEEP.to_vec(),
-        None => vec![SHORT, WHOLE, TARDY, GANG],
+        None => vec![SHORT, WHOLE, TARDY, GANG, REPEATS],
     }
 }
 
@@ -126,6 +138,7 @@ fn every_mutation_is_caught() {
         (Mutation::DoubtEndsWithDenials, "outlives"),
         (Mutation::ExistsCountsAsRefused, "ended with"),
         (Mutation::GangCountsAsMissing, "ended with"),
+        (Mutation::RepetitionDenies, "ran twice"),
     ];
     for (mutation, want) in rows {
         let budget = match mutation {
@@ -134,6 +147,7 @@ fn every_mutation_is_caught() {
                 ..WHOLE
             },
             Mutation::GangCountsAsMissing => GANG,
+            Mutation::RepetitionDenies => REPEATS,
             Mutation::DoubtEndsWithDenials | Mutation::ExistsCountsAsRefused => TARDY,
             _ => SHORT,
         };

@@ -2,13 +2,13 @@
 
 use crate::{
     plugin::report,
-    world::{container, rules, ticks, Lane, Mutation, Over, View, World, INIT, LATE, LIMIT, TICK},
+    world::{container, rules, ticks, Heard, Lane, Mutation, Over, World, INIT, LATE, LIMIT, TICK},
 };
 use interlink_cri::{
     model::{Container, ContainerPhase, Nanos, Pod, SandboxPhase, Submission},
     plan::{
         batch,
-        call_results::{self, Deleted, Posted},
+        call_results::{self, Asked, Deleted, Posted},
         lifecycle, observe,
         owed::{self, Duty},
         pod_containers::PodContainers,
@@ -201,18 +201,28 @@ impl World {
             }
             Lane::Asking(number, at) => {
                 let (number, at) = (*number, *at);
-                let with = |world: &World, view: Option<View>| {
-                    world.after(|world| world.lane = Lane::Asked(number, at, view))
+                let with = |world: &World, heard: Heard| {
+                    world.after(|world| world.lane = Lane::Asked(number, at, heard))
                 };
                 for view in self.views(number) {
                     let label = if view.is_empty() { "denies" } else { "shows" };
                     say(
                         &format!("the plugin, asked, {label} the job"),
-                        with(self, Some(view)),
+                        with(self, Heard::View(view)),
                     );
                 }
                 if may_doubt {
-                    say("the question is not answered", with(&doubt(self), None));
+                    say(
+                        "the question is not answered",
+                        with(&doubt(self), Heard::NoAnswer),
+                    );
+                }
+                if self.budget.repeats > 0 {
+                    let repeated = self.after(|world| world.budget.repeats -= 1);
+                    say(
+                        "the plugin, asked, repeats itself",
+                        with(&repeated, Heard::Repetition),
+                    );
                 }
             }
             Lane::Deleting(number) => {
@@ -321,7 +331,7 @@ impl World {
                 };
                 call_results::posted(pod, *number, posted, now, rules);
             }
-            Lane::Asked(number, at, view) => {
+            Lane::Asked(number, at, heard) => {
                 let at = match mutation {
                     Mutation::LateDenialCounts => now,
                     _ => *at,
@@ -329,8 +339,15 @@ impl World {
                 if mutation == Mutation::OneDenialIsEnough {
                     hasten_denial(pod, *number);
                 }
-                let report = view.as_deref().map(report);
-                call_results::asked(pod, *number, report.as_ref(), at, now, rules);
+                let asked = match heard {
+                    Heard::View(view) => Asked::Report(report(view)),
+                    Heard::Repetition if mutation == Mutation::RepetitionDenies => {
+                        Asked::Report(report(&[]))
+                    }
+                    Heard::Repetition => Asked::Untold,
+                    Heard::NoAnswer => Asked::NoAnswer,
+                };
+                call_results::asked(pod, *number, &asked, at, now, rules);
                 if mutation == Mutation::DoubtEndsWithDenials {
                     forget_doubt(pod);
                 }

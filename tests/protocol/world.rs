@@ -48,6 +48,8 @@ pub struct Budget {
     pub gangs: u8,
     /// The plugin refuses a second POST of a job that it has.
     pub refuses_twice: bool,
+    /// Questions about a job in doubt that are answered with the answer to another question.
+    pub repeats: u8,
     /// Calls that are refused.
     pub refusals: u8,
     /// Jobs that the plugin forgets.
@@ -66,6 +68,7 @@ impl Budget {
             doubts: 0,
             late: 0,
             gangs: 0,
+            repeats: 0,
             refusals: 0,
             forgets: 0,
             restarts: 0,
@@ -90,6 +93,7 @@ pub enum Mutation {
     DoubtEndsWithDenials,
     ExistsCountsAsRefused,
     GangCountsAsMissing,
+    RepetitionDenies,
 }
 
 /// The call that the pod's lane is busy with.
@@ -99,7 +103,7 @@ pub enum Lane {
     Posting(u32),
     Posted(u32, Posted),
     Asking(u32, Nanos),
-    Asked(u32, Nanos, Option<View>),
+    Asked(u32, Nanos, Heard),
     Deleting(u32),
     Deleted(u32, Deleted),
 }
@@ -107,6 +111,15 @@ pub enum Lane {
 /// What an answer shows of a job: its containers and how they are; empty when it does not show the
 /// job.
 pub type View = Vec<(String, Over)>;
+
+/// What comes of a question about a job in doubt.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Heard {
+    View(View),
+    /// An answer that was given to another question.
+    Repetition,
+    NoAnswer,
+}
 
 /// How a container is over there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

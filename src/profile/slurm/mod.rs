@@ -9,7 +9,7 @@
 //!
 //! | the plugin | where it does so | handled by |
 //! |---|---|---|
-//! | gives one answer to whatever it is asked within 10 s, so a fresh job is missing from it | Status.go, `StatusHandler`: `timer`, `cachedStatus` | [`REPEATS_ANSWERS_FOR`], `plan::freshness`; [`CACHED_FOR`], `worker::poll`, which asks when the 10 s are over; `plan::submission` for a fresh job |
+//! | gives one answer to whatever it is asked within 10 s, so a fresh job is missing from it | Status.go, `StatusHandler`: `timer`, `cachedStatus` | [`REPEATS_ANSWERS_FOR`], `plan::freshness`, `worker::question`; `worker::poll`, which asks when the 10 s are over; `plan::submission` for a fresh job |
 //! | reports only what the question has under `spec.containers`; init containers go unmentioned | Status.go: every loop over `pod.Spec.Containers` | `plan::init_containers`, `convert::status_pod` |
 //! | gives each container the fate of the whole job, a time limit for one | Status.go: `TO`, `OOM` | [`clear_job_s_fate`], for init containers that ended well before |
 //! | says "Waiting for probes to be ready." of a container that runs | Status.go: `R` | [`runs_although_waiting`] |
@@ -57,12 +57,9 @@ use std::time::Duration;
 
 use crate::plan::ReportedEnd;
 
-/// The plugin's 10 s, and time on the way.
-pub(super) const REPEATS_ANSWERS_FOR: Duration = Duration::from_secs(15);
-
 /// The plugin's 10 s, and a little. They begin before its answer arrives, so a question that long after
 /// the arrival makes it ask SLURM.
-pub(super) const CACHED_FOR: Duration = Duration::from_millis(10_100);
+pub(super) const REPEATS_ANSWERS_FOR: Duration = Duration::from_millis(10_100);
 
 /// How long a job may be made ready. SLURM itself forgets one that was cancelled long before
 /// (slurm.conf(5), `MinJobAge`: 300 s by default).

@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::model::{JobUid, Nanos, Pod, Remote, SandboxId, Submission};
+use crate::{
+    model::{Job, JobUid, Nanos, Pod, Remote, SandboxId, Submission},
+    worker::{question, Context},
+};
 
 /// How long after its submission a job is watched closely.
 const FRESH: Duration = Duration::from_secs(30);
@@ -14,15 +17,21 @@ pub(super) struct Live {
     pub(super) number: u32,
     pub(super) uid: JobUid,
     pub(super) pod: Arc<Pod>,
+    /// Its state is asked for. Others are asked about so that one answer tells of all: see
+    /// `worker::question`.
+    pub(super) is_polled: bool,
     /// It was submitted a moment ago, or nothing is known of it yet: somebody waits for it.
     pub(super) fresh: bool,
 }
 
-/// All jobs that the plugin has, and that nobody has told it to end.
-pub(super) fn live_jobs(pods: &[Arc<Pod>], now: Nanos) -> Vec<Live> {
+/// All jobs that the plugin has, and that nobody has told it to end; and where the plugin repeats its
+/// answers, those of which it is not known whether it has them.
+pub(super) fn live_jobs(context: &Context, pods: &[Arc<Pod>], now: Nanos) -> Vec<Live> {
+    let repeats = context.repeats_for(pods).is_some();
+    let is_asked = |job: &&Job| job.is_polled() || repeats && question::is_doubtful(job);
     let mut live = Vec::new();
     for pod in pods {
-        for job in pod.jobs.iter().filter(|job| job.is_polled()) {
+        for job in pod.jobs.iter().filter(is_asked) {
             let young = match job.submission {
                 Submission::Submitted { at } => now.since(at) < FRESH,
                 _ => false,
@@ -37,7 +46,8 @@ pub(super) fn live_jobs(pods: &[Arc<Pod>], now: Nanos) -> Vec<Live> {
                 number: job.number,
                 uid: job.uid,
                 pod: pod.clone(),
-                fresh: young || unknown,
+                is_polled: job.is_polled(),
+                fresh: job.is_polled() && (young || unknown),
             });
         }
     }

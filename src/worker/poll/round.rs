@@ -7,11 +7,10 @@ use std::{
 
 use super::{live::Live, Poller};
 use crate::{
-    interlink::{self, Phase},
-    plan::questions::{Failure, Lesson, Next, Place},
-    profile::status_reply::StatusReply,
+    interlink,
+    plan::questions::{Lesson, Next, Place},
     telemetry::chain,
-    worker::job_request,
+    worker::question::{failure, Answer},
 };
 
 /// Jobs that are asked about by themselves in a round because an answer about others is not believed.
@@ -30,31 +29,6 @@ enum Asked {
     Failed,
     /// So do all that are left.
     Over,
-}
-
-/// How a question has failed that may be about one job, or too large; none for an outage, of which all
-/// jobs share the fate, however few a question is about.
-fn failure(error: &interlink::Error) -> Option<Failure> {
-    use interlink::Error;
-    match error {
-        Error::TimedOut { phase, .. } if *phase != Phase::Connect => Some(Failure::TimedOut),
-        Error::Status { status: 504, .. } => Some(Failure::TimedOut),
-        Error::Status {
-            status: 413 | 500 | 502,
-            ..
-        } => Some(Failure::Refused),
-        Error::Status {
-            status: 401 | 407 | 408 | 425 | 429 | 503,
-            ..
-        } => None,
-        Error::Status { .. } => (!error.is_of_front_end()).then_some(Failure::Refused),
-        // A plugin that dies of one job, or writes what cannot be read.
-        Error::Dropped { .. }
-        | Error::Garbled { .. }
-        | Error::Malformed { .. }
-        | Error::TooLarge { .. } => Some(Failure::Refused),
-        _ => None,
-    }
 }
 
 impl Poller<'_> {
@@ -85,6 +59,7 @@ impl Poller<'_> {
             let heard = self.heard.get(&uid).copied();
             (heard, early, self.first_only.came_first(uid))
         });
+        self.is_split = together.len() > most;
         let mut queue = VecDeque::from(together);
         let (mut is_whole, mut is_early) = (true, true);
         self.has_more = false;
@@ -147,9 +122,9 @@ impl Poller<'_> {
     fn ask_alone(&mut self, job: &Live) -> Asked {
         let one = std::slice::from_ref(job);
         match self.question(one) {
-            Ok(reply) => {
+            Ok(answer) => {
                 self.note_repetition(one);
-                self.take(one, &reply.0, reply.1);
+                self.take(one, &answer);
                 Asked::Answered
             }
             Err((error, asked_at)) if error.denies_the_job() || error.names(job.uid) => {
@@ -170,34 +145,22 @@ impl Poller<'_> {
         }
     }
 
-    fn question(
-        &self,
-        batch: &[Live],
-    ) -> Result<(StatusReply, Instant), (interlink::Error, Instant)> {
-        let question: Vec<_> = batch
-            .iter()
-            .filter_map(|live| {
-                let job = live.pod.job(live.number)?;
-                Some(job_request::status_pod(self.context, &live.pod, job))
-            })
-            .collect();
-        let asked_at = Instant::now();
-        match self.context.call(|| self.client.status(&question)) {
-            Ok(reply) => Ok((reply, asked_at)),
-            Err(error) => Err((error, asked_at)),
-        }
+    fn question(&self, batch: &[Live]) -> Result<Answer, (interlink::Error, Instant)> {
+        let jobs = batch.iter();
+        let jobs = jobs.filter_map(|live| Some((&*live.pod, live.pod.job(live.number)?)));
+        self.context.ask(self.client, jobs)
     }
 
     /// Asks about some jobs. Where a refusal names one, the others are asked about without it; else
     /// `questions` says what follows.
     fn ask(&mut self, batch: &[Live]) -> Asked {
         let (error, asked_at) = match self.question(batch) {
-            Ok((reply, asked_at)) => {
-                let share = asked_at.elapsed().as_secs_f32()
+            Ok(answer) => {
+                let share = answer.asked_at.elapsed().as_secs_f32()
                     / self.config.interlink.request_timeout.as_secs_f32();
                 self.questions.answered(batch.len(), share, Instant::now());
                 self.note_repetition(batch);
-                self.take(batch, &reply, asked_at);
+                self.take(batch, &answer);
                 return Asked::Answered;
             }
             Err(failed) => failed,
