@@ -22,6 +22,7 @@ use crate::{
     profile::{self, Outgoing},
     store::{self, Store},
     telemetry::{chain, Counters, Health},
+    threads::{self, Threads},
     worker::{Context, Workers},
 };
 
@@ -61,6 +62,7 @@ pub struct Daemon {
     store: Arc<Store>,
     client: Option<Arc<Client>>,
     plugin: Option<Plugin>,
+    watch: Threads,
     shutdown_timeout: Duration,
 }
 
@@ -75,6 +77,11 @@ impl Daemon {
         mut config: Config,
         embedded: Option<plugin::PluginConfig>,
     ) -> Result<Self, Error> {
+        let watch = Threads::default();
+        let told = watch.stopped();
+        watch
+            .start("watch", move || threads::watch(&told))
+            .map_err(Error::Thread)?;
         let (wake, woken) = unbounded();
         // First, because it keeps a second daemon out.
         let store = Store::open(&config.daemon.state_dir, Arc::new(SystemClock), wake)?;
@@ -143,6 +150,7 @@ impl Daemon {
             store,
             client,
             plugin,
+            watch,
             shutdown_timeout,
         })
     }
@@ -172,6 +180,7 @@ impl Daemon {
             store,
             client: _,
             plugin,
+            watch,
             ..
         } = self;
         let mut late = server.stop(deadline);
@@ -179,6 +188,7 @@ impl Daemon {
         for name in &late {
             log::warn!("thread `{name}` did not end in time; it ends with the process");
         }
+        watch.begin_stop();
         store.close();
         if let Some(plugin) = plugin {
             plugin.stop();

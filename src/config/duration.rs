@@ -5,14 +5,24 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use serde::{de::Error as _, Deserialize as _, Deserializer, Serializer};
 
+/// The longest duration that a setting may have. Times are added to each other, and to what a clock says:
+/// so none of them can come near the end of what a clock can count to.
+pub const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 /// Parses a friendly duration.
 ///
 /// # Errors
-/// A text that is no duration, or a negative one.
+/// A text that is no duration, a negative one, or one over [`LONGEST`].
 pub fn parse(text: &str) -> Result<Duration, String> {
     let wrong = |_| format!("{text:?} is not a duration; write for example `500ms`, `30s` or `2m`");
     let signed: SignedDuration = text.parse().map_err(wrong)?;
-    Duration::try_from(signed).map_err(|_| format!("{text:?} is negative"))
+    let span = Duration::try_from(signed).map_err(|_| format!("{text:?} is negative"))?;
+    match span <= LONGEST {
+        true => Ok(span),
+        false => Err(format!(
+            "{text:?} is too long; the longest duration is 365 days, 8760h"
+        )),
+    }
 }
 
 /// Prints a duration so that [`parse`] reads it back.
@@ -43,5 +53,27 @@ pub(super) mod option {
 
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
         super::deserialize(from).map(Some)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_a_clock_can_bear() {
+        for (text, want) in [
+            ("500ms", Some(Duration::from_millis(500))),
+            ("1h 30m", Some(Duration::from_secs(5400))),
+            ("8760h", Some(LONGEST)),
+            ("8760h 1ns", None),
+            ("9223372036854775807s", None),
+            ("-1s", None),
+            ("soon", None),
+            ("99999999999999999999999s", None),
+        ] {
+            assert_eq!(parse(text).ok(), want, "{text}");
+        }
+        assert_eq!(parse(&print(LONGEST)), Ok(LONGEST));
     }
 }

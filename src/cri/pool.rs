@@ -1,12 +1,18 @@
 //! The threads that handle CRI calls: a fixed number, behind a bounded queue. A full queue refuses
 //! at once, so a flood costs neither memory nor threads.
 
-use std::{io, time::Instant};
+use std::{
+    io,
+    time::{Duration, Instant},
+};
 
 use crossbeam_channel::{bounded, Sender, TrySendError};
 use parking_lot::Mutex;
 
 use crate::threads::{self, Threads};
+
+/// No call waits for anybody; one that takes so long hangs.
+const LIMIT: Duration = Duration::from_secs(30);
 
 type Work = Box<dyn FnOnce() + Send>;
 
@@ -33,8 +39,9 @@ impl Pool {
             let work = work.clone();
             threads.start(&format!("cri-{number}"), move || {
                 for work in work {
-                    threads::point("cri");
+                    threads::beat("cri", LIMIT);
                     work();
+                    threads::idle();
                 }
             })?;
         }
@@ -67,8 +74,6 @@ impl Pool {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]

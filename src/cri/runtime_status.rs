@@ -13,13 +13,19 @@ use crate::{
         StatusRequest, StatusResponse,
     },
     telemetry::{Counter, Reach},
+    threads::{self, Late},
 };
 
 impl CriContext {
     pub(super) fn status(&self, request: &StatusRequest) -> Result<StatusResponse, Error> {
         let (reach, since) = self.health.now();
         let status = RuntimeStatus {
-            conditions: conditions(&reach, since, self.config.interlink.not_ready_after),
+            conditions: conditions(
+                &reach,
+                since,
+                self.config.interlink.not_ready_after,
+                &threads::late(),
+            ),
             ..Default::default()
         };
         let configured = self.config.cri.runtime_handlers.iter().map(String::as_str);
@@ -79,12 +85,19 @@ impl CriContext {
 }
 
 /// RuntimeReady is never cleared: that would stop the kubelet's whole sync loop, deletions
-/// included (`syncLoop` in pkg/kubelet/kubelet.go). NetworkReady is, where the administrator wants an
+/// included (`syncLoop` in pkg/kubelet/kubelet.go). Conditions of other names are only shown. NetworkReady is, where the administrator wants an
 /// unreachable interLink to keep new pods away: running ones and deletions go on (`SyncPod` there).
-fn conditions(reach: &Reach, since: Duration, limit: Option<Duration>) -> Vec<RuntimeCondition> {
+fn conditions(
+    reach: &Reach,
+    since: Duration,
+    limit: Option<Duration>,
+    late: &[Late],
+) -> Vec<RuntimeCondition> {
     let (state, message) = words(reach);
     let ready = matches!(reach, Reach::Ready(_));
     let keeps_pods_away = !ready && limit.is_some_and(|limit| since >= limit);
+    let lines: Vec<_> = late.iter().map(ToString::to_string).collect();
+    let names = lines.join("; ");
     let condition = |name: &str, status, reason: &str, message: &str| RuntimeCondition {
         type_: name.to_owned(),
         status,
@@ -104,6 +117,7 @@ fn conditions(reach: &Reach, since: Duration, limit: Option<Duration>) -> Vec<Ru
         condition("RuntimeReady", true, "", ""),
         condition("NetworkReady", !keeps_pods_away, state, message),
         condition("InterLinkReady", ready, state, message),
+        condition("ThreadsReady", late.is_empty(), "ThreadHangs", &names),
     ]
 }
 
@@ -173,11 +187,28 @@ mod tests {
             ),
         ];
         for (name, reach, since, limit, want) in rows {
-            let got: Vec<_> = conditions(&reach, since, limit)
+            let got: Vec<_> = conditions(&reach, since, limit, &[])
                 .iter()
                 .map(|c| c.status)
                 .collect();
-            assert_eq!(got, want, "{name}");
+            assert_eq!(got[..3], want, "{name}");
+            assert!(got[3], "{name}");
         }
+    }
+    #[test]
+    fn a_thread_that_hangs_shows_and_keeps_nothing_away() {
+        let late = Late {
+            thread: "poll".into(),
+            task: None,
+            silent_for: Duration::from_secs(90),
+            limit: Duration::from_secs(60),
+        };
+        let reach = Reach::Ready("ok".into());
+        let all = conditions(&reach, Duration::ZERO, None, &[late]);
+        let status: Vec<_> = all.iter().map(|condition| condition.status).collect();
+        assert_eq!(status, [true, true, true, false]);
+        assert!(all[3]
+            .message
+            .contains("`poll` has not come back for 90.0 s"));
     }
 }

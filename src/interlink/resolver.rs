@@ -5,12 +5,15 @@ use std::{
     io,
     net::{IpAddr, SocketAddr, ToSocketAddrs},
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use parking_lot::{Condvar, Mutex};
 
 use crate::threads::{self, Threads};
+
+/// A look-up that takes longer hangs; whoever waited for it has given up.
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// Looks up one host. There is at most one look-up at a time, whoever asks: while a resolver
 /// hangs, threads do not pile up.
@@ -86,7 +89,7 @@ impl NameResolver {
         let port = self.port;
         // Nobody waits for its end, because nothing makes a resolver come back.
         Threads::default().run("resolve", move || {
-            threads::point("resolve");
+            threads::beat("resolve", LIMIT);
             let found = (host.as_str(), port)
                 .to_socket_addrs()
                 .map(Vec::from_iter)
@@ -101,8 +104,6 @@ impl NameResolver {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn soon() -> Option<Instant> {

@@ -10,6 +10,7 @@ use super::{
     salvage,
     table::{Contents, Table, Write},
 };
+use crate::threads;
 
 /// Page cache of the embedded store. Everything is read once at start and only written after.
 const CACHE_BYTES: usize = 4 << 20;
@@ -33,6 +34,7 @@ impl Disk {
         };
         let database = self.database()?;
         (|| {
+            threads::fault("disk")?;
             let transaction = database.begin_write()?;
             for write in writes {
                 let mut table = transaction.open_table(write.table.definition())?;

@@ -7,7 +7,7 @@
 //! After a failed write the store is closed, and opened again for the next one: a full disk makes
 //! writes fail, and writes work again once there is room.
 
-use std::{fs::File, path::Path, sync::Arc};
+use std::{fs::File, path::Path, sync::Arc, time::Duration};
 
 use crossbeam_channel::{bounded, Receiver, Sender};
 use parking_lot::Mutex;
@@ -23,6 +23,9 @@ use crate::threads::{self, Threads};
 /// Commits that wait while one is being written; the handlers and workers that could send more
 /// are fewer, so the bound is never what makes anybody wait.
 const QUEUE: usize = 1024;
+
+/// A write that takes longer says that the disk hangs.
+const LIMIT: Duration = Duration::from_secs(30);
 
 struct Batch {
     writes: Vec<Write>,
@@ -118,7 +121,7 @@ fn serve(mut disk: Disk, queue: &Receiver<Batch>) {
         let mut batches = vec![first];
         batches.extend(queue.try_iter());
         // Both sides of a write are nasty moments to die in.
-        threads::point("journal");
+        threads::beat("journal", LIMIT);
         let result = disk.write(batches.iter().flat_map(|batch| &batch.writes));
         threads::point("journal");
         if let Err(error) = &result {
@@ -132,6 +135,7 @@ fn serve(mut disk: Disk, queue: &Receiver<Batch>) {
             // A caller that has gone does not wait for the answer.
             let _ = batch.done.send(result.clone());
         }
+        threads::idle();
     }
 }
 

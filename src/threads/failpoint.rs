@@ -2,7 +2,8 @@
 //!
 //! The variable `INTERLINK_FAILPOINT` holds `POINT=ACTION[@N]`: at the `N`-th passage of a point (the
 //! first one if not said) the thread that comes there panics (`panic`), or stays there for ever
-//! (`hang`). With `return`, a thread whose name is the point's never does its work and returns at once.
+//! (`hang`). With `return`, a thread whose name is the point's never does its work and returns at once. With
+//! `error`, what is done at a [`fault`] fails.
 //! A point is named as the thread that passes it, without its number: `poll`, `interlink`.
 
 #[cfg(debug_assertions)]
@@ -29,6 +30,7 @@ mod planted {
         Panic,
         Hang,
         Return,
+        Error,
     }
 
     fn planted() -> Option<&'static Failpoint> {
@@ -45,6 +47,7 @@ mod planted {
             "panic" => Action::Panic,
             "hang" => Action::Hang,
             "return" => Action::Return,
+            "error" => Action::Error,
             _ => return None,
         };
         Some(Failpoint {
@@ -55,20 +58,28 @@ mod planted {
         })
     }
 
+    /// What is planted at the point, if this is the passage at which it is.
+    fn at(point: &str) -> Option<Action> {
+        let planted = planted().filter(|planted| planted.point == point)?;
+        let passage = planted.passed.fetch_add(1, Ordering::SeqCst) + 1;
+        (passage == planted.at).then_some(planted.action)
+    }
+
+    pub fn fails(point: &str) -> bool {
+        at(point) == Some(Action::Error)
+    }
+
     #[track_caller]
     pub fn pass(point: &str) {
-        let Some(planted) = planted().filter(|planted| planted.point == point) else {
+        let Some(action) = at(point) else {
             return;
         };
-        if planted.passed.fetch_add(1, Ordering::SeqCst) + 1 != planted.at {
-            return;
-        }
-        match planted.action {
+        match action {
             Action::Panic => panic!("planted at `{point}`\nby a test"),
             Action::Hang => loop {
                 thread::park();
             },
-            Action::Return => {}
+            Action::Return | Action::Error => {}
         }
     }
 
@@ -87,6 +98,7 @@ mod planted {
             assert_eq!(parsed("poll=panic"), point("poll", Action::Panic, 1));
             assert_eq!(parsed("cri=hang@7"), point("cri", Action::Hang, 7));
             assert_eq!(parsed("cri-0=return"), point("cri-0", Action::Return, 1));
+            assert_eq!(parsed("disk=error"), point("disk", Action::Error, 1));
             for text in [
                 "",
                 "poll",
@@ -109,6 +121,21 @@ pub fn point(name: &str) {
     planted::pass(name);
     #[cfg(not(debug_assertions))]
     let _ = name;
+}
+
+/// Marks a place at which a test may let the system fail; its points are none of [`point`].
+///
+/// # Errors
+/// A test wants it.
+#[inline]
+pub fn fault(name: &str) -> std::io::Result<()> {
+    #[cfg(debug_assertions)]
+    if planted::fails(name) {
+        let text = format!("planted at `{name}` by a test");
+        return Err(std::io::Error::other(text));
+    }
+    let _ = name;
+    Ok(())
 }
 
 /// A thread's work, or nothing where a test wants the thread to return at once.

@@ -11,10 +11,12 @@
 //! - **Calls.** Where somebody waits for an answer, a panic can be the answer: [`contain`] gives it as an
 //!   error, and whoever called it logs it and answers with it. One request that cannot be handled then
 //!   fails again and again, and the pods of all others go on.
+//! - **Heartbeats.** A loop says until when it comes back ([`beat`]), so one that hangs is seen ([`late`]).
 //! - **Everybody else's threads.** [`end_process_on_panic`] covers the main thread and those that
 //!   libraries start.
 
 mod failpoint;
+mod heartbeat;
 mod panics;
 
 use std::{
@@ -32,7 +34,8 @@ use crossbeam_channel::{bounded, Receiver, Sender};
 use parking_lot::{Condvar, Mutex};
 
 pub use self::{
-    failpoint::point,
+    failpoint::{fault, point},
+    heartbeat::{beat, idle, late, watch, Late},
     panics::{all_or_end, contain, end_process_on_panic, working_on, Panic, EXIT_CODE},
 };
 
@@ -106,6 +109,7 @@ impl Threads {
         let body = failpoint::instead_of(name, body);
         let (shared, own_name) = (self.shared.clone(), name.to_owned());
         let guarded = move || {
+            heartbeat::register(&own_name);
             // The hook of `end_process_on_panic` does not come back from a panic. Here arrive those of
             // a process that has not installed it: tests, benchmarks, and other programs.
             let result = catch_unwind(AssertUnwindSafe(body));

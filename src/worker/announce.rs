@@ -47,7 +47,7 @@ pub fn run(context: &Context, api: &Api, changed: &Receiver<SandboxId>, stop: &R
         sweep: Instant::now(),
     };
     loop {
-        threads::point("announce");
+        threads::beat("announce", SWEEP.saturating_mul(3));
         select! {
             recv(changed) -> id => match id {
                 Ok(id) => announcer.look(&id),
@@ -109,6 +109,7 @@ impl Announcer<'_> {
     }
 
     fn look(&mut self, id: &SandboxId) {
+        threads::beat("announce", SWEEP.saturating_mul(3));
         let Some(pod) = self.context.store.pod(id) else {
             self.seen.remove(id);
             self.gates.remove(id);

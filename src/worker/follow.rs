@@ -29,6 +29,8 @@ use crate::{
 
 /// How often it is looked which containers run.
 const LOOK: Duration = Duration::from_millis(300);
+/// Looking is done in memory, and takes no time.
+const LIMIT: Duration = Duration::from_secs(60);
 /// Pauses before a log that broke off is followed again.
 const PAUSES: Backoff = Backoff::doubling(Duration::from_millis(200), Duration::from_secs(15));
 /// A follower needs little stack: one buffer.
@@ -63,6 +65,7 @@ pub fn start(
         let name = format!("follow-{number}");
         threads.start_with_stack(&name, STACK_BYTES, move || {
             for (target, watch) in work {
+                // Not a beat: a followed log may be silent for days, and the `Watch` ends those that hang.
                 threads::point("follower");
                 follow(&context, &client, &target, &watch, &stop);
                 // The manager has ended; so will this loop.
@@ -101,7 +104,7 @@ struct Manager {
 impl Manager {
     fn run(mut self, stop: &Receiver<()>) {
         loop {
-            threads::point("follow");
+            threads::beat("follow", LIMIT);
             self.look();
             select! {
                 recv(stop) -> _ => break,
@@ -312,7 +315,10 @@ fn poll(
     interval: Duration,
     stop: &Receiver<()>,
 ) {
+    let timeout = context.config.logs.complete_timeout;
+    let limit = interval.saturating_add(timeout).saturating_mul(3);
     loop {
+        threads::idle();
         let round = select! {
             recv(stop) -> _ => return,
             recv(rounds) -> round => match round {
@@ -320,9 +326,9 @@ fn poll(
                 Err(_) => return,
             },
         };
-        threads::point("log-poll");
         let step = interval / u32::try_from(round.len()).unwrap_or(u32::MAX).max(1);
         for target in round {
+            threads::beat("log-poll", limit);
             if let Some(pod) = context.store.pod(&target.sandbox) {
                 if let Some(entry) = entry_of(&pod, &target.container) {
                     if let Err(reason) = logs::fetch(context, client, &pod, &entry, false) {

@@ -54,6 +54,10 @@ pub struct Channels {
     pub stop: Receiver<()>,
 }
 
+/// The dispatcher only looks at memory between two waits, of which none is longer than
+/// [`Timers::LONGEST`].
+const LIMIT: Duration = Timers::LONGEST.saturating_mul(3);
+
 /// Runs until told to stop. What is undone then is on disk.
 pub fn dispatch(store: &Arc<Store>, rules: &CurrentRules, channels: &Channels) {
     let mut lanes = Lanes {
@@ -65,7 +69,7 @@ pub fn dispatch(store: &Arc<Store>, rules: &CurrentRules, channels: &Channels) {
         waiting: Waiting::default(),
     };
     loop {
-        threads::point("lanes");
+        threads::beat("lanes", LIMIT);
         select! {
             recv(channels.woken) -> id => match id {
                 Ok(id) => {

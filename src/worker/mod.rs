@@ -38,7 +38,11 @@ mod submit;
 mod unproven_exit;
 mod waiting;
 
-use std::{io, sync::Arc, time::Instant};
+use std::{
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use crossbeam_channel::{bounded, unbounded, Receiver, Sender};
 
@@ -116,6 +120,7 @@ impl Workers {
             context.store.wake_all();
             lanes::dispatch(&context.store, &context.rules, &channels);
         })?;
+        let limit = longest_duty(config);
         for number in 0..config.interlink.workers.max(1) {
             let (context, client) = (self.context.clone(), client.clone());
             let (work, finished): (Receiver<Task>, Sender<Done>) = (work.clone(), finished.clone());
@@ -127,9 +132,10 @@ impl Workers {
                         }
                         let about = format!("pod sandbox {} ({:?})", task.sandbox, task.duty);
                         let hold = threads::working_on(about, || {
-                            threads::point("interlink");
+                            threads::beat("interlink", limit);
                             carry_out(&context, client.as_deref(), &task).span()
                         });
+                        threads::idle();
                         // The dispatcher has ended; so will this loop.
                         let _ = finished.send(Done {
                             sandbox: task.sandbox,
@@ -181,6 +187,16 @@ impl Workers {
         }
         self.threads.stop(deadline)
     }
+}
+
+/// How long a worker may take for one duty, before it counts as hung: three times the longest of the calls
+/// that one consists of.
+fn longest_duty(config: &Config) -> Duration {
+    let interlink = &config.interlink;
+    let call = interlink.create_timeout.max(interlink.request_timeout);
+    call.max(config.logs.complete_timeout)
+        .saturating_add(interlink.connect_timeout)
+        .saturating_mul(3)
 }
 
 fn carry_out(context: &Context, client: Option<&Client>, task: &Task) -> Hold {

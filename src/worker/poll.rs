@@ -55,7 +55,7 @@ pub fn run(
     };
     let (mut next_ping, mut next_poll) = (Instant::now(), Instant::now());
     loop {
-        threads::point("poll");
+        poller.beat();
         if Instant::now() >= next_ping {
             ping(context, client);
             next_ping = Instant::now() + config.interlink.ping_interval;
@@ -153,6 +153,17 @@ impl<'a> Poller<'a> {
             false => self.quiet.saturating_add(1),
         };
         Backoff::slow(jobs.poll_min, jobs.poll_max).pause(self.quiet)
+    }
+
+    /// Says that the poller is alive: three times as long as it may take from one question to the next is
+    /// too long.
+    fn beat(&self) {
+        let (interlink, jobs) = (&self.config.interlink, &self.config.jobs);
+        let pause = interlink.ping_interval.max(jobs.poll_max);
+        let question = interlink
+            .connect_timeout
+            .saturating_add(interlink.request_timeout);
+        threads::beat("poll", pause.saturating_add(question).saturating_mul(3));
     }
 
     fn hurry(&mut self) {

@@ -21,6 +21,10 @@ fn mistakes_name_their_place() {
         ("[interlnk]\n", &["line 1", "interlnk"]),
         ("[jobs]\nquiet_period = 5\n", &["line 2"]),
         ("[jobs\n", &["line 1"]),
+        (
+            "[interlink]\nping_interval = '9223372036854775807s'\n",
+            &["line 2", "ping_interval", "365 days"],
+        ),
     ] {
         let (code, output, error) = check(text);
         assert_eq!((code, output.as_str()), (1, ""), "{text}");

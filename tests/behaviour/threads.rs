@@ -226,6 +226,7 @@ const REMOTE: &[(&str, &str)] = &[
     ("journal=panic", "journal"),
     ("journal=panic@4", "journal"),
     ("resolve=panic", "resolve"),
+    ("watch=panic@2", "watch"),
 ];
 
 const EMBEDDED: &[(&str, &str)] = &[
@@ -245,6 +246,7 @@ const REMOTE_RETURNS: &[&str] = &[
     "follow-0",
     "log-poll",
     "journal",
+    "watch",
 ];
 
 const EMBEDDED_RETURNS: &[&str] = &["plugin-pods", "http-accept"];
@@ -343,12 +345,88 @@ fn a_stream_that_panics_ends_and_all_others_go_on() {
     assert!(event.expect("an event").is_ok());
 }
 
-/// How many panics the daemon has counted.
-fn panics(daemon: &Daemon) -> u64 {
+#[test]
+fn a_poller_that_hangs_is_said_in_the_log_and_in_status() {
+    let fake = Fake::start();
+    let mut daemon = Daemon::prepare(
+        "[interlink]\nconnect_timeout = '100ms'\nrequest_timeout = '100ms'\nping_interval = '100ms'",
+    );
+    daemon.interlink(&fake.url());
+    daemon.plant("poll=hang@3");
+    daemon.run();
+    let hangs = wait_for("the thread counts as hung", || {
+        let condition = condition(&daemon, "ThreadsReady");
+        (condition["status"] == false).then_some(condition)
+    });
+    let message = hangs["message"].as_str().expect("a message");
+    assert!(message.contains("thread `poll` has not come back for"));
+    assert_eq!(condition(&daemon, "RuntimeReady")["status"], true);
+    wait_for("the log says it once", || {
+        let log = daemon.log();
+        let mut lines = log
+            .lines()
+            .filter(|line| line.contains("has not come back"));
+        let line = lines.next()?;
+        assert!(line.contains("ERROR") && lines.next().is_none(), "{log}");
+        Some(())
+    });
+}
+
+#[test]
+fn an_error_of_the_disk_is_an_answer_and_the_next_call_goes_on() {
+    let mut daemon = Daemon::prepare("");
+    // The state is made by the first one.
+    daemon.run();
+    daemon.kill();
+    daemon.plant("disk=error");
+    daemon.run();
+    let cri = daemon.cri();
+    let request = RunPodSandboxRequest {
+        config: MessageField::some(sandbox("first")),
+        ..Default::default()
+    };
+    let refused = cri.runtime.run_pod_sandbox(&request, options());
+    let (_, text) = code(refused);
+    assert!(text.contains("cannot be written"), "{text}");
+    assert!(daemon.log().contains("planted at `disk` by a test"));
+    cri.run(&sandbox("first"));
+}
+
+#[test]
+fn a_connection_that_cannot_be_accepted_is_not_the_last_one() {
+    let mut bench = Bench::embedded();
+    bench.daemon.kill();
+    bench.daemon.plant("accept=error");
+    bench.daemon.run();
+    wait_for("the error shows", || {
+        let log = bench.daemon.log();
+        log.contains("planted at `accept` by a test").then_some(())
+    });
+    wait_for("the next connection is served", || {
+        (condition(&bench.daemon, "InterLinkReady")["status"] == true).then_some(())
+    });
+    bench.check("accept=error");
+}
+
+/// A condition as `status` shows it.
+fn condition(daemon: &Daemon, name: &str) -> serde_json::Value {
+    let status = status(daemon);
+    let conditions = status["conditions"].as_array().expect("conditions");
+    let found = conditions
+        .iter()
+        .find(|condition| condition["type"] == name);
+    found.expect("the condition").clone()
+}
+
+fn status(daemon: &Daemon) -> serde_json::Value {
     let socket = daemon.socket().display().to_string();
     let (_, text, _) = support::command(&["status", "--socket", &socket, "-o", "json"]);
-    let value: serde_json::Value = serde_json::from_str(&text).expect("JSON");
-    value["info"]["daemon"]["counters"]["panics"]
+    serde_json::from_str(&text).expect("JSON")
+}
+
+/// How many panics the daemon has counted.
+fn panics(daemon: &Daemon) -> u64 {
+    status(daemon)["info"]["daemon"]["counters"]["panics"]
         .as_u64()
         .expect("a number")
 }

@@ -84,7 +84,7 @@ impl Daemon {
     /// A daemon with more settings, as TOML.
     pub fn start(url: &str, settings: &str) -> Self {
         let mut daemon = Self::prepare(settings);
-        daemon.arguments = vec!["--interlink-url".into(), url.into()];
+        daemon.interlink(url);
         daemon.run();
         daemon
     }
@@ -100,6 +100,11 @@ impl Daemon {
         daemon.arguments = vec!["--embedded-plugin".into()];
         daemon.run();
         daemon
+    }
+
+    /// Lets the next one that is started talk to an interLink server.
+    pub fn interlink(&mut self, url: &str) {
+        self.arguments = vec!["--interlink-url".into(), url.into()];
     }
 
     /// A daemon that is not started yet.

@@ -130,10 +130,16 @@ fn number<T: FromStr>(item: &str, text: &str) -> Result<T, String> {
         .map_err(|_| format!("`{item}` needs a whole number"))
 }
 
+/// A longer delay is the same as `hang`.
+const MAX_DELAY: Duration = Duration::from_secs(24 * 60 * 60);
+
 fn duration(text: &str) -> Result<Duration, String> {
     let span = text.parse::<SignedDuration>().ok();
     span.and_then(|span| Duration::try_from(span).ok())
-        .ok_or_else(|| format!("`{text}` is not a duration such as `500ms` or `2s`"))
+        .filter(|span| *span <= MAX_DELAY)
+        .ok_or_else(|| {
+            format!("`{text}` is not a duration such as `500ms` or `2s`, of a day at most")
+        })
 }
 
 /// The faults that are still to be committed: a script.

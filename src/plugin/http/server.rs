@@ -126,6 +126,7 @@ impl Drop for Server {
 fn accept(shared: &Arc<Shared>) {
     loop {
         let accepted = shared.listener.accept();
+        let accepted = threads::fault("accept").and(accepted);
         threads::point("http-accept");
         if shared.stop.is_stopped() {
             break;

@@ -200,7 +200,7 @@ impl Shared {
         let mut next_round = Instant::now();
         let mut next_reap = next_round;
         while !self.is_stopping.load(Ordering::Relaxed) {
-            threads::point("plugin-pods");
+            threads::beat("plugin-pods", IDLE_PERIOD.saturating_mul(3));
             let now = Instant::now();
             if now >= next_reap {
                 let running = self.shims.reap();

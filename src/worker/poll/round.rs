@@ -120,6 +120,7 @@ impl Poller<'_> {
     }
 
     fn ask_alone(&mut self, job: &Live) -> Asked {
+        self.beat();
         let one = std::slice::from_ref(job);
         match self.question(one) {
             Ok(answer) => {
@@ -154,6 +155,7 @@ impl Poller<'_> {
     /// Asks about some jobs. Where a refusal names one, the others are asked about without it; else
     /// `questions` says what follows.
     fn ask(&mut self, batch: &[Live]) -> Asked {
+        self.beat();
         let (error, asked_at) = match self.question(batch) {
             Ok(answer) => {
                 let share = answer.asked_at.elapsed().as_secs_f32()
