@@ -225,6 +225,12 @@ fn limits(config: &Config, check: &mut Check) {
         limits.max_container_bytes,
         "at least 65536",
     );
+    check.require(
+        limits.max_images >= 1,
+        "limits.max_images",
+        limits.max_images,
+        "at least 1",
+    );
     for (key, value, least, why) in [
         (
             "limits.max_pod_bytes",

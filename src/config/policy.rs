@@ -66,6 +66,9 @@ pub struct Limits {
     /// The most bytes that one request to the interLink server may have, volumes included. A job with a
     /// larger one is refused.
     pub max_request_bytes: u64,
+    /// The most images that are remembered. Of more, those that no container has are forgotten, the
+    /// oldest first; a kubelet pulls again what it needs.
+    pub max_images: usize,
 }
 
 impl Default for Limits {
@@ -77,6 +80,7 @@ impl Default for Limits {
             max_namespace_bytes: 64 << 20,
             max_total_bytes: 256 << 20,
             max_request_bytes: 64 << 20,
+            max_images: 10_000,
         }
     }
 }

@@ -60,7 +60,6 @@ impl CriContext {
         });
         let spec = ImageSpec {
             image: image.id.clone(),
-            annotations: image.annotations.clone().into_iter().collect(),
             ..Default::default()
         };
         Image {

@@ -1,12 +1,12 @@
 //! Images: references only, nothing is pulled here.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
 use super::Nanos;
 
-/// One image that was "pulled": known under its identity, with every reference that leads to it.
+/// One image that was "pulled": known under its identity, with the references that lead to it. What comes
+/// with the reference is not kept: a kubelet sends along the annotations of the pod that wants the image
+/// (`PullImage` in pkg/kubelet/kuberuntime/kuberuntime_image.go), and an image is everybody's.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Image {
     /// The one identity in every API: `sha256:` and 64 hex digits; the true digest where the
@@ -18,9 +18,6 @@ pub struct Image {
     pub repo_digests: Vec<String>,
     /// The reference as the user last wrote it: what the remote side gets.
     pub user_ref: String,
-    /// Annotations of the `ImageSpec`, returned in its status.
-    #[serde(default)]
-    pub annotations: BTreeMap<String, String>,
     /// When it was first pulled.
     pub pulled_at: Nanos,
 }

@@ -91,6 +91,11 @@ impl Budget {
         }
     }
 
+    /// How many images are remembered.
+    pub fn max_images(&self) -> usize {
+        self.limits.max_images
+    }
+
     /// With other limits.
     pub fn with_limits(self, limits: Limits) -> Self {
         Self { limits, ..self }

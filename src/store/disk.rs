@@ -2,7 +2,10 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use redb::{backends::FileBackend, Database, ReadableDatabase as _, ReadableTable as _};
+use redb::{
+    backends::FileBackend, Database, ReadableDatabase as _, ReadableTable as _,
+    ReadableTableMetadata as _,
+};
 
 use super::{
     disk_error::Error,
@@ -10,10 +13,16 @@ use super::{
     salvage,
     table::{Contents, Table, Write},
 };
-use crate::threads;
+use crate::{telemetry::chain, threads};
 
 /// Page cache of the embedded store. Everything is read once at start and only written after.
 const CACHE_BYTES: usize = 4 << 20;
+
+/// A file is written anew when it is so many times as large as what is in it.
+const TIMES: u64 = 4;
+/// Damaged rows that are kept at the most, and their bytes.
+const MAX_ASIDE_ROWS: usize = 1000;
+const MAX_ASIDE_BYTES: usize = 16 << 20;
 
 /// The state file. Closed where `database` is `None`; the next use opens it.
 pub struct Disk {
@@ -114,6 +123,92 @@ impl Disk {
         }
     }
 
+    /// Writes a new file in place of one that is many times larger than what is in it: the store takes
+    /// up again what was deleted, but gives nothing back. Until the new file is whole, the old one is in its
+    /// place; when anything fails, it stays. Does nothing where more than `most` bytes are in it.
+    pub fn compact(&mut self, least: u64, most: u64) {
+        let Ok(before) = std::fs::metadata(&self.path).map(|file| file.len()) else {
+            return;
+        };
+        if before < least {
+            return;
+        }
+        match self.rewrite(before / TIMES, most) {
+            Ok(false) => {}
+            Ok(true) => {
+                let after = std::fs::metadata(&self.path).map_or(0, |file| file.len());
+                let path = self.path.display();
+                log::info!("state file {path} was written anew: {after} bytes instead of {before}");
+            }
+            Err(error) => log::warn!(
+                "state file {} has {before} bytes, most of them free, and cannot be written anew: {}",
+                self.path.display(),
+                chain(&error)
+            ),
+        }
+    }
+
+    /// Whether it was worth it: no more than `worth` bytes are in it, and no more than `most`.
+    fn rewrite(&mut self, worth: u64, most: u64) -> Result<bool, Error> {
+        let failed = |path: &PathBuf, source: redb::Error| Error::Commit {
+            path: path.clone(),
+            source: Arc::new(source),
+        };
+        let path = self.path.clone();
+        let database = self.database()?;
+        let used = stored_bytes(database).map_err(|error| failed(&path, error))?;
+        if used > worth.min(most) {
+            return Ok(false);
+        }
+        let from_disk = |error: std::io::Error| failed(&path, error.into());
+        let mut fresh = Disk {
+            path: salvage::fresh(&path).map_err(from_disk)?,
+            database: None,
+        };
+        copy(database, fresh.database()?).map_err(|error| failed(&fresh.path, error))?;
+        fresh.database = None;
+        self.database = None;
+        salvage::replace(&fresh.path, &path).map_err(from_disk)?;
+        Ok(true)
+    }
+
+    /// Forgets damaged rows where many are set aside.
+    ///
+    /// # Errors
+    /// A file that cannot be written.
+    pub fn trim_set_aside(&mut self) -> Result<(), Error> {
+        let path = self.path.clone();
+        let failed = |source: redb::Error| Error::Commit {
+            path,
+            source: Arc::new(source),
+        };
+        let database = self.database()?;
+        (|| {
+            let transaction = database.begin_write()?;
+            let mut table = transaction.open_table(Table::SetAside.definition())?;
+            let (mut rows, mut bytes) = (0, 0);
+            for row in table.iter()? {
+                rows += 1;
+                bytes += row?.1.value().len();
+            }
+            if rows <= MAX_ASIDE_ROWS && bytes <= MAX_ASIDE_BYTES {
+                drop(table);
+                return Ok(transaction.abort()?);
+            }
+            while rows > MAX_ASIDE_ROWS || bytes > MAX_ASIDE_BYTES {
+                let Some((_, value)) = table.pop_first()? else {
+                    break;
+                };
+                rows -= 1;
+                bytes -= value.value().len().min(bytes);
+            }
+            drop(table);
+            transaction.commit()?;
+            Ok(())
+        })()
+        .map_err(failed)
+    }
+
     /// Reads everything, once the checksums of the whole file are found right: it is small.
     fn check_and_read(&mut self) -> Result<Contents, Error> {
         let path = self.path.clone();
@@ -148,9 +243,46 @@ impl Disk {
     }
 }
 
+/// How many bytes are in the rows of all tables.
+fn stored_bytes(database: &Database) -> Result<u64, redb::Error> {
+    let transaction = database.begin_read()?;
+    let mut bytes = 0;
+    for table in Table::ALL.into_iter().chain([Table::SetAside]) {
+        let opened = match transaction.open_table(table.definition()) {
+            Ok(opened) => opened,
+            Err(redb::TableError::TableDoesNotExist(_)) => continue,
+            Err(error) => return Err(error.into()),
+        };
+        bytes += opened.stats()?.stored_bytes();
+    }
+    Ok(bytes)
+}
+
+/// Copies all rows, one at a time.
+fn copy(from: &Database, to: &Database) -> Result<(), redb::Error> {
+    let (reading, writing) = (from.begin_read()?, to.begin_write()?);
+    for table in Table::ALL.into_iter().chain([Table::SetAside]) {
+        let rows = match reading.open_table(table.definition()) {
+            Ok(rows) => rows,
+            Err(redb::TableError::TableDoesNotExist(_)) => continue,
+            Err(error) => return Err(error.into()),
+        };
+        let mut copied = writing.open_table(table.definition())?;
+        for row in rows.iter()? {
+            let (key, value) = row?;
+            copied.insert(key.value(), value.value())?;
+        }
+    }
+    writing.commit()?;
+    Ok(())
+}
+
 /// What is behind an error.
 pub fn source_of(error: &Error) -> String {
     std::error::Error::source(error)
         .map(ToString::to_string)
         .unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! Images in the store.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use super::{
     record,
@@ -33,10 +33,39 @@ impl Store {
         let before = self.image(id);
         let after = Arc::new(change(before.as_deref()));
         if before.as_ref() != Some(&after) {
-            self.journal.commit(vec![record::put_image(&after)])?;
-            self.images.write().insert(id.to_owned(), after.clone());
+            let forgotten = self.surplus_images(id);
+            let mut writes = vec![record::put_image(&after)];
+            let deletions = forgotten.iter();
+            writes.extend(deletions.map(|image| Write::delete(Table::Images, &image.id)));
+            self.journal.commit(writes)?;
+            let mut images = self.images.write();
+            for image in &forgotten {
+                images.remove(&image.id);
+            }
+            images.insert(id.to_owned(), after.clone());
         }
         Ok(after)
+    }
+
+    /// The images to forget so that there is room for the one with this id: those that no container has,
+    /// the oldest first. Nobody else ever removes one, for the kubelet goes by the space that they take,
+    /// which is none.
+    fn surplus_images(&self, id: &str) -> Vec<Arc<Image>> {
+        let mut others = self.images();
+        others.retain(|image| image.id != id);
+        let surplus = (others.len() + 1).saturating_sub(self.budget.max_images());
+        if surplus == 0 {
+            return Vec::new();
+        }
+        let pods = self.pods();
+        let containers = pods.iter().flat_map(|pod| &pod.containers);
+        let used: HashSet<_> = containers
+            .map(|entry| entry.container.image_id.as_str())
+            .collect();
+        others.retain(|image| !used.contains(image.id.as_str()));
+        others.sort_by(|a, b| (a.pulled_at, &a.id).cmp(&(b.pulled_at, &b.id)));
+        others.truncate(surplus);
+        others
     }
 
     /// Removes an image; nothing happens if it is not there.

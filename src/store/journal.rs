@@ -27,6 +27,14 @@ const QUEUE: usize = 1024;
 /// A write that takes longer says that the disk hangs.
 const LIMIT: Duration = Duration::from_secs(30);
 
+/// A smaller state file is left as it is at the start, and one while calls may wait for the disk.
+const LEAST_AT_START: u64 = 8 << 20;
+const LEAST: u64 = 32 << 20;
+/// No more is written anew while calls may wait for it: some tenths of a second.
+const MOST: u64 = 32 << 20;
+/// How many writes come between two looks at the file's size.
+const WRITES: u32 = 256;
+
 struct Batch {
     writes: Vec<Write>,
     done: Sender<Result<(), Error>>,
@@ -68,6 +76,8 @@ impl Journal {
 
     fn start(mut disk: Disk, lock: File) -> Result<(Self, Contents), Error> {
         let contents = disk.read()?;
+        disk.trim_set_aside()?;
+        disk.compact(LEAST_AT_START, u64::MAX);
         let (sender, receiver) = bounded(QUEUE);
         let path = disk.path.clone();
         let threads = Threads::default();
@@ -117,6 +127,7 @@ impl Drop for Journal {
 
 /// The thread: until nobody can send any more.
 fn serve(mut disk: Disk, queue: &Receiver<Batch>) {
+    let mut writes: u32 = 0;
     while let Ok(first) = queue.recv() {
         let mut batches = vec![first];
         batches.extend(queue.try_iter());
@@ -134,6 +145,11 @@ fn serve(mut disk: Disk, queue: &Receiver<Batch>) {
         for batch in batches {
             // A caller that has gone does not wait for the answer.
             let _ = batch.done.send(result.clone());
+        }
+        writes += 1;
+        if writes >= WRITES && queue.is_empty() && result.is_ok() {
+            writes = 0;
+            disk.compact(LEAST, MOST);
         }
         threads::idle();
     }

@@ -166,6 +166,9 @@ impl Store {
                     .flat_map(|(table, key)| set_aside(&contents, *table, key)),
             );
         }
+        let stale = found.stale_positions.iter();
+        let stale = stale.map(|id| Write::delete(Table::LogPositions, id.as_str()));
+        journal.commit(stale.collect())?;
         if !aside.is_empty() {
             log::error!(
                 "{} damaged records of the state are moved to the table `set_aside`",

@@ -3,7 +3,7 @@
 //! It takes for granted that everything of one transition was written in one transaction. What
 //! contradicts that is damage: it is left out of the state, reported, and set aside on disk.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::{
     record,
@@ -20,6 +20,8 @@ pub struct Recovered {
     pub images: Vec<Image>,
     /// How far container logs were written.
     pub log_positions: HashMap<ContainerId, Vec<u8>>,
+    /// Containers that are gone, and whose log positions are not.
+    pub stale_positions: Vec<ContainerId>,
     /// Single values.
     pub values: HashMap<String, Vec<u8>>,
     /// What could not be read.
@@ -117,6 +119,13 @@ pub fn recover(contents: &[Rows]) -> Result<Recovered, (String, record::Error)> 
         let what = format!("container {id} belongs to no pod");
         Damage::row(Table::Containers, id.as_str(), what)
     }));
+    let pods = found.pods.iter();
+    let ids: HashSet<_> = pods
+        .flat_map(|pod| &pod.containers)
+        .map(|entry| entry.id().clone())
+        .collect();
+    let stale = found.log_positions.extract_if(|id, _| !ids.contains(id));
+    found.stale_positions = stale.map(|(id, _)| id).collect();
     Ok(found)
 }
 

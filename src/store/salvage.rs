@@ -38,10 +38,44 @@ pub fn set_aside(path: &Path) -> io::Result<PathBuf> {
         if !name.try_exists()? {
             fs::copy(path, &name)?;
             fs::File::open(&name)?.sync_all()?;
+            forget_old_copies(path);
             return Ok(name);
         }
     }
     Err(io::ErrorKind::AlreadyExists.into())
+}
+
+/// As many copies of damaged files are kept, the latest.
+const MAX_COPIES: usize = 8;
+
+/// Removes the oldest copies of damaged files where there are many: a disk that damages them again and
+/// again would be full of them.
+fn forget_old_copies(path: &Path) {
+    let prefix = path.with_extension("redb.damaged-");
+    let entries = path
+        .parent()
+        .and_then(|directory| fs::read_dir(directory).ok());
+    let paths = entries
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path());
+    let numbered = paths.filter_map(|copy| {
+        let rest = copy.to_str()?.strip_prefix(prefix.to_str()?)?;
+        Some((rest.parse::<u64>().ok()?, copy))
+    });
+    let mut copies: Vec<_> = numbered.collect();
+    copies.sort();
+    let surplus = copies.len().saturating_sub(MAX_COPIES);
+    for (_, copy) in copies.drain(..surplus) {
+        match fs::remove_file(&copy) {
+            Ok(()) => log::warn!(
+                "removed {}, an old copy of a damaged state file",
+                copy.display()
+            ),
+            Err(error) => log::warn!("cannot remove {}: {error}", copy.display()),
+        }
+    }
 }
 
 /// The name of a new file that is to take the place of a damaged one; an attempt that a crash has

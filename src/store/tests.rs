@@ -235,3 +235,72 @@ fn subscribers_hear_what_happens() {
     assert_eq!(next(), (EventKind::Created, container.to_string()));
     assert_eq!(next(), (EventKind::Started, container.to_string()));
 }
+
+#[test]
+fn images_beyond_the_limit_are_forgotten_but_for_those_in_use() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (store, _woken) = open(dir.path());
+    let limits = Limits {
+        max_images: 3,
+        ..Limits::default()
+    };
+    let store = store.with_limits(limits.clone());
+    let (id, container) = running(&store, "a");
+    let used = store.pod(&id).expect("there");
+    let used = &used
+        .container(&container)
+        .expect("there")
+        .container
+        .image_id;
+    let pull = |store: &Store, id: &str, at: i64| {
+        let image = Image {
+            id: id.to_owned(),
+            repo_tags: Vec::new(),
+            repo_digests: Vec::new(),
+            user_ref: id.to_owned(),
+            pulled_at: Nanos(at),
+        };
+        store.put_image(id, |_| image).expect("kept");
+    };
+    pull(&store, used, 1);
+    for number in 2..20 {
+        pull(&store, &format!("image-{number}"), number);
+    }
+    let ids = |store: &Store| {
+        let mut ids: Vec<_> = store.images().iter().map(|it| it.id.clone()).collect();
+        ids.sort();
+        ids
+    };
+    let mut want = vec!["image-18".to_owned(), "image-19".to_owned(), used.clone()];
+    want.sort();
+    assert_eq!(ids(&store), want);
+    drop(store);
+    let (store, _woken) = open(dir.path());
+    assert_eq!(ids(&store.with_limits(limits)), want);
+}
+
+#[test]
+fn a_log_position_of_nobody_is_forgotten() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (store, _woken) = open(dir.path());
+    let (_, container) = running(&store, "a");
+    let stale = Write::put(Table::LogPositions, "nobody", b"7".to_vec());
+    store.journal.commit(vec![stale]).expect("written");
+    store
+        .put_log_position(&container, b"8".to_vec())
+        .expect("kept");
+    drop(store);
+    let (store, _woken) = open(dir.path());
+    assert_eq!(store.take_log_position(&"nobody".into()), None);
+    drop(store);
+    let (_journal, contents) = Journal::open(dir.path()).expect("opens");
+    let rows = contents
+        .iter()
+        .find(|(table, _)| *table == Table::LogPositions);
+    let keys: Vec<_> = rows
+        .iter()
+        .flat_map(|(_, rows)| rows)
+        .map(|(key, _)| key.as_str())
+        .collect();
+    assert_eq!(keys, [container.as_str()]);
+}

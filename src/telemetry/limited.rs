@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
     time::{Duration, Instant},
 };
 
@@ -40,8 +41,9 @@ impl Limited {
 /// does not hide it.
 pub struct LimitedByText {
     period: Duration,
-    /// When a text was last printed, and how often it was held back since.
-    seen: Mutex<HashMap<String, (Instant, u64)>>,
+    /// When a text was last printed, and how often it was held back since. By its hash, for a text may be
+    /// as long as what somebody sends.
+    seen: Mutex<HashMap<u64, (Instant, u64)>>,
 }
 
 impl LimitedByText {
@@ -58,8 +60,11 @@ impl LimitedByText {
 
     /// As [`Limited::print`]; gives whether it ran.
     pub fn print(&self, text: &str, print: impl FnOnce(u64)) -> bool {
+        let mut hasher = DefaultHasher::new();
+        text.hash(&mut hasher);
+        let key = hasher.finish();
         let mut seen = self.seen.lock();
-        let held_back = match seen.get_mut(text) {
+        let held_back = match seen.get_mut(&key) {
             Some((last, held_back)) if last.elapsed() < self.period => {
                 *held_back += 1;
                 return false;
@@ -70,7 +75,7 @@ impl LimitedByText {
         if seen.len() >= Self::MAX {
             seen.clear();
         }
-        seen.insert(text.to_owned(), (Instant::now(), 0));
+        seen.insert(key, (Instant::now(), 0));
         drop(seen);
         print(held_back);
         true

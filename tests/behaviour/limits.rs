@@ -8,9 +8,9 @@ use futures_executor::block_on;
 use futures_util::StreamExt as _;
 use grpcio::{CallOption, RpcStatusCode};
 use interlink_cri::proto::{
-    GetEventsRequest, ListContainersRequest, ListPodSandboxRequest, PodSandboxConfig,
-    RemovePodSandboxRequest, RunPodSandboxRequest, StreamContainersRequest,
-    StreamPodSandboxesRequest,
+    GetEventsRequest, ImageSpec, ListContainersRequest, ListImagesRequest, ListPodSandboxRequest,
+    PodSandboxConfig, PullImageRequest, RemovePodSandboxRequest, RunPodSandboxRequest,
+    StreamContainersRequest, StreamPodSandboxesRequest,
 };
 use protobuf::MessageField;
 
@@ -157,6 +157,33 @@ fn seventy_pods_with_large_annotations_are_listed() {
     let (code, message) = code(refused);
     assert_eq!(code, RpcStatusCode::FAILED_PRECONDITION);
     assert!(message.contains("cri.max_metadata_bytes"), "{message}");
+}
+
+/// A kubelet sends along the annotations of the pod that wants the image.
+#[test]
+fn images_keep_no_annotations_of_pods() {
+    let daemon = Daemon::start("http://127.0.0.1:1", "");
+    let cri = daemon.cri();
+    for number in 0..72 {
+        let mut image = ImageSpec {
+            image: "registry.example/tool:1".to_owned(),
+            ..Default::default()
+        };
+        let note = (format!("pod-{number}"), "x".repeat(250 << 10));
+        image.annotations.extend([note]);
+        let request = PullImageRequest {
+            image: MessageField::some(image),
+            ..Default::default()
+        };
+        cri.images.pull_image(&request, options()).expect("pulled");
+    }
+    let images = cri
+        .images
+        .list_images(&ListImagesRequest::default(), options());
+    let images = images.expect("listed").images;
+    assert_eq!(images.len(), 1);
+    assert!(images[0].spec.annotations.is_empty());
+    cri.run(&sandbox("the-next"));
 }
 
 #[test]

@@ -2,8 +2,6 @@
 
 use proptest::prelude::*;
 
-use std::collections::BTreeMap;
-
 use super::*;
 use crate::model::Nanos;
 
@@ -243,7 +241,6 @@ fn the_remote_side_gets_what_the_user_wrote() {
         repo_tags: Vec::new(),
         repo_digests: Vec::new(),
         user_ref: "busybox:1".to_owned(),
-        annotations: BTreeMap::new(),
         pulled_at: Nanos(0),
     };
     for (name, image, user, kept, want) in [
