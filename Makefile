@@ -73,6 +73,9 @@ install: $(RELEASE_BINARY) ## Install below $(DESTDIR)$(PREFIX)
 	install -D -m 0755 $(RELEASE_BINARY) $(DESTDIR)$(PREFIX)/bin/interlink-cri
 	install -D -m 0644 packaging/interlink-cri.service $(DESTDIR)$(UNITDIR)/interlink-cri.service
 	sed -i 's|@BINDIR@|$(PREFIX)/bin|' $(DESTDIR)$(UNITDIR)/interlink-cri.service
+	install -d $(DESTDIR)$(PREFIX)/share/doc/interlink-cri
+	sed 's|@BINDIR@|$(PREFIX)/bin|' packaging/systemd/kubelet.service.d/interlink-node-view.conf \
+		>$(DESTDIR)$(PREFIX)/share/doc/interlink-cri/interlink-node-view.conf
 	install -D -m 0644 packaging/config.toml.sample \
 		$(DESTDIR)$(PREFIX)/share/doc/interlink-cri/config.toml.sample
 	test -e $(DESTDIR)$(SYSCONFDIR)/interlink-cri/config.toml || \

@@ -16,6 +16,7 @@
 //!   5  cri        the gRPC services: validate, change the store, answer; a file for each RPC
 //!      worker     carries out what pods are owed: submits, cancels, polls, follows logs
 //!      plugin     the local plugin and its HTTP server, behind a wall
+//!      node_view  what a kubelet sees of its machine's size
 //!   4  store      the only owner of state, in memory and on disk
 //!      interlink  the HTTP client of the interLink API, and what follows from each error
 //!      logs       CRI log files: format, confinement, rotation, each remote line once
@@ -68,6 +69,7 @@ pub mod kubelet;
 pub mod logs;
 pub mod model;
 pub mod net;
+pub mod node_view;
 pub mod plan;
 pub mod plugin;
 pub mod profile;

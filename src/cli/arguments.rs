@@ -1,6 +1,6 @@
 //! The flags that say where the configuration comes from, those of `serve`, and how commands print.
 
-use std::path::PathBuf;
+use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Args, ValueEnum};
 
@@ -44,6 +44,25 @@ pub enum Output {
 }
 
 impl ConfigArgs {
+    /// The same flags, for another process of this program.
+    pub fn to_flags(&self) -> Vec<OsString> {
+        let path = |path: &Option<PathBuf>| path.clone().map(PathBuf::into_os_string);
+        let text = |text: &Option<String>| text.clone().map(OsString::from);
+        let flags = [
+            ("--config", path(&self.config)),
+            ("--socket", path(&self.socket)),
+            ("--state-dir", path(&self.state_dir)),
+            ("--interlink-url", text(&self.interlink_url)),
+            ("--log-level", text(&self.log_level)),
+        ];
+        let given = flags
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value?)));
+        given
+            .flat_map(|(name, value)| [name.into(), value])
+            .collect()
+    }
+
     /// Reads and checks it.
     pub fn load(&self) -> Result<Config, String> {
         let text = |path: &PathBuf| path.display().to_string();

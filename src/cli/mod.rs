@@ -6,6 +6,7 @@ mod client;
 mod cri_log;
 mod jobs;
 mod manifest;
+mod node_view;
 mod pod_dir;
 mod run_pod;
 mod serve;
@@ -19,6 +20,7 @@ use self::{
     arguments::{ConfigArgs, Output, ServeArgs},
     check_plugin::CheckPluginArgs,
     client::Client,
+    node_view::{NodeViewArgs, WatchArgs},
 };
 use crate::{
     config::{self, duration},
@@ -64,6 +66,10 @@ enum Command {
     CheckPlugin(CheckPluginArgs),
     /// Run the local plugin: an interLink server whose containers are processes of this machine
     Plugin(PluginArgs),
+    /// Run a kubelet that takes the machine for as large as the cluster behind it
+    NodeView(NodeViewArgs),
+    #[command(name = node_view::WATCH, hide = true)]
+    NodeViewWatch(WatchArgs),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -172,6 +178,8 @@ pub fn main() -> ExitCode {
             code
         }),
         Command::Plugin(args) => plugin(&args),
+        Command::NodeView(args) => node_view::run(&args),
+        Command::NodeViewWatch(args) => node_view::watch(&args),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "interlink-cri", &mut script);

@@ -23,7 +23,7 @@ use std::{
 };
 
 pub use error::Error;
-use mount_table::MountTable;
+pub use mount_table::MountTable;
 use volume_reader::{Budget, Fault, MAX_FILES};
 
 use crate::{

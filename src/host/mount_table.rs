@@ -23,6 +23,8 @@ struct Entry {
     kind: String,
     /// The file system's own options.
     options: String,
+    /// Whether what is mounted below it is mounted in its copies as well.
+    is_shared: bool,
 }
 
 /// Where a file lies within its file system.
@@ -53,6 +55,11 @@ impl MountTable {
     /// Whether something is mounted exactly here.
     pub fn is_mount_point(&self, path: &Path) -> bool {
         self.0.iter().any(|entry| entry.point == path)
+    }
+
+    /// Whether a mount below a path shows in other mount namespaces that were made from this one.
+    pub fn is_shared(&self, path: &Path) -> bool {
+        self.covering(path).is_some_and(|entry| entry.is_shared)
     }
 
     /// Where a path lies within its file system.
@@ -131,7 +138,13 @@ fn entry(line: &[u8]) -> Option<Entry> {
     let device = String::from_utf8(next()?.to_vec()).ok()?;
     let (root, point) = (unescaped(next()?), unescaped(next()?));
     // Options of the mount, and any number of optional fields up to a dash.
-    while next()? != b"-" {}
+    let mut is_shared = false;
+    loop {
+        match next()? {
+            b"-" => break,
+            field => is_shared |= field.starts_with(b"shared:"),
+        }
+    }
     let kind = String::from_utf8_lossy(next()?).into_owned();
     let options = next().and(next()).unwrap_or_default();
     Some(Entry {
@@ -140,6 +153,7 @@ fn entry(line: &[u8]) -> Option<Entry> {
         point,
         kind,
         options: String::from_utf8_lossy(options).into_owned(),
+        is_shared,
     })
 }
 
@@ -213,6 +227,19 @@ nonsense
         // Another file system, another directory.
         assert_eq!(inside("kubernetes.io~secret/key", "s/main/1"), None);
         assert_eq!(inside("kubernetes.io~empty-dir/other", "s/main/1"), None);
+    }
+
+    #[test]
+    fn the_innermost_mount_tells_whether_mounts_are_shared() {
+        let table = table();
+        for (path, want) in [
+            ("/var/lib/kubelet", true),
+            ("/home/ann", true),
+            ("/lustre/data", false),
+            ("/lustre/hidden", false),
+        ] {
+            assert_eq!(table.is_shared(Path::new(path)), want, "{path}");
+        }
     }
 
     #[test]

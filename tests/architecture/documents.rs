@@ -16,6 +16,7 @@ const DOCUMENTS: &[&str] = &[
     "SECURITY.md",
     "docs/features.md",
     "docs/fuzzing.md",
+    "docs/node.md",
     "docs/releasing.md",
     "docs/reliability.md",
     "docs/security.md",

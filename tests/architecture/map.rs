@@ -60,6 +60,7 @@ pub const ROOMS: &[Room] = &[
         "plugin",
         "the local plugin and its HTTP server, behind a wall",
     ),
+    room(5, "node_view", "what a kubelet sees of its machine's size"),
     room(4, "store", "the only owner of state, in memory and on disk"),
     room(
         4,
