@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{config, convert, cri, interlink, kubelet, logs, plan, store, worker};
+use crate::{config, convert, cri, interlink, kubelet, logs, plan, profile, store, worker};
 
 type Property = fn(&[u8]);
 
@@ -31,6 +31,7 @@ fn check(target: &str, data: &[u8]) -> bool {
         "reply" => interlink::properties::any_reply,
         "resources" => convert::properties::resources,
         "resync" => plan::properties::resync,
+        "sbatch_flags" => |data| with_text(profile::properties::any_flags)(data),
         "status_reply" => worker::properties::any_status,
         _ => return false,
     };

@@ -18,6 +18,10 @@
 //! any of them needs: it does no harm to the others.
 
 mod known_ends;
+/// What must hold whatever comes in; `fuzz/` and the tests share it.
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod properties;
 pub mod recognise;
 mod reports;
 pub mod slurm;
