@@ -38,6 +38,7 @@
 //!      json       JSON that another machine wrote, read piece by piece (pure)
 //!      quantity   Kubernetes amounts, printed and read (pure)
 //!      endpoint   where an HTTP server is: URLs, checked and taken apart
+//!      peer       whose socket is at the other end of a connection within this machine
 //!      text       foreign texts made fit for a line, cut, told from DNS names (pure)
 //!      telemetry  metrics, health, limited log lines
 //! ```
@@ -70,6 +71,7 @@ pub mod logs;
 pub mod model;
 pub mod net;
 pub mod node_view;
+pub mod peer;
 pub mod plan;
 pub mod plugin;
 pub mod profile;

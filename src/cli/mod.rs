@@ -126,6 +126,9 @@ struct PluginArgs {
         default_value = "unix:///run/interlink-cri/plugin.sock"
     )]
     listen: plugin::http::ListenAddress,
+    /// File with a bearer token that requests must have; needed to listen on TCP as root
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
     /// Where containers live
     #[arg(
         long,
@@ -248,6 +251,7 @@ fn plugin(args: &PluginArgs) -> Result<ExitCode, String> {
     threads::end_process_on_panic();
     let config = plugin::PluginConfig {
         listen: args.listen.clone(),
+        token_file: args.token_file.clone(),
         root: args.root.clone(),
         shim: plugin::THIS_EXECUTABLE.into(),
         faults: args.fault.clone(),

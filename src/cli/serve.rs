@@ -68,6 +68,7 @@ fn embedded(config: &Config) -> PluginConfig {
     let root = config.daemon.state_dir.join("plugin");
     PluginConfig {
         listen: ListenAddress::Unix(root.join("plugin.sock")),
+        token_file: None,
         root,
         shim: THIS_EXECUTABLE.into(),
         faults: Vec::new(),

@@ -15,7 +15,10 @@ use super::{
     secret::without_passwords,
     Config,
 };
-use crate::endpoint::{self, Endpoint};
+use crate::{
+    endpoint::{self, Endpoint},
+    peer,
+};
 
 /// Longest path of a unix socket.
 const MAX_SOCKET_PATH: usize = 107;
@@ -337,7 +340,15 @@ fn interlink(config: &Config, check: &mut Check) {
     let interlink = &config.interlink;
     if let Some(url) = &interlink.url {
         match Endpoint::parse(url) {
-            Ok(_) => {}
+            Ok(endpoint) => {
+                let is_shown = !endpoint.is_tls && !endpoint.target.is_local();
+                check.require(
+                    interlink.token_file.is_none() || !is_shown,
+                    "interlink.token_file",
+                    &interlink.token_file,
+                    "http:// to another host would show the token to the network; use https://",
+                );
+            }
             Err(endpoint::Error::Password) => {
                 let why = "must not carry a password; use interlink.token_file";
                 check.require(false, "interlink.url", "(hidden)", why);
@@ -432,6 +443,15 @@ pub fn check_machine(config: &Config) -> Findings {
                 findings.warnings.push(fault(key, file, why));
             }
             Ok(_) => {}
+        }
+    }
+    for user in interlink.local_users.iter().filter(|user| *user != "*") {
+        if peer::user_id(user).is_none() {
+            let path = PathBuf::from(user);
+            let why = "there is no such user on this machine".to_owned();
+            findings
+                .faults
+                .push(fault("interlink.local_users", &path, why));
         }
     }
     if let Some(file) = &config.kubernetes.kubeconfig {
@@ -530,6 +550,24 @@ mod tests {
                 !format!("{faults:?}").contains("secret"),
                 "passwords are hidden"
             );
+        }
+    }
+
+    #[test]
+    fn a_token_is_not_shown_to_the_network() {
+        for (url, good) in [
+            ("http://interlink.example:3000", false),
+            ("http://10.0.0.1:3000", false),
+            ("https://interlink.example", true),
+            ("http://127.0.0.1:3000", true),
+            ("http://localhost:3000", true),
+            ("unix:///run/interlink.sock", true),
+        ] {
+            let mut config = Config::default();
+            config.interlink.url = Some(url.into());
+            assert_eq!(faults(&config), [], "{url}");
+            config.interlink.token_file = Some("/token".into());
+            assert_eq!(faults(&config).is_empty(), good, "{url}");
         }
     }
 

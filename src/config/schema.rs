@@ -127,6 +127,10 @@ pub struct InterLink {
     pub direct: bool,
     /// File with a bearer token; read again when it changes.
     pub token_file: Option<PathBuf>,
+    /// Users whose sockets on this machine may be spoken to, beside root's and the daemon's own: a name or an
+    /// id, `*` for all. Without TLS, whoever binds a loopback port first gets what is sent there,
+    /// tokens and the contents of Secrets included.
+    pub local_users: Vec<String>,
     /// PEM file with the authorities to trust instead of the usual public ones.
     pub ca_file: Option<PathBuf>,
     /// PEM file with the client certificate chain; needs `client_key_file`.
@@ -176,6 +180,7 @@ impl Default for InterLink {
             plugin: Plugin::Auto,
             direct: false,
             token_file: None,
+            local_users: Vec::new(),
             ca_file: None,
             client_cert_file: None,
             client_key_file: None,

@@ -26,7 +26,7 @@ use super::{
     resolver::NameResolver,
     transport::{is_late, CancelToken, Deadline, LiftableLimit, Socket, SocketTransport, Stream},
 };
-use crate::endpoint::Target;
+use crate::{endpoint::Target, peer};
 
 /// A peer that is gone without a word is noticed after 60 s; only a followed log waits longer.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
@@ -63,6 +63,7 @@ fn failed(error: ureq::Error, otherwise: fn(io::Error) -> Failed) -> Failed {
 #[derive(Clone, Debug)]
 pub(super) struct Dialer {
     way: Arc<Way>,
+    users: LocalUsers,
     /// Who may cut the connection off.
     cancels: Vec<CancelToken>,
     /// A limit beside ureq's own; none in a default one.
@@ -78,10 +79,67 @@ enum Way {
     Unix(SocketAddrUnix),
 }
 
+/// Whose sockets of this machine may be spoken to.
+#[derive(Clone, Debug)]
+pub(super) enum LocalUsers {
+    Anybody,
+    /// Root, the daemon's own user, and these.
+    Own(Vec<u32>),
+}
+
+impl LocalUsers {
+    /// As `interlink.local_users` has them; names that are not known are nobody's.
+    pub(super) fn new(names: &[String]) -> Self {
+        match names.iter().any(|name| name == "*") {
+            true => Self::Anybody,
+            false => Self::Own(
+                names
+                    .iter()
+                    .filter_map(|name| peer::user_id(name))
+                    .collect(),
+            ),
+        }
+    }
+
+    /// Whether what listens on a loopback address may be spoken to. Where nothing does, the kernel refuses
+    /// the connection, or root has led it elsewhere.
+    fn check_listeners(&self, address: SocketAddr) -> io::Result<()> {
+        if let Self::Own(_) = self {
+            let uids = peer::listeners(address)?;
+            uids.into_iter().try_for_each(|uid| self.check(uid))?;
+        }
+        Ok(())
+    }
+
+    /// Whether the other end of a connection may be spoken to. Somebody may have listened only for the moment:
+    /// then the connection is theirs, or they still listen.
+    fn check_connected(&self, stream: &TcpStream) -> io::Result<()> {
+        if let Self::Own(_) = self {
+            let (own, other) = (stream.local_addr()?, stream.peer_addr()?);
+            self.check_listeners(other)?;
+            let uid = peer::owner(own, other)?;
+            uid.map_or(Ok(()), |uid| self.check(uid))?;
+        }
+        Ok(())
+    }
+
+    fn check(&self, uid: u32) -> io::Result<()> {
+        match self {
+            Self::Own(more) if !peer::is_own(uid) && !more.contains(&uid) => {
+                Err(io::Error::new(io::ErrorKind::PermissionDenied, format!(
+                    "the socket there belongs to user {uid}, and would be sent tokens and Secrets; if \
+                     that is as it should be, name the user in interlink.local_users"
+                )))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 impl Dialer {
     /// # Errors
     /// The path cannot be a socket's.
-    pub(super) fn new(target: &Target, cancel: CancelToken) -> io::Result<Self> {
+    pub(super) fn new(target: &Target, users: LocalUsers, cancel: CancelToken) -> io::Result<Self> {
         let way = match target {
             Target::Tcp { host, port } => Way::Tcp {
                 resolver: NameResolver::new(host, *port),
@@ -91,6 +149,7 @@ impl Dialer {
         };
         Ok(Self {
             way: Arc::new(way),
+            users,
             cancels: vec![cancel],
             limit: LiftableLimit::default(),
         })
@@ -107,8 +166,20 @@ impl Dialer {
     fn make(&self, details: &ConnectionDetails) -> Result<Box<dyn Transport>, Failed> {
         let deadline = Deadline::new(details.timeout, &self.limit);
         let stream = match &*self.way {
-            Way::Tcp { resolver, .. } => Stream::Tcp(dial_tcp(resolver, &deadline)?),
-            Way::Unix(address) => Stream::Unix(dial_unix(address, &deadline)?),
+            Way::Tcp { resolver, .. } => {
+                // With TLS the certificate says who it is.
+                let users = match details.needs_tls() {
+                    true => &LocalUsers::Anybody,
+                    false => &self.users,
+                };
+                Stream::Tcp(dial_tcp(resolver, users, &deadline)?)
+            }
+            Way::Unix(address) => {
+                let stream = dial_unix(address, &deadline)?;
+                let uid = peer::unix_owner(&stream).map_err(Failed::Connect)?;
+                self.users.check(uid).map_err(Failed::Connect)?;
+                Stream::Unix(stream)
+            }
         };
         let socket = Socket::new(stream);
         if !self.cancels.iter().all(|cancel| cancel.admit(&socket)) {
@@ -162,7 +233,11 @@ impl Resolver for Unresolved {
 
 /// Tries the addresses in turn. Each gets half of the time that is left, the last one all of
 /// it: so one that swallows packets does not use up the time of the next.
-fn dial_tcp(resolver: &NameResolver, deadline: &Deadline) -> Result<TcpStream, Failed> {
+fn dial_tcp(
+    resolver: &NameResolver,
+    users: &LocalUsers,
+    deadline: &Deadline,
+) -> Result<TcpStream, Failed> {
     let late = || failed(deadline.passed(), Failed::Connect);
     let addresses = resolver
         .look_up(deadline.at)
@@ -175,7 +250,7 @@ fn dial_tcp(resolver: &NameResolver, deadline: &Deadline) -> Result<TcpStream, F
             true => left,
             false => left.map(|left| left / 2),
         };
-        match connect_tcp(address, share) {
+        match connect_checked(address, users, share) {
             Ok(stream) => return Ok(stream),
             Err(e) => error = e,
         }
@@ -184,6 +259,21 @@ fn dial_tcp(resolver: &NameResolver, deadline: &Deadline) -> Result<TcpStream, F
         true => Err(late()),
         false => Err(Failed::Connect(error)),
     }
+}
+
+/// Connects; to an address of this machine only where the right user is there before and after.
+fn connect_checked(
+    address: &SocketAddr,
+    users: &LocalUsers,
+    limit: Option<Duration>,
+) -> io::Result<TcpStream> {
+    if !address.ip().to_canonical().is_loopback() {
+        return connect_tcp(address, limit);
+    }
+    users.check_listeners(*address)?;
+    let stream = connect_tcp(address, limit)?;
+    users.check_connected(&stream)?;
+    Ok(stream)
 }
 
 fn connect_tcp(address: &SocketAddr, limit: Option<Duration>) -> io::Result<TcpStream> {
@@ -261,5 +351,58 @@ mod tests {
         assert!(sockopt::socket_keepalive(&stream).unwrap());
         assert_eq!(sockopt::tcp_keepidle(&stream).unwrap(), KEEPALIVE_IDLE);
         assert!(stream.nodelay().unwrap());
+    }
+    /// A listener of another user: sockets belong to whom the thread is that makes them.
+    fn of_nobody() -> Option<(TcpListener, u32)> {
+        let nobody = rustix::process::Uid::from_raw(65534);
+        let made = std::thread::spawn(move || {
+            rustix::thread::set_thread_uid(nobody).ok()?;
+            TcpListener::bind("127.0.0.1:0").ok()
+        });
+        Some((made.join().unwrap()?, nobody.as_raw()))
+    }
+
+    #[test]
+    fn what_another_user_listens_on_is_not_spoken_to() {
+        if !rustix::process::geteuid().is_root() {
+            return eprintln!("skipped: only root can be somebody else");
+        }
+        let (listener, uid) = of_nobody().expect("a listener of nobody");
+        let address = listener.local_addr().unwrap();
+        let refused = connect_checked(&address, &LocalUsers::new(&[]), None).unwrap_err();
+        let text = refused.to_string();
+        assert!(
+            text.contains("user 65534") && text.contains("interlink.local_users"),
+            "{text}"
+        );
+        listener.set_nonblocking(true).unwrap();
+        assert!(listener.accept().is_err(), "nothing was even connected");
+        for names in ["*".to_owned(), uid.to_string(), "nobody".to_owned()] {
+            let users = LocalUsers::new(std::slice::from_ref(&names));
+            connect_checked(&address, &users, None).expect(&names);
+        }
+        // Who listened only for the moment.
+        let stream = connect_tcp(&address, None).unwrap();
+        let accepted = std::thread::spawn(move || {
+            rustix::thread::set_thread_uid(rustix::process::Uid::from_raw(65534)).unwrap();
+            listener.set_nonblocking(false).unwrap();
+            // The earlier connections wait before it.
+            (0..4)
+                .map(|_| listener.accept().unwrap())
+                .collect::<Vec<_>>()
+        });
+        let _accepted = accepted.join().unwrap();
+        assert!(peer::listeners(address).unwrap().is_empty());
+        assert!(LocalUsers::new(&[]).check_connected(&stream).is_err());
+    }
+
+    #[test]
+    fn own_listeners_are_spoken_to() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        connect_checked(&address, &LocalUsers::new(&[]), None).unwrap();
+        drop(listener);
+        let refused = connect_checked(&address, &LocalUsers::new(&[]), None).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
     }
 }

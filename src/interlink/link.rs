@@ -18,7 +18,7 @@ use uuid::Uuid;
 use super::{
     answer::{lost, Answer, Head, Limit},
     call::Call,
-    dial::{Dialer, Failed, Unresolved},
+    dial::{Dialer, Failed, LocalUsers, Unresolved},
     error::{Error, Phase, TOKEN_KEY},
     tls,
     transport::{CancelToken, LiftableLimit, BUFFER_BYTES},
@@ -86,7 +86,8 @@ impl Link {
     /// The URL, or one of the PEM files.
     pub(super) fn new(from: &InterLink, all: &CancelToken) -> Result<Self, Error> {
         let endpoint = address(from.url.as_deref().ok_or(Error::NoUrl)?)?;
-        let dialer = Dialer::new(&endpoint.target, all.clone())
+        let users = LocalUsers::new(&from.local_users);
+        let dialer = Dialer::new(&endpoint.target, users, all.clone())
             .map_err(|e| Error::BadUrl { why: e.to_string() })?;
         let tls = match endpoint.is_tls {
             true => tls::config(from)?,

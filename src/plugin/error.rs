@@ -17,6 +17,15 @@ pub enum Error {
          unix sockets and loopback addresses only"
     )]
     Exposed { address: String },
+    /// As root, on an address that every user of the machine reaches.
+    #[error(
+        "the local plugin runs as root and does not listen on {address} without a token: every user of \
+         this machine could run commands as root; listen on a unix socket, or set --token-file"
+    )]
+    OpenToAll { address: String },
+    /// The token cannot be used.
+    #[error("cannot use the token file {}", path.display())]
+    Token { path: PathBuf, source: io::Error },
     /// The root directory cannot be used.
     #[error("cannot use {} as the local plugin's root", path.display())]
     Root { path: PathBuf, source: io::Error },

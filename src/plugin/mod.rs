@@ -28,8 +28,9 @@
 //! - A deletion that was answered is carried out: TERM, the grace period, KILL, and nothing of
 //!   the pod is left. Processes that a container moved out of its session die with it as long
 //!   as its shim lives; if the shim was killed, only those in the session can be found.
-//! - It has no access control but the socket's: whoever reaches it can run commands as its
-//!   user. So it listens on unix sockets (mode 0600) and loopback addresses only.
+//! - Whoever reaches it can run commands as its user. So it listens on unix sockets (mode 0600), which only
+//!   root and its own user get through, and on loopback addresses, which every user of the machine
+//!   reaches: there it wants a bearer token where it is root, and refuses what pages in browsers can send.
 //!
 //! # How it is built
 //!
@@ -42,7 +43,7 @@
 //! ```
 //!
 //! The room has a wall: of the daemon it sees `interlink::wire`, `threads`, and the small rooms `text`,
-//! `confined` and `endpoint` alone, and no room but `daemon` and `cli` sees it. So the plugin stays another program to what is tested against it, and
+//! `confined`, `endpoint` and `peer` alone, and no room but `daemon` and `cli` sees it. So the plugin stays another program to what is tested against it, and
 //! agrees with it about the wire and nothing else.
 
 mod api;
@@ -61,7 +62,7 @@ use signal_hook::{
 };
 
 use self::{
-    api::{Api, Faults},
+    api::{Api, Faults, Guard},
     http::{Limits, ListenAddress, Request, Responder, Server},
     local::LocalBackend,
 };
@@ -80,6 +81,8 @@ pub const THIS_EXECUTABLE: &str = "/proc/self/exe";
 pub struct PluginConfig {
     /// Where to listen: a unix socket, or a loopback address.
     pub listen: ListenAddress,
+    /// File with a bearer token that requests must have.
+    pub token_file: Option<PathBuf>,
     /// Where pods are kept; made if it does not exist.
     pub root: PathBuf,
     /// The executable that is started as `SHIM plugin-shim DIR` and calls [`shim::main`]:
@@ -101,14 +104,9 @@ impl Plugin {
     /// # Errors
     /// The root is not usable or has a plugin already, or the address is taken or exposed.
     pub fn start(config: PluginConfig) -> Result<Self, Error> {
-        if let ListenAddress::Tcp(address) = config.listen {
-            if !address.ip().is_loopback() {
-                let address = config.listen.to_string();
-                return Err(Error::Exposed { address });
-            }
-        }
+        let guard = guard(&config)?;
         let backend = LocalBackend::start(&config.root, config.shim)?;
-        let api = Arc::new(Api::new(Box::new(backend), Faults::new(config.faults)));
+        let api = Arc::new(Api::new(Box::new(backend), Faults::new(config.faults)).guarded(guard));
         let server = Server::start(&config.listen, Limits::default(), {
             let api = Arc::clone(&api);
             move |request: Request, responder: Responder| api.handle(&request, responder)
@@ -133,6 +131,35 @@ impl Drop for Plugin {
         self.api.begin_stop();
         self.server.stop();
     }
+}
+
+/// What requests must have, so that not everybody can run commands here.
+fn guard(config: &PluginConfig) -> Result<Guard, Error> {
+    let token = config.token_file.as_ref().map(|path| {
+        api::read_token(path).map_err(|source| Error::Token {
+            path: path.clone(),
+            source,
+        })
+    });
+    let token = token.transpose()?;
+    let ListenAddress::Tcp(address) = config.listen else {
+        return Ok(Guard::new(false, token));
+    };
+    let text = || config.listen.to_string();
+    if !address.ip().is_loopback() {
+        return Err(Error::Exposed { address: text() });
+    }
+    if token.is_none() && rustix::process::geteuid().is_root() {
+        return Err(Error::OpenToAll { address: text() });
+    }
+    if token.is_none() {
+        log::warn!(
+            "every user of this machine can run commands through {}; listen on a unix socket, or set a \
+             token file",
+            text()
+        );
+    }
+    Ok(Guard::new(true, token))
 }
 
 /// Runs a plugin until SIGTERM or SIGINT; `ready` is called once it listens.

@@ -136,6 +136,11 @@ pub const ROOMS: &[Room] = &[
     ),
     room(
         0,
+        "peer",
+        "whose socket is at the other end of a connection within this machine",
+    ),
+    room(
+        0,
         "text",
         "foreign texts made fit for a line, cut, told from DNS names (pure)",
     ),
@@ -176,12 +181,19 @@ pub const EFFECTS: &[&str] = &[
 /// Rooms behind a wall: all that they may name of other rooms, as path prefixes.
 ///
 /// The local plugin speaks the same wire format as the client and starts its threads in the same way.
-/// `text`, `confined` and `endpoint` are rules of Kubernetes, of file systems and of URLs, which any
-/// program has to keep. It shares nothing else with the daemon, as it would if it were a program of
+/// `text`, `confined`, `endpoint` and `peer` are rules of Kubernetes, of file systems, of URLs and of sockets,
+/// which any program has to keep. It shares nothing else with the daemon, as it would if it were a program of
 /// its own.
 pub const WALLED: &[(&str, &[&str])] = &[(
     "plugin",
-    &["interlink::wire", "threads", "text", "confined", "endpoint"],
+    &[
+        "interlink::wire",
+        "threads",
+        "text",
+        "confined",
+        "endpoint",
+        "peer",
+    ],
 )];
 
 /// Rooms that may name the SLURM plugin; all others know no plugin by name.

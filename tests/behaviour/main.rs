@@ -41,6 +41,7 @@ mod proto_matches_table;
 mod proto_services;
 mod restart;
 mod run_pod;
+mod second_user;
 mod secrets;
 mod slurm_ends;
 mod state_on_disk;

@@ -9,6 +9,7 @@
 //! The API knows pods through [`Backend`] alone, and no processes.
 
 mod faults;
+mod guard;
 mod logs;
 mod replies;
 mod route;
@@ -31,8 +32,11 @@ use super::{
 };
 use crate::interlink::wire::{CreateStruct, LogStruct, PodStatus};
 
-pub(super) use self::faults::Faults;
 pub use self::faults::{Fault, FaultError, FAULT_HELP};
+pub(super) use self::{
+    faults::Faults,
+    guard::{read_token, Guard},
+};
 
 /// How long /delete waits for the pod's end: less than clients usually wait for an answer.
 // The interLink server waits 120 s for its plugin (0.6, 0.7); `interlink.request_timeout` of this
@@ -43,11 +47,22 @@ const DELETE_PATIENCE: Duration = Duration::from_secs(25);
 pub(super) struct Api {
     backend: Box<dyn Backend>,
     faults: Faults,
+    guard: Guard,
 }
 
 impl Api {
     pub(super) fn new(backend: Box<dyn Backend>, faults: Faults) -> Self {
-        Self { backend, faults }
+        Self {
+            backend,
+            faults,
+            guard: Guard::default(),
+        }
+    }
+
+    /// With what requests must have.
+    pub(super) fn guarded(mut self, guard: Guard) -> Self {
+        self.guard = guard;
+        self
     }
 
     /// Lets requests that wait for a pod's end be answered soon.
@@ -57,6 +72,13 @@ impl Api {
 
     /// Answers one request.
     pub(super) fn handle(&self, request: &Request, responder: Responder) {
+        if let Err((status, text)) = self.guard.check(request) {
+            let (path, peer) = (request.path(), &request.peer);
+            log::warn!("{path} of {peer} is answered {status}: {text}");
+            // Whoever has no answer has sent what is refused.
+            let _ = responder.text(status, &text);
+            return;
+        }
         let sent = match Route::of_path(request.path()) {
             None => responder.text(404, &format!("there is nothing at {}", request.path())),
             Some(route) => match self.faults.strike(route, responder) {
@@ -74,7 +96,11 @@ impl Api {
         let body = &request.body;
         match route {
             Route::Create => match self.create(body) {
-                Ok(created) => responder.json(200, &created),
+                Ok(created) => {
+                    let (uid, peer) = (&created.pod_uid, &request.peer);
+                    log::info!("pod {uid} is created for {peer}");
+                    responder.json(200, &created)
+                }
                 Err(refusal) => refuse(&refusal, request, responder),
             },
             Route::Delete => match self.delete(body) {

@@ -17,6 +17,8 @@ pub struct Request {
     pub headers: Vec<(String, String)>,
     /// The body, with its transfer coding taken off.
     pub body: Vec<u8>,
+    /// Who sent it, for people.
+    pub peer: String,
     pub(super) http_1_0: bool,
 }
 
@@ -109,6 +111,7 @@ pub(super) fn parse_head(bytes: &[u8]) -> Result<Option<(Request, usize)>, Failu
             })
             .collect(),
         body: Vec::new(),
+        peer: String::new(),
         http_1_0: parsed.version == Some(0),
     };
     Ok(Some((request, used)))

@@ -144,6 +144,13 @@ fn accept(shared: &Arc<Shared>) {
 }
 
 fn admit(shared: &Arc<Shared>, stream: Stream) {
+    if !stream.is_permitted() {
+        log::warn!(
+            "a connection of {} is closed: only root and this process's own user may connect",
+            stream.peer()
+        );
+        return;
+    }
     let stream = Arc::new(stream);
     if stream.limit_writes(shared.limits.write).is_err() {
         return;
@@ -184,9 +191,13 @@ impl Shared {
 /// Serves one connection to its end.
 fn serve(shared: &Shared, stream: &Arc<Stream>) {
     let mut reader = Reader::new(stream, &shared.limits);
+    let peer = stream.peer();
     loop {
         let request = match reader.next() {
-            Ok(request) => request,
+            Ok(request) => Request {
+                peer: peer.clone(),
+                ..request
+            },
             Err(Failure::Gone) => return,
             Err(Failure::Refused(status, text)) => return refuse(shared, stream, status, &text),
         };

@@ -12,6 +12,8 @@ use std::{
 
 use rustix::net::RecvFlags;
 
+use crate::peer;
+
 /// One connection. Reads and writes go through a shared reference: the server keeps another
 /// one, to cut the connection when it stops.
 #[derive(Debug)]
@@ -21,6 +23,33 @@ pub(super) enum Stream {
 }
 
 impl Stream {
+    /// Whether a user may use it at all: whoever has connected to a unix socket is root or this process's own
+    /// user, whatever became of the socket's mode.
+    pub(super) fn is_permitted(&self) -> bool {
+        match self {
+            Self::Unix(stream) => peer::unix_owner(stream).is_ok_and(peer::is_own),
+            Self::Tcp(_) => true,
+        }
+    }
+
+    /// Who is at the other end, for people.
+    pub(super) fn peer(&self) -> String {
+        let user = |uid: Option<u32>| match uid {
+            Some(uid) => format!("user {uid}"),
+            None => "an unknown user".to_owned(),
+        };
+        match self {
+            Self::Unix(stream) => user(peer::unix_owner(stream).ok()),
+            Self::Tcp(stream) => match (stream.local_addr(), stream.peer_addr()) {
+                (Ok(own), Ok(other)) => {
+                    let uid = peer::owner(own, other).ok().flatten();
+                    format!("{} at {other}", user(uid))
+                }
+                _ => user(None),
+            },
+        }
+    }
+
     /// Limits the next reads; the shortest limit that sockets know is taken for nothing left.
     pub(super) fn limit_reads(&self, span: Duration) -> io::Result<()> {
         let span = Some(span.max(Duration::from_millis(1)));

@@ -46,6 +46,7 @@ impl Fixture {
     fn config(&self, faults: &[&str]) -> PluginConfig {
         PluginConfig {
             listen: ListenAddress::Unix(self.socket()),
+            token_file: None,
             root: self.root(),
             shim: SHIM.into(),
             faults: faults.iter().map(|fault| fault.parse().unwrap()).collect(),

@@ -1,0 +1,190 @@
+//! A second user of the login node: taken ports, prepared directories, files that others may write. The other
+//! user is `nobody`, which only root can play; without root the tests say that they are skipped.
+
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    net::{TcpListener, TcpStream},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use rustix::process::{geteuid, Uid};
+
+use crate::support::{command, container, sandbox, wait_for, Daemon, Fake};
+
+const NOBODY: u32 = 65534;
+
+/// Whether this process may play other users.
+fn is_root(test: &str) -> bool {
+    let is_root = geteuid().is_root();
+    if !is_root {
+        eprintln!("{test} is skipped: only root can be another user");
+    }
+    is_root
+}
+
+/// Does something as nobody: in Linux a thread may be another user than its process.
+fn as_nobody<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            rustix::thread::set_thread_uid(Uid::from_raw(NOBODY)).expect("nobody");
+            work()
+        });
+        thread.join().expect("no panic")
+    })
+}
+
+#[test]
+fn a_port_that_another_user_has_taken_gets_nothing() {
+    if !is_root("a_port_that_another_user_has_taken_gets_nothing") {
+        return;
+    }
+    let thief = as_nobody(|| TcpListener::bind("127.0.0.1:0").expect("a free port"));
+    let address = thief.local_addr().expect("an address");
+    let daemon = Daemon::start(&format!("http://{address}"), "");
+    let cri = daemon.cri();
+    let pod = cri.run(&sandbox("secret"));
+    cri.launch(&pod, &container("main", &["true"]));
+    let said = wait_for("it says why it does not connect", || {
+        let log = daemon.log();
+        let line = log
+            .lines()
+            .find(|line| line.contains("interLink cannot be reached"))?;
+        Some(line.to_owned())
+    });
+    assert!(
+        said.contains("user 65534") && said.contains("interlink.local_users"),
+        "{said}"
+    );
+    wait_for("the submission has been tried as well", || {
+        daemon
+            .log()
+            .contains("user 65534, and would be sent")
+            .then_some(())
+    });
+    thief.set_nonblocking(true).expect("set");
+    assert!(thief.accept().is_err(), "nobody has heard a word");
+}
+
+#[test]
+fn a_tunnel_of_a_user_who_is_named_is_used() {
+    if !is_root("a_tunnel_of_a_user_who_is_named_is_used") {
+        return;
+    }
+    let fake = Fake::start();
+    let behind = fake.url().trim_start_matches("http://").to_owned();
+    let tunnel = as_nobody(|| TcpListener::bind("127.0.0.1:0").expect("a free port"));
+    let address = tunnel.local_addr().expect("an address");
+    std::thread::spawn(move || forward(&tunnel, &behind));
+    let settings = format!("[interlink]\nlocal_users = ['{NOBODY}']");
+    let daemon = Daemon::start(&format!("http://{address}"), &settings);
+    let cri = daemon.cri();
+    let pod = cri.run(&sandbox("train"));
+    cri.launch(&pod, &container("main", &["true"]));
+    wait_for("the job arrives", || {
+        (fake.requests("/create").len() == 1).then_some(())
+    });
+}
+
+/// Forwards connections as nobody, as `ssh -L` of a service account does.
+fn forward(tunnel: &TcpListener, behind: &str) {
+    let accept = || as_nobody(|| tunnel.accept().map(|(stream, _)| stream));
+    while let Ok(outside) = accept() {
+        let inside = TcpStream::connect(behind).expect("the server");
+        let pairs = [
+            (outside.try_clone(), inside.try_clone()),
+            (Ok(inside), Ok(outside)),
+        ];
+        for (from, to) in pairs {
+            let (mut from, mut to) = (from.expect("a socket"), to.expect("a socket"));
+            std::thread::spawn(move || {
+                let _ = std::io::copy(&mut from, &mut to);
+                let _ = to.shutdown(std::net::Shutdown::Write);
+            });
+        }
+    }
+}
+
+/// The plugin as a process; killed on drop.
+struct Plugin(Child);
+
+impl Drop for Plugin {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn no_user_gets_a_process_of_root_from_the_local_plugin() {
+    if !is_root("no_user_gets_a_process_of_root_from_the_local_plugin") {
+        return;
+    }
+    let dir = tempfile::tempdir().expect("a directory");
+    let root = dir.path().join("root").display().to_string();
+    let on_tcp = ["plugin", "--listen", "http://127.0.0.1:0", "--root", &root];
+    let (code, _, error) = command(&on_tcp);
+    assert_eq!(code, 1);
+    assert!(
+        error.contains("as root") && error.contains("--token-file"),
+        "{error}"
+    );
+
+    let token = dir.path().join("token");
+    fs::write(&token, "s3cret\n").expect("written");
+    let token_file = token.display().to_string();
+    let with_token = [&on_tcp[..], &["--token-file", &token_file]].concat();
+    let (code, _, error) = command(&with_token);
+    assert_eq!(code, 1);
+    assert!(error.contains("chmod 600"), "{error}");
+
+    rustix::fs::chmod(&token, rustix::fs::Mode::from_raw_mode(0o600)).expect("chmod");
+    let child = Command::new(env!("CARGO_BIN_EXE_interlink-cri"))
+        .args(with_token)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn();
+    let mut plugin = Plugin(child.expect("it starts"));
+    let mut url = vec![0; 64];
+    let length = plugin
+        .0
+        .stdout
+        .as_mut()
+        .expect("piped")
+        .read(&mut url)
+        .expect("its address");
+    let url = String::from_utf8_lossy(&url[..length]).into_owned();
+    let address = url.trim().trim_start_matches("http://");
+    let post = |headers: &str| {
+        as_nobody(|| {
+            let mut stream = TcpStream::connect(address).expect("connects");
+            stream
+                .set_read_timeout(Some(Duration::from_secs(20)))
+                .expect("set");
+            let body = "[]";
+            write!(
+                stream,
+                "POST /status HTTP/1.1\r\nConnection: close\r\n{headers}Content-Length: {}\r\n\r\n{body}",
+                body.len()
+            )
+            .expect("sent");
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).expect("an answer");
+            answer.split(' ').nth(1).unwrap_or_default().to_owned()
+        })
+    };
+    let (host, json) = ("Host: localhost\r\n", "Content-Type: application/json\r\n");
+    let bearer = "Authorization: Bearer s3cret\r\n";
+    assert_eq!(post(&format!("{host}{json}")), "401", "without the token");
+    assert_eq!(
+        post(&format!("{host}{bearer}")),
+        "415",
+        "as a page can send it"
+    );
+    assert_eq!(
+        post(&format!("Host: evil.example\r\n{json}{bearer}")),
+        "421"
+    );
+    assert_eq!(post(&format!("{host}{json}{bearer}")), "200");
+}
