@@ -4,6 +4,9 @@ use std::fmt::Write as _;
 
 use protobuf::descriptor::{FileDescriptorProto, MethodDescriptorProto, ServiceDescriptorProto};
 
+/// Calls whose answers the handlers give encoded: the lists that a kubelet asks for all the time.
+const ENCODED: [&str; 2] = ["ListPodSandbox", "ListContainers"];
+
 /// The code for every service of a file.
 pub fn generate(file: &FileDescriptorProto) -> Result<String, std::fmt::Error> {
     let mut code = String::new();
@@ -43,8 +46,36 @@ fn constants(
             service = service.name(),
             name = method.name(),
         )?;
+        if is_encoded(method) {
+            write!(
+                code,
+                "const {served}: ::grpcio::Method<{request}, Encoded<{response}>> = ::grpcio::Method {{\n\
+                 ty: ::grpcio::MethodType::{kind},\n\
+                 name: {constant}.name,\n\
+                 req_mar: ::grpcio::Marshaller {{ ser: ::grpcio::pb_ser, de: ::grpcio::pb_de }},\n\
+                 resp_mar: ::grpcio::Marshaller {{ ser: Encoded::ser, de: Encoded::de }},\n\
+                 }};\n",
+                served = served(service, method),
+                constant = constant(service, method),
+                request = type_name(method.input_type()),
+                response = type_name(method.output_type()),
+            )?;
+        }
     }
     Ok(())
+}
+
+fn is_encoded(method: &MethodDescriptorProto) -> bool {
+    ENCODED.contains(&method.name())
+}
+
+/// The constant by which a method is served.
+fn served(service: &ServiceDescriptorProto, method: &MethodDescriptorProto) -> String {
+    let constant = constant(service, method);
+    match is_encoded(method) {
+        true => format!("SERVED_{constant}"),
+        false => constant,
+    }
 }
 
 fn service_trait(code: &mut String, service: &ServiceDescriptorProto) -> std::fmt::Result {
@@ -60,6 +91,8 @@ fn service_trait(code: &mut String, service: &ServiceDescriptorProto) -> std::fm
         let response = type_name(method.output_type());
         let answer = if method.server_streaming() {
             format!("Replies<{response}>")
+        } else if is_encoded(method) {
+            format!("Encoded<{response}>")
         } else {
             response
         };
@@ -102,7 +135,7 @@ fn registration(code: &mut String, service: &ServiceDescriptorProto) -> std::fmt
              let s = s.clone();\n\
              d.{call}(ctx, \"{rpc}\", request, sink, move |request| s.{handler}(request));\n\
              }});\n",
-            constant = constant(service, method),
+            constant = served(service, method),
             rpc = method.name(),
             handler = snake_case(method.name()),
         )?;

@@ -1,8 +1,12 @@
-//! The CRI as generated from `proto/`: messages, service traits, registration, clients. Nothing
-//! here is written by hand but the two ways in which a call can be carried out.
+//! The CRI as generated from `proto/`: messages, service traits, registration, clients. Written by
+//! hand are only the two ways in which a call can be carried out, and answers that are encoded already.
+
+use std::{io::Read as _, marker::PhantomData};
 
 use futures_util::stream::BoxStream;
-use grpcio::{RpcContext, ServerStreamingSink, UnarySink};
+use grpcio::{GrpcSlice, MessageReader, RpcContext, ServerStreamingSink, UnarySink};
+use parking_lot::Mutex;
+use protobuf::Message;
 
 #[allow(
     missing_docs,
@@ -23,6 +27,51 @@ mod services {
 }
 
 pub use services::*;
+
+/// An answer that is encoded already. It is serialised once.
+pub struct Encoded<T> {
+    bytes: Mutex<Vec<u8>>,
+    of: PhantomData<fn() -> T>,
+}
+
+impl<T: Message> Encoded<T> {
+    /// Takes a message's bytes. No copy is made where there is no room behind them.
+    pub fn new(bytes: Vec<u8>) -> Self {
+        Self {
+            bytes: Mutex::new(bytes),
+            of: PhantomData,
+        }
+    }
+
+    /// Encodes a message.
+    ///
+    /// # Errors
+    /// It is larger than a message can be.
+    pub fn encode(message: &T) -> protobuf::Result<Self> {
+        message.write_to_bytes().map(Self::new)
+    }
+
+    /// Takes the bytes out and reads them.
+    ///
+    /// # Errors
+    /// Bytes that are no such message.
+    pub fn decode(&self) -> protobuf::Result<T> {
+        T::parse_from_bytes(&std::mem::take(&mut *self.bytes.lock()))
+    }
+
+    // The signatures of these two are grpcio's.
+    fn ser(this: &Self, to: &mut GrpcSlice) -> grpcio::Result<()> {
+        *to = std::mem::take(&mut *this.bytes.lock()).into();
+        Ok(())
+    }
+
+    fn de(mut from: MessageReader) -> grpcio::Result<Self> {
+        let mut bytes = Vec::with_capacity(from.len());
+        from.read_to_end(&mut bytes)
+            .map_err(|error| grpcio::Error::Codec(Box::new(error)))?;
+        Ok(Self::new(bytes))
+    }
+}
 
 /// The answers of a server-streaming call.
 pub type Replies<T> = BoxStream<'static, T>;

@@ -62,7 +62,10 @@ impl CriContext {
                 && labels_fit(&entry.container.labels, &filter.label_selector)
         });
         let now = self.now();
-        Ok(running.iter().map(|(_, entry)| stats(entry, now)).collect())
+        Ok(running
+            .iter()
+            .map(|found| stats(found.entry(), now))
+            .collect())
     }
 }
 

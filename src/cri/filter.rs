@@ -1,10 +1,13 @@
 //! The filters of the list calls: everything given must fit; nothing given fits all.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use super::{CriContext, Error};
 use crate::{
-    model::{ContainerEntry, ContainerPhase, Pod, SandboxPhase},
+    model::{ContainerEntry, ContainerPhase, Nanos, Pod, SandboxPhase},
     proto::{ContainerState, PodSandboxState},
 };
 
@@ -84,17 +87,39 @@ impl CriContext {
     pub(super) fn containers_where(
         &self,
         fits: impl Fn(&Pod, &ContainerEntry) -> bool,
-    ) -> Vec<(std::sync::Arc<Pod>, ContainerEntry)> {
+    ) -> Vec<Found> {
         let mut fitting = Vec::new();
         for pod in self.store.pods() {
-            for entry in &pod.containers {
+            for (place, entry) in pod.containers.iter().enumerate() {
                 if fits(&pod, entry) {
-                    fitting.push((pod.clone(), entry.clone()));
+                    fitting.push(Found {
+                        created_at: entry.container.created_at,
+                        pod: pod.clone(),
+                        place,
+                    });
                 }
             }
         }
-        fitting.sort_by_key(|(_, entry)| std::cmp::Reverse(entry.container.created_at));
+        fitting.sort_by_key(|found| std::cmp::Reverse(found.created_at));
         fitting
+    }
+}
+
+/// A container that was found.
+pub struct Found {
+    /// Its pod.
+    pub pod: Arc<Pod>,
+    /// Its place among the pod's containers.
+    pub place: usize,
+    /// When it was created.
+    created_at: Nanos,
+}
+
+impl Found {
+    /// Its record.
+    pub fn entry(&self) -> &ContainerEntry {
+        // Places come from the pod itself, which never changes.
+        &self.pod.containers[self.place]
     }
 }
 

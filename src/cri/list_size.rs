@@ -24,7 +24,7 @@ const CUT: &str = "... (cut: the list would be too large; the status has it whol
 /// What an item takes beside its own bytes, at the most: a tag and its length.
 const ITEM: u64 = 8;
 /// For what a message has beside its items.
-const MARGIN: u64 = 1024;
+pub const MARGIN: u64 = 1024;
 /// Values are cut to this length first, then to half of it, and so on.
 const LONGEST: usize = 64 << 10;
 

@@ -23,6 +23,7 @@ mod image_pull;
 mod image_remove;
 mod image_status;
 mod list_size;
+mod listed;
 mod metrics;
 mod not_supported;
 mod pod_address;

@@ -2,20 +2,19 @@
 
 use std::sync::Arc;
 
-use protobuf::{EnumOrUnknown, MessageField};
+use protobuf::{EnumOrUnknown, Message};
 
 use super::{
     call::in_parts,
     filter::{labels_fit, sandbox_state},
     list_size::{self, Listed},
-    sandbox_status::metadata,
-    CriContext, Error,
+    listed, CriContext, Error,
 };
 use crate::{
     model::Pod,
     proto::{
-        ListPodSandboxRequest, ListPodSandboxResponse, PodSandbox, PodSandboxFilter,
-        PodSandboxState, Replies, StreamPodSandboxesRequest, StreamPodSandboxesResponse,
+        Encoded, ListPodSandboxRequest, ListPodSandboxResponse, PodSandboxFilter, Replies,
+        StreamPodSandboxesRequest, StreamPodSandboxesResponse,
     },
 };
 
@@ -23,11 +22,17 @@ impl CriContext {
     pub(super) fn list_pod_sandbox(
         &self,
         request: &ListPodSandboxRequest,
-    ) -> Result<ListPodSandboxResponse, Error> {
-        let items = self.fitting(self.sandboxes(&request.filter)?, "pod sandboxes")?;
-        Ok(ListPodSandboxResponse {
-            items,
-            ..Default::default()
+    ) -> Result<Encoded<ListPodSandboxResponse>, Error> {
+        let pods = self.sandboxes(&request.filter)?;
+        self.encoded(pods.iter().map(|pod| listed::sandbox(pod)), || {
+            let items = pods
+                .iter()
+                .filter_map(|pod| listed::sandbox_item(pod))
+                .collect();
+            Ok(ListPodSandboxResponse {
+                items: self.fitting(items, "pod sandboxes")?,
+                ..Default::default()
+            })
         })
     }
 
@@ -39,18 +44,39 @@ impl CriContext {
             pod_sandboxes,
             ..Default::default()
         };
-        Ok(in_parts(self.sandboxes(&request.filter)?, message))
+        let pods = self.sandboxes(&request.filter)?;
+        Ok(in_parts(
+            pods.iter()
+                .filter_map(|pod| listed::sandbox_item(pod))
+                .collect(),
+            message,
+        ))
     }
 
-    fn sandboxes(&self, filter: &PodSandboxFilter) -> Result<Vec<PodSandbox>, Error> {
-        let pods = self.pods_where(&filter.id, &filter.label_selector)?;
-        let wanted = filter.state.as_ref().map(|value| value.state);
-        let item = |pod: &Arc<Pod>| sandbox_state(pod.phase()).map(|state| item(pod, state));
-        Ok(pods
-            .iter()
-            .filter_map(item)
-            .filter(|item| wanted.is_none_or(|wanted| wanted == item.state))
-            .collect())
+    fn sandboxes(&self, filter: &PodSandboxFilter) -> Result<Vec<Arc<Pod>>, Error> {
+        let mut pods = self.pods_where(&filter.id, &filter.label_selector)?;
+        if let Some(wanted) = filter.state.as_ref() {
+            let state = |pod: &Pod| sandbox_state(pod.phase()).map(EnumOrUnknown::new);
+            pods.retain(|pod| state(pod) == Some(wanted.state));
+        }
+        Ok(pods)
+    }
+
+    /// A list put together from encoded items; what `cut` makes of it where they do not fit into a
+    /// message.
+    pub(super) fn encoded<'a, T: Message>(
+        &self,
+        items: impl Iterator<Item = &'a [u8]> + Clone,
+        cut: impl FnOnce() -> Result<T, Error>,
+    ) -> Result<Encoded<T>, Error> {
+        let total: usize = items.clone().map(<[u8]>::len).sum();
+        if total as u64 + list_size::MARGIN <= self.config.cri.max_message_bytes as u64 {
+            let mut bytes = Vec::with_capacity(total);
+            items.for_each(|item| bytes.extend_from_slice(item));
+            return Ok(Encoded::new(bytes));
+        }
+        let list = cut()?;
+        Encoded::encode(&list).map_err(|error| Error::Internal(format!("the list: {error}")))
     }
 
     /// A list that fits into one message.
@@ -73,19 +99,5 @@ impl CriContext {
         });
         pods.sort_by_key(|pod| std::cmp::Reverse(pod.sandbox.created_at));
         Ok(pods)
-    }
-}
-
-fn item(pod: &Pod, state: PodSandboxState) -> PodSandbox {
-    let sandbox = &pod.sandbox;
-    PodSandbox {
-        id: sandbox.id.to_string(),
-        metadata: MessageField::some(metadata(pod)),
-        state: EnumOrUnknown::new(state),
-        created_at: sandbox.created_at.0,
-        labels: sandbox.labels.clone().into_iter().collect(),
-        annotations: sandbox.annotations.clone().into_iter().collect(),
-        runtime_handler: sandbox.runtime_handler.clone(),
-        ..Default::default()
     }
 }

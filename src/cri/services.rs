@@ -7,28 +7,29 @@ use crate::proto::{
     AttachRequest, AttachResponse, CheckpointContainerRequest, CheckpointContainerResponse,
     CheckpointPodRequest, CheckpointPodResponse, ContainerEventResponse, ContainerStatsRequest,
     ContainerStatsResponse, ContainerStatusRequest, ContainerStatusResponse,
-    CreateContainerRequest, CreateContainerResponse, ExecRequest, ExecResponse, ExecSyncRequest,
-    ExecSyncResponse, GetEventsRequest, ImageFsInfoRequest, ImageFsInfoResponse, ImageService,
-    ImageStatusRequest, ImageStatusResponse, ListContainerStatsRequest, ListContainerStatsResponse,
-    ListContainersRequest, ListContainersResponse, ListImagesRequest, ListImagesResponse,
-    ListMetricDescriptorsRequest, ListMetricDescriptorsResponse, ListPodSandboxMetricsRequest,
-    ListPodSandboxMetricsResponse, ListPodSandboxRequest, ListPodSandboxResponse,
-    ListPodSandboxStatsRequest, ListPodSandboxStatsResponse, PodSandboxStatsRequest,
-    PodSandboxStatsResponse, PodSandboxStatusRequest, PodSandboxStatusResponse, PortForwardRequest,
-    PortForwardResponse, PullImageRequest, PullImageResponse, RemoveContainerRequest,
-    RemoveContainerResponse, RemoveImageRequest, RemoveImageResponse, RemovePodSandboxRequest,
-    RemovePodSandboxResponse, ReopenContainerLogRequest, ReopenContainerLogResponse, Replies,
-    RestorePodRequest, RestorePodResponse, RunPodSandboxRequest, RunPodSandboxResponse,
-    RuntimeConfigRequest, RuntimeConfigResponse, RuntimeService, StartContainerRequest,
-    StartContainerResponse, StatusRequest, StatusResponse, StopContainerRequest,
-    StopContainerResponse, StopPodSandboxRequest, StopPodSandboxResponse,
-    StreamContainerStatsRequest, StreamContainerStatsResponse, StreamContainersRequest,
-    StreamContainersResponse, StreamImagesRequest, StreamImagesResponse,
-    StreamPodSandboxMetricsRequest, StreamPodSandboxMetricsResponse, StreamPodSandboxStatsRequest,
-    StreamPodSandboxStatsResponse, StreamPodSandboxesRequest, StreamPodSandboxesResponse,
-    UpdateContainerResourcesRequest, UpdateContainerResourcesResponse,
-    UpdatePodSandboxResourcesRequest, UpdatePodSandboxResourcesResponse,
-    UpdateRuntimeConfigRequest, UpdateRuntimeConfigResponse, VersionRequest, VersionResponse,
+    CreateContainerRequest, CreateContainerResponse, Encoded, ExecRequest, ExecResponse,
+    ExecSyncRequest, ExecSyncResponse, GetEventsRequest, ImageFsInfoRequest, ImageFsInfoResponse,
+    ImageService, ImageStatusRequest, ImageStatusResponse, ListContainerStatsRequest,
+    ListContainerStatsResponse, ListContainersRequest, ListContainersResponse, ListImagesRequest,
+    ListImagesResponse, ListMetricDescriptorsRequest, ListMetricDescriptorsResponse,
+    ListPodSandboxMetricsRequest, ListPodSandboxMetricsResponse, ListPodSandboxRequest,
+    ListPodSandboxResponse, ListPodSandboxStatsRequest, ListPodSandboxStatsResponse,
+    PodSandboxStatsRequest, PodSandboxStatsResponse, PodSandboxStatusRequest,
+    PodSandboxStatusResponse, PortForwardRequest, PortForwardResponse, PullImageRequest,
+    PullImageResponse, RemoveContainerRequest, RemoveContainerResponse, RemoveImageRequest,
+    RemoveImageResponse, RemovePodSandboxRequest, RemovePodSandboxResponse,
+    ReopenContainerLogRequest, ReopenContainerLogResponse, Replies, RestorePodRequest,
+    RestorePodResponse, RunPodSandboxRequest, RunPodSandboxResponse, RuntimeConfigRequest,
+    RuntimeConfigResponse, RuntimeService, StartContainerRequest, StartContainerResponse,
+    StatusRequest, StatusResponse, StopContainerRequest, StopContainerResponse,
+    StopPodSandboxRequest, StopPodSandboxResponse, StreamContainerStatsRequest,
+    StreamContainerStatsResponse, StreamContainersRequest, StreamContainersResponse,
+    StreamImagesRequest, StreamImagesResponse, StreamPodSandboxMetricsRequest,
+    StreamPodSandboxMetricsResponse, StreamPodSandboxStatsRequest, StreamPodSandboxStatsResponse,
+    StreamPodSandboxesRequest, StreamPodSandboxesResponse, UpdateContainerResourcesRequest,
+    UpdateContainerResourcesResponse, UpdatePodSandboxResourcesRequest,
+    UpdatePodSandboxResourcesResponse, UpdateRuntimeConfigRequest, UpdateRuntimeConfigResponse,
+    VersionRequest, VersionResponse,
 };
 
 /// The runtime service.
@@ -75,7 +76,7 @@ impl RuntimeService for Runtime {
     fn list_pod_sandbox(
         &self,
         request: ListPodSandboxRequest,
-    ) -> Result<ListPodSandboxResponse, Error> {
+    ) -> Result<Encoded<ListPodSandboxResponse>, Error> {
         self.0.list_pod_sandbox(&request)
     }
 
@@ -117,7 +118,7 @@ impl RuntimeService for Runtime {
     fn list_containers(
         &self,
         request: ListContainersRequest,
-    ) -> Result<ListContainersResponse, Error> {
+    ) -> Result<Encoded<ListContainersResponse>, Error> {
         self.0.list_containers(&request)
     }
 

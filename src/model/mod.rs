@@ -3,16 +3,19 @@
 //! state to state is in `plan`, what keeps it is in `store`.
 
 mod container;
+mod derived;
 mod exit;
 mod ids;
 mod image;
 mod job;
+mod pieces;
 mod pod;
 mod sandbox;
 mod time;
 mod weight;
 
 pub use container::{Container, ContainerEntry, ContainerPhase, ContainerStatus, Remote};
+pub use derived::Derived;
 pub use exit::{exit_code, exit_reason, Exit};
 pub use ids::{ContainerId, JobUid, SandboxId};
 pub use image::Image;
@@ -20,6 +23,7 @@ pub use job::{
     Cancellation, Demand, Expected, Job, JobMembers, JobOwner, Submission, UnprovenExit,
     UnreportedInits, WaitReason,
 };
+pub use pieces::Pieces;
 pub use pod::Pod;
 pub use sandbox::{Sandbox, SandboxPhase, SandboxStatus};
 pub use time::{Clock, ManualClock, Nanos, SystemClock};

@@ -139,11 +139,15 @@ fn becomes_a_job(face: &CriContext, pod: &Pod) {
 fn lists_show(face: &CriContext, visible: &[&Arc<Pod>]) {
     let listed = face
         .list_pod_sandbox(&ListPodSandboxRequest::new())
-        .expect("listed");
+        .expect("listed")
+        .decode()
+        .expect("a list");
     assert_eq!(listed.items.len(), visible.len());
     let listed = face
         .list_containers(&ListContainersRequest::new())
-        .expect("listed");
+        .expect("listed")
+        .decode()
+        .expect("a list");
     let expected: usize = visible.iter().map(|pod| pod.containers.len()).sum();
     assert_eq!(listed.containers.len(), expected);
     for item in listed.containers {
