@@ -21,7 +21,7 @@
 //!      interlink  the HTTP client of the interLink API, and what follows from each error
 //!      logs       CRI log files: format, confinement, rotation, each remote line once
 //!      host       reads what the kubelet prepared on this node's disk
-//!      kube       the HTTP client of the Kubernetes API server: pods, events, a condition
+//!      kube       the HTTP client of the Kubernetes API server: pods, events, a condition, the node
 //!      identity   whose jobs are, as the site has it now: its users, read again when their file changes
 //!   3  convert    CRI messages to Kubernetes pods (pure)
 //!      profile    what is known of each plugin: what it says, what it understands (pure)

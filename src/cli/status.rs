@@ -79,6 +79,10 @@ fn as_text(name: &str, status: &StatusResponse) -> String {
     }
     let interlink = &info.get("interlink").cloned().unwrap_or_default();
     rows.push(["plugin".to_owned(), plugin(interlink)]);
+    let node = info.get("node").cloned().unwrap_or_default();
+    for (name, amount) in node["offered"].as_object().into_iter().flatten() {
+        rows.push([format!("offered {name}"), plain(amount)]);
+    }
     let owed = interlink["owedCancellations"]
         .as_array()
         .map_or(0, Vec::len);

@@ -17,7 +17,8 @@ use super::{
 };
 use crate::{
     endpoint::{self, Endpoint},
-    peer,
+    peer, quantity,
+    text::is_extended_resource,
 };
 
 /// Longest path of a unix socket.
@@ -61,6 +62,46 @@ impl Check {
 
     fn absolute(&mut self, key: &'static str, path: &Path) {
         self.require(path.is_absolute(), key, path, "must be an absolute path");
+    }
+}
+
+fn node(config: &Config, check: &mut Check) {
+    let node = &config.node;
+    check.require(
+        !node.is_kept() || config.kubernetes.kubeconfig.is_some(),
+        "node",
+        "set",
+        "needs kubernetes.kubeconfig: the node is changed through the API server",
+    );
+    check.require(
+        !node.check_interval.is_zero(),
+        "node.check_interval",
+        node.check_interval,
+        "must not be zero",
+    );
+    let renamed = node.accelerators.values().filter(|name| !name.is_empty());
+    let own = [
+        ("node.accelerators", renamed.collect::<Vec<_>>()),
+        ("node.capacity", node.capacity.keys().collect()),
+    ];
+    for (key, names) in own {
+        for name in names {
+            check.require(
+                is_extended_resource(name),
+                key,
+                name,
+                "is no name of a resource that others than a kubelet may set; they have a domain, as \
+                 `nvidia.com/gpu`",
+            );
+        }
+    }
+    for amount in node.capacity.values() {
+        check.require(
+            quantity::parse_memory(amount).is_ok(),
+            "node.capacity",
+            amount,
+            "is no amount; write for example \"16\"",
+        );
     }
 }
 
@@ -172,6 +213,7 @@ pub fn faults(config: &Config) -> Vec<Fault> {
         "1 to 268435456",
     );
     limits(config, &mut check);
+    node(config, &mut check);
     let cidr = &config.network.pod_cidr;
     check.require(
         cidr.as_deref()

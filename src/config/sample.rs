@@ -9,6 +9,7 @@ const SCHEMA: &str = concat!(
     include_str!("schema.rs"),
     include_str!("policy.rs"),
     include_str!("identity.rs"),
+    include_str!("node.rs"),
     include_str!("audit.rs")
 );
 

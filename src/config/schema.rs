@@ -10,6 +10,7 @@ use super::{
     audit::Audit,
     duration,
     identity::Identity,
+    node::Node,
     policy::{Limits, Metadata, Network, Pods, Resources, Security, States},
 };
 
@@ -25,6 +26,8 @@ pub struct Config {
     pub interlink: InterLink,
     /// The API server, which may be asked for what the CRI does not carry.
     pub kubernetes: Kubernetes,
+    /// What the node offers to the scheduler.
+    pub node: Node,
     /// How containers become jobs, and how jobs are watched.
     pub jobs: Jobs,
     /// Container logs.

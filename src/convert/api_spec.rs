@@ -11,7 +11,7 @@ use k8s_openapi::{
     apimachinery::pkg::api::resource::Quantity,
 };
 
-use crate::{kubelet::all_containers, text::is_dns_label};
+use crate::{kubelet::all_containers, plan::node_offer, text::is_dns_label};
 
 /// What is written of a container.
 pub fn container<'a>(written: &'a PodSpec, name: &str) -> Option<&'a PodContainer> {
@@ -45,6 +45,7 @@ pub fn complete_container(container: &mut PodContainer, written: &PodContainer) 
     if let Some(given) = &written.resources {
         let own = container.resources.get_or_insert_default();
         add_missing(own, given);
+        take_offered(own);
     }
     if let Some(given) = &written.security_context {
         complete_security(&mut container.security_context, given);
@@ -102,6 +103,18 @@ fn add_missing(own: &mut ResourceRequirements, given: &ResourceRequirements) {
     };
     add(&mut own.limits, &given.limits);
     add(&mut own.requests, &given.requests);
+}
+
+/// Makes the cluster's CPUs and memory that were asked for by the names that the node offers them by the
+/// job's `cpu` and `memory`. They count more than these, which the kubelet's own machine has to have.
+fn take_offered(own: &mut ResourceRequirements) {
+    for list in [&mut own.limits, &mut own.requests].into_iter().flatten() {
+        for (offered, name) in [(node_offer::CPU, "cpu"), (node_offer::MEMORY, "memory")] {
+            if let Some(amount) = list.remove(offered) {
+                list.insert(name.to_owned(), amount);
+            }
+        }
+    }
 }
 
 /// Gives emptyDirs what the author said of them: the CRI knows no limit of their size.
@@ -166,6 +179,28 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn the_cluster_s_cpus_and_memory_are_the_job_s() {
+        let amounts =
+            json!({"interlink.eu/cpu": "64", "interlink.eu/memory": "256Gi", "a.org/x": "1"});
+        let written: PodContainer = serde_json::from_value(json!({
+            "name": "a",
+            "resources": {"limits": amounts, "requests": amounts},
+        }))
+        .unwrap();
+        let mut container: PodContainer = serde_json::from_value(json!({
+            "name": "a",
+            "resources": {"limits": {"cpu": "1"}, "requests": {"cpu": "100m"}},
+        }))
+        .unwrap();
+        complete_container(&mut container, &written);
+        let want = json!({"cpu": "64", "memory": "256Gi", "a.org/x": "1"});
+        assert_eq!(
+            json!(container.resources),
+            json!({"limits": want, "requests": want})
+        );
+    }
 
     #[test]
     fn what_the_cri_lost_comes_back() {

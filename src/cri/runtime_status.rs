@@ -12,7 +12,7 @@ use crate::{
         RuntimeCondition, RuntimeFeatures, RuntimeHandler, RuntimeHandlerFeatures, RuntimeStatus,
         StatusRequest, StatusResponse,
     },
-    telemetry::{Counter, Reach},
+    telemetry::{Counter, NodeOffer, Reach},
     threads::{self, Late},
 };
 
@@ -25,6 +25,7 @@ impl CriContext {
                 since,
                 self.config.interlink.not_ready_after,
                 &threads::late(),
+                self.health.node(),
             ),
             ..Default::default()
         };
@@ -77,10 +78,15 @@ impl CriContext {
             "recognisedPlugin": recognised.map(|plugin| plugin.name),
             "recognisedBy": recognised.map(|plugin| plugin.by),
         });
-        HashMap::from([
+        let mut info = HashMap::from([
             ("daemon".to_owned(), daemon.to_string()),
             ("interlink".to_owned(), interlink.to_string()),
-        ])
+        ]);
+        if let Some(node) = self.health.node() {
+            let node = json!({"offered": node.offered, "trouble": node.trouble});
+            info.insert("node".to_owned(), node.to_string());
+        }
+        info
     }
 }
 
@@ -92,6 +98,7 @@ fn conditions(
     since: Duration,
     limit: Option<Duration>,
     late: &[Late],
+    node: Option<NodeOffer>,
 ) -> Vec<RuntimeCondition> {
     let (state, message) = words(reach);
     let ready = matches!(reach, Reach::Ready(_));
@@ -113,12 +120,22 @@ fn conditions(
         },
         ..Default::default()
     };
-    vec![
+    let mut all = vec![
         condition("RuntimeReady", true, "", ""),
         condition("NetworkReady", !keeps_pods_away, state, message),
         condition("InterLinkReady", ready, state, message),
         condition("ThreadsReady", late.is_empty(), "ThreadHangs", &names),
-    ]
+    ];
+    if let Some(node) = node {
+        let trouble = node.trouble.unwrap_or_default();
+        all.push(condition(
+            "NodeOfferReady",
+            trouble.is_empty(),
+            "NodeDiffers",
+            &trouble,
+        ));
+    }
+    all
 }
 
 fn words(reach: &Reach) -> (&'static str, &str) {
@@ -187,7 +204,7 @@ mod tests {
             ),
         ];
         for (name, reach, since, limit, want) in rows {
-            let got: Vec<_> = conditions(&reach, since, limit, &[])
+            let got: Vec<_> = conditions(&reach, since, limit, &[], None)
                 .iter()
                 .map(|c| c.status)
                 .collect();
@@ -204,7 +221,7 @@ mod tests {
             limit: Duration::from_secs(60),
         };
         let reach = Reach::Ready("ok".into());
-        let all = conditions(&reach, Duration::ZERO, None, &[late]);
+        let all = conditions(&reach, Duration::ZERO, None, &[late], None);
         let status: Vec<_> = all.iter().map(|condition| condition.status).collect();
         assert_eq!(status, [true, true, true, false]);
         assert!(all[3]

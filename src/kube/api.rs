@@ -15,6 +15,8 @@ pub struct Api {
     pub client: Arc<Client>,
     /// Pods, remembered.
     pub pods: PodSource,
+    /// This node's name.
+    pub node: String,
     /// Posts events; none where they are not wanted.
     pub recorder: Option<Recorder>,
 }
@@ -37,6 +39,7 @@ impl Api {
             pods: PodSource::new(client.clone(), from.cache_size, from.cache_time, clock),
             client,
             recorder: from.events.then(|| Recorder::new(&node)),
+            node,
         })
     }
 }

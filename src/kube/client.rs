@@ -1,6 +1,7 @@
 //! The calls to the API server, one by one.
 
 use std::{
+    collections::BTreeMap,
     io::{self, Read},
     path::Path,
     sync::Arc,
@@ -8,9 +9,11 @@ use std::{
 };
 
 use k8s_openapi::api::core::v1::{
-    ConfigMap, Event, PersistentVolume, PersistentVolumeClaim, Pod, PodCondition, Secret,
+    ConfigMap, Event, Node, PersistentVolume, PersistentVolumeClaim, Pod, PodCondition, PodSpec,
+    Secret,
 };
-use serde::{de::DeserializeOwned, Serialize};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use serde::{de::DeserializeOwned, Deserialize, Serialize};
 use serde_json::json;
 use ureq::{
     http::{header, HeaderValue, Method, Request, Response},
@@ -28,7 +31,11 @@ use crate::{model::Nanos, text::one_line};
 /// A merge that knows lists by a key of their items: other conditions of a pod stay
 /// (k8s.io/apimachinery/pkg/types/patch.go).
 const STRATEGIC_MERGE: &str = "application/strategic-merge-patch+json";
+/// Single changes, each by its place (RFC 6902).
+const JSON_PATCH: &str = "application/json-patch+json";
 const JSON: &str = "application/json";
+/// Pods that are asked for at once: 40 KiB each would still be an answer that is read.
+const PAGE: usize = 100;
 /// As much of a refusal is read as can matter.
 const MAX_REFUSAL_BYTES: u64 = 64 << 10;
 
@@ -64,6 +71,23 @@ impl Default for Limits {
 pub struct Client {
     access: Access,
     limits: Limits,
+}
+
+/// A part of a list of pods.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct PodPage {
+    metadata: PageEnd,
+    items: Vec<Pod>,
+}
+
+/// Where a part of a list ends.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct PageEnd {
+    /// What to ask the next part with; empty at the end.
+    #[serde(rename = "continue")]
+    rest: Option<String>,
 }
 
 /// A request, and what to call it in errors.
@@ -152,6 +176,92 @@ impl Client {
         let name = subdomain("persistent volume", name)?;
         let path = format!("/api/v1/persistentvolumes/{name}");
         self.read("persistent volume", name, path)
+    }
+
+    /// Reads a node; `None` when there is none of this name. A node may read itself.
+    ///
+    /// # Errors
+    /// No answer, a refusal, or not a node.
+    pub fn node(&self, name: &str) -> Result<Option<Node>, Error> {
+        let name = subdomain("node", name)?;
+        self.read("node", name, format!("/api/v1/nodes/{name}"))
+    }
+
+    /// The specs of the pods that a node has and that have not ended, page by page.
+    ///
+    /// # Errors
+    /// No answer, a refusal, or not a list of pods.
+    pub fn live_pods_of(&self, node: &str) -> Result<Vec<PodSpec>, Error> {
+        let node = subdomain("node", node)?;
+        let mut specs = Vec::new();
+        let mut rest = String::new();
+        loop {
+            let path =
+                format!("/api/v1/pods?fieldSelector=spec.nodeName%3D{node}&limit={PAGE}{rest}");
+            let page: Option<PodPage> = self.read("pods of node", node, path)?;
+            let page = page.unwrap_or_default();
+            let live = page.items.into_iter().filter(|pod| {
+                let phase = pod
+                    .status
+                    .as_ref()
+                    .and_then(|status| status.phase.as_deref());
+                !matches!(phase, Some("Succeeded" | "Failed"))
+            });
+            specs.extend(live.filter_map(|pod| pod.spec));
+            match page.metadata.rest {
+                Some(token) if !token.is_empty() => {
+                    rest = format!("&continue={}", in_query(&token));
+                }
+                _ => return Ok(specs),
+            }
+        }
+    }
+
+    /// Sets amounts in a node's `status.capacity`; the others stay. The kubelet's own updates leave them
+    /// alone, and copy them to `status.allocatable` (`MachineInfo` in pkg/kubelet/nodestatus).
+    ///
+    /// # Errors
+    /// No answer, or a refusal.
+    pub fn set_node_capacity(
+        &self,
+        name: &str,
+        amounts: &BTreeMap<String, Quantity>,
+    ) -> Result<(), Error> {
+        let name = subdomain("node", name)?;
+        let operations: Vec<_> = amounts
+            .iter()
+            .map(|(resource, amount)| {
+                // RFC 6901.
+                let key = resource.replace('~', "~0").replace('/', "~1");
+                json!({"op": "add", "path": format!("/status/capacity/{key}"), "value": amount})
+            })
+            .collect();
+        let call = format!("setting the capacity of node {name}");
+        self.call(&Outgoing {
+            method: Method::PATCH,
+            path: format!("/api/v1/nodes/{name}/status"),
+            body: Some((JSON_PATCH, write(&call, &operations)?)),
+            call,
+        })
+        .map(drop)
+    }
+
+    /// Sets labels and annotations of a node; the others stay.
+    ///
+    /// # Errors
+    /// No answer, or a refusal: NodeRestriction lets a node set few labels of Kubernetes' own.
+    pub fn set_node_metadata(
+        &self,
+        name: &str,
+        labels: &BTreeMap<String, String>,
+        annotations: &BTreeMap<String, String>,
+    ) -> Result<(), Error> {
+        let name = subdomain("node", name)?;
+        self.patch(
+            format!("setting labels and annotations of node {name}"),
+            format!("/api/v1/nodes/{name}"),
+            &json!({"metadata": {"labels": labels, "annotations": annotations}}),
+        )
     }
 
     fn read<T: DeserializeOwned>(
@@ -386,6 +496,17 @@ fn is_broken(error: &ureq::Error) -> bool {
         ),
         _ => false,
     }
+}
+
+/// A value as it may stand in a URL's query.
+fn in_query(text: &str) -> String {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
+    text.bytes()
+        .map(|byte| match plain(&byte) {
+            true => char::from(byte).to_string(),
+            false => format!("%{byte:02X}"),
+        })
+        .collect()
 }
 
 fn write(call: &str, body: &impl Serialize) -> Result<Vec<u8>, Error> {

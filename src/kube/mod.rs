@@ -1,5 +1,5 @@
-//! The API server as the kubelet's own credentials show it: reads pods, posts events about them,
-//! and sets one condition in their status.
+//! The API server as the kubelet's own credentials show it: reads pods, posts events about them, sets
+//! one condition in their status, and what the node offers.
 //!
 //! [`Client`] makes the calls, blocking and with limits. The server is always verified, and no
 //! secret gets into a message. Nothing here decides what a pod needs, and nothing depends on an

@@ -17,6 +17,7 @@
 //! lifecycle        how containers and sandboxes end
 //! limits           which jobs wait for room in their namespace
 //! job_events       events and the readiness condition
+//! node_offer       what the node offers beside its machine
 //! log_position     how much of a log was read
 //! log_resync       which bytes of a log are new
 //! log_doubt        when a log has begun anew
@@ -37,6 +38,7 @@ pub mod limits;
 pub mod log_doubt;
 pub mod log_position;
 pub mod log_resync;
+pub mod node_offer;
 pub mod observe;
 pub mod owed;
 pub mod pod_containers;

@@ -1,6 +1,7 @@
 //! Whether interLink can be reached.
 
 use std::{
+    collections::BTreeMap,
     sync::OnceLock,
     time::{Duration, Instant},
 };
@@ -20,10 +21,20 @@ pub enum Reach {
     Away(String),
 }
 
+/// What the node offers to the scheduler by our doing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NodeOffer {
+    /// Resources with their amounts, as they stand in the node's status.
+    pub offered: BTreeMap<String, String>,
+    /// What is not as it should be, for people; none where all is well.
+    pub trouble: Option<String>,
+}
+
 /// Whether interLink can be reached, and since when.
 pub struct Health {
     state: RwLock<(Reach, Instant)>,
     plugin: OnceLock<RecognisedPlugin>,
+    node: RwLock<Option<NodeOffer>>,
 }
 
 /// Which plugin stands behind the server, where that was recognised.
@@ -46,6 +57,7 @@ impl Health {
         Self {
             state: RwLock::new((reach, Instant::now())),
             plugin: OnceLock::new(),
+            node: RwLock::new(None),
         }
     }
 
@@ -64,6 +76,20 @@ impl Health {
     /// The plugin that was recognised.
     pub fn plugin(&self) -> Option<RecognisedPlugin> {
         self.plugin.get().copied()
+    }
+
+    /// Notes what the node offers. True when its trouble is another one than before.
+    pub fn note_node(&self, offer: NodeOffer) -> bool {
+        let mut node = self.node.write();
+        let before = node.as_ref().and_then(|node| node.trouble.as_ref());
+        let is_news = before != offer.trouble.as_ref();
+        *node = Some(offer);
+        is_news
+    }
+
+    /// What the node offers; none where that is not ours to say, or was not looked at yet.
+    pub fn node(&self) -> Option<NodeOffer> {
+        self.node.read().clone()
     }
 
     /// Notes an answer, or that there was none. True when it went from one to the other: that is

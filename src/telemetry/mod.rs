@@ -8,7 +8,7 @@ mod metrics;
 
 pub use self::{
     chain::chain,
-    health::{Health, Reach, RecognisedPlugin},
+    health::{Health, NodeOffer, Reach, RecognisedPlugin},
     limited::{Limited, LimitedByText},
     metrics::{Counter, Counters},
 };

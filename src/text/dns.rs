@@ -18,6 +18,25 @@ pub fn is_dns_subdomain(text: &str) -> bool {
     text.len() <= SUBDOMAIN_MAX && text.split('.').all(is_part)
 }
 
+/// Whether a text names an extended resource: `nvidia.com/gpu`, and nothing that is Kubernetes' own
+/// (`IsExtendedResourceName` in k8s.io/kubernetes/pkg/apis/core/v1/helper).
+pub fn is_extended_resource(text: &str) -> bool {
+    let Some((domain, name)) = text.split_once('/') else {
+        return false;
+    };
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    let is_end = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
+    let bytes = name.as_bytes();
+    is_dns_subdomain(domain)
+        && !domain.contains("kubernetes.io")
+        // One that begins like this could not be limited by a quota, `requests.NAME`.
+        && !text.starts_with("requests.")
+        && bytes.len() <= LABEL_MAX
+        && bytes.iter().all(|byte| fits(*byte))
+        && is_end(bytes.first())
+        && is_end(bytes.last())
+}
+
 fn is_part(text: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     !text.is_empty() && text.bytes().all(fits) && !text.starts_with('-') && !text.ends_with('-')
@@ -26,6 +45,26 @@ fn is_part(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn extended_resources() {
+        for (text, want) in [
+            ("nvidia.com/gpu", true),
+            ("a/B_c.d-1", true),
+            ("interlink.eu/cpu", true),
+            ("cpu", false),
+            ("kubernetes.io/x", false),
+            ("a.kubernetes.io/x", false),
+            ("requests.a/x", false),
+            ("a/", false),
+            ("/a", false),
+            ("a/b/c", false),
+            ("a/-b", false),
+            ("a/b c", false),
+        ] {
+            assert_eq!(is_extended_resource(text), want, "{text}");
+        }
+    }
 
     #[test]
     fn only_names_pass() {

@@ -3,7 +3,7 @@
 
 mod dns;
 
-pub use dns::{is_dns_label, is_dns_subdomain, LABEL_MAX, SUBDOMAIN_MAX};
+pub use dns::{is_dns_label, is_dns_subdomain, is_extended_resource, LABEL_MAX, SUBDOMAIN_MAX};
 
 /// Most bytes of a text that are kept where nothing else is said.
 pub const LINE_MAX: usize = 1024;

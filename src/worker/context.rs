@@ -11,7 +11,7 @@ use std::{
 use crossbeam_channel::{bounded, Receiver, Sender};
 use parking_lot::Mutex;
 
-use super::current_rules::CurrentRules;
+use super::{cluster_report::ClusterReport, current_rules::CurrentRules};
 use crate::{
     audit::Audit,
     config::Config,
@@ -50,6 +50,8 @@ pub struct Context {
     pub counters: Arc<Counters>,
     /// The API server, if it may be asked.
     pub api: Option<Arc<Api>>,
+    /// What the plugin says of its cluster.
+    pub(super) cluster: ClusterReport,
     /// Holds back repeated lines about polls that fail.
     pub poll_trouble: Limited,
     /// Holds back repeated lines about pods that cannot be read.
@@ -88,6 +90,7 @@ impl Context {
             outgoing: Outgoing::default(),
             audit,
             users: Arc::default(),
+            cluster: ClusterReport::default(),
             poll_trouble: Limited::new(Duration::from_secs(60)),
             api_trouble: Limited::new(Duration::from_secs(60)),
             announce_trouble: Limited::new(Duration::from_secs(60)),

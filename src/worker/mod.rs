@@ -6,6 +6,7 @@
 //! | `interlink-N` | duties from `lanes` | `lanes` has ended |
 //! | `poll` | a nudge when a job was submitted | told to stop |
 //! | `announce` | names of pods that changed | told to stop; only with an API server |
+//! | `node` | a nudge when the plugin reports other resources | told to stop; only where `[node]` says something |
 //! | `follow-N` | containers whose log is to be read | told to stop; positions are on disk |
 //!
 //! Nothing here is ever waited for by an answer to the kubelet.
@@ -16,6 +17,7 @@ mod api_pod;
 mod audit_line;
 mod cancel;
 mod changes;
+mod cluster_report;
 mod context;
 mod current_rules;
 mod expected;
@@ -26,6 +28,7 @@ mod lanes;
 mod limits;
 mod log_watch;
 mod logs;
+mod node;
 mod poll;
 /// What must hold whatever comes in; `fuzz/` and the tests share it.
 #[cfg(any(test, fuzzing))]
@@ -88,6 +91,7 @@ impl Workers {
         };
         let stopped = workers.threads.stopped();
         let listener = workers.spawn_announce(&stopped)?;
+        workers.spawn_node(&stopped)?;
         workers.spawn_lanes(client.clone(), config, woken, listener, &stopped)?;
         if let Some(client) = client {
             workers.spawn_poll(client.clone(), config, &stopped)?;
@@ -157,6 +161,18 @@ impl Workers {
             announce::run(&context, &api, &changed, &stopped);
         })?;
         Ok(Some(listener))
+    }
+
+    fn spawn_node(&self, stopped: &Receiver<()>) -> io::Result<()> {
+        let Some(api) = self.context.api.clone() else {
+            return Ok(());
+        };
+        if !self.context.config.node.is_kept() {
+            return Ok(());
+        }
+        let (context, stopped) = (self.context.clone(), stopped.clone());
+        self.threads
+            .start("node", move || node::run(&context, &api, &stopped))
     }
 
     fn spawn_poll(

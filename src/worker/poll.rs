@@ -81,6 +81,7 @@ fn ping(context: &Context, client: &Client) {
     match context.call(|| client.ping()) {
         Ok(answer) => {
             context.recognise(recognise::by_ping(&answer.text));
+            context.cluster.note(&answer);
             if context.health.note(Reach::Ready(answer.text)) {
                 log::info!("interLink is ready");
                 // What waits for it need not wait for its back-off to end.

@@ -80,7 +80,7 @@ pub const ROOMS: &[Room] = &[
     room(
         4,
         "kube",
-        "the HTTP client of the Kubernetes API server: pods, events, a condition",
+        "the HTTP client of the Kubernetes API server: pods, events, a condition, the node",
     ),
     room(
         4,

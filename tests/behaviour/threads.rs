@@ -36,7 +36,7 @@ impl Bench {
         api.kubeconfig(&kubeconfig);
         let settings = format!(
             "[kubernetes]\nkubeconfig = {kubeconfig:?}\n[logs]\nfollowers = 1\n\
-             [jobs]\njob_scope = 'containers'"
+             [jobs]\njob_scope = 'containers'\n[node]\ncheck_interval = '50ms'\nlabels = {{ a = 'b' }}"
         );
         let url = fake.url().replace("127.0.0.1", "localhost");
         let daemon = Daemon::start(&url, &settings);
@@ -219,6 +219,7 @@ const REMOTE: &[(&str, &str)] = &[
     ("interlink=panic", "interlink-"),
     ("poll=panic@2", "poll"),
     ("announce=panic@2", "announce"),
+    ("node=panic@2", "node"),
     ("follow=panic@3", "follow"),
     ("follower=panic", "follow-0"),
     ("log-poll=panic", "log-poll"),
@@ -242,6 +243,7 @@ const REMOTE_RETURNS: &[&str] = &[
     "interlink-0",
     "poll",
     "announce",
+    "node",
     "follow",
     "follow-0",
     "log-poll",

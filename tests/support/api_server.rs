@@ -75,6 +75,13 @@ impl ApiServer {
         self.state.lock().objects.insert(path, object);
     }
 
+    /// Changes an object, as somebody else would.
+    pub fn change(&self, kind: &str, name: &str, change: impl FnOnce(&mut Value)) {
+        let mut state = self.state.lock();
+        let object = state.objects.get_mut(&path(kind, name));
+        change(object.expect("it is there"));
+    }
+
     /// An object as it is now.
     pub fn object(&self, kind: &str, name: &str) -> Value {
         let state = self.state.lock();
@@ -96,7 +103,7 @@ impl ApiServer {
 
 fn path(kind: &str, name: &str) -> String {
     match kind {
-        "persistentvolumes" => format!("/api/v1/{kind}/{name}"),
+        "persistentvolumes" | "nodes" => format!("/api/v1/{kind}/{name}"),
         _ => format!("/api/v1/namespaces/lab/{kind}/{name}"),
     }
 }
@@ -146,6 +153,17 @@ fn handle(state: &Mutex<State>, request: &Request, responder: Responder) {
 
 fn answer(state: &mut State, method: &str, path: &str, body: Value) -> (u16, Value) {
     match method {
+        "GET" if path == "/api/v1/pods" => {
+            let pods = state.objects.iter();
+            let pods = pods
+                .filter(|(path, _)| path.contains("/pods/"))
+                .map(|(_, pod)| pod);
+            let items: Vec<_> = pods.cloned().collect();
+            (
+                200,
+                json!({"kind": "PodList", "metadata": {}, "items": items}),
+            )
+        }
         "GET" => match state.objects.get(path) {
             Some(object) => (200, object.clone()),
             None => not_found(),
@@ -159,7 +177,10 @@ fn answer(state: &mut State, method: &str, path: &str, body: Value) -> (u16, Val
             let path = path.strip_suffix("/status").unwrap_or(path);
             match state.objects.get_mut(path) {
                 Some(object) => {
-                    merge(object, body);
+                    match body {
+                        Value::Array(operations) => add(object, &operations),
+                        body => merge(object, body),
+                    }
                     (200, object.clone())
                 }
                 None => not_found(),
@@ -171,6 +192,18 @@ fn answer(state: &mut State, method: &str, path: &str, body: Value) -> (u16, Val
 fn not_found() -> (u16, Value) {
     let status = json!({"kind": "Status", "status": "Failure", "reason": "NotFound", "code": 404});
     (404, status)
+}
+
+/// A JSON patch that adds.
+fn add(object: &mut Value, operations: &[Value]) {
+    for operation in operations {
+        assert_eq!(operation["op"], "add", "{operation}");
+        let path = operation["path"].as_str().expect("a path");
+        let (parent, key) = path.rsplit_once('/').expect("a pointer");
+        let key = key.replace("~1", "/").replace("~0", "~");
+        let parent = object.pointer_mut(parent).expect("the parent is there");
+        parent[key] = operation["value"].clone();
+    }
 }
 
 /// A strategic merge, of which only conditions are lists.
