@@ -10,13 +10,14 @@ use std::{
 use crossbeam_channel::unbounded;
 
 use crate::{
-    config::{pattern::BadPattern, schema, Config},
+    config::{metrics::Listen, pattern::BadPattern, schema, Config},
     convert::{self, Settings},
     cri::{self, CriContext, Server},
     identity::{self, SiteUsers},
     interlink::{self, Client},
     kube::Api,
     logs::Registry,
+    metrics::{self, MetricsServer},
     model::SystemClock,
     plugin::{self, Plugin},
     profile::{self, Outgoing},
@@ -63,6 +64,7 @@ pub struct Daemon {
     client: Option<Arc<Client>>,
     plugin: Option<Plugin>,
     watch: Threads,
+    metrics: Option<MetricsServer>,
     shutdown_timeout: Duration,
 }
 
@@ -85,7 +87,9 @@ impl Daemon {
         let (wake, woken) = unbounded();
         // First, because it keeps a second daemon out.
         let store = Store::open(&config.daemon.state_dir, Arc::new(SystemClock), wake)?;
-        let store = Arc::new(store.with_limits(config.limits.clone()));
+        let counters = Arc::new(Counters::default());
+        let store = store.with_limits(config.limits.clone());
+        let store = Arc::new(store.with_counters(counters.clone()));
         let plugin = embedded
             .map(Plugin::start)
             .transpose()
@@ -107,7 +111,8 @@ impl Daemon {
             Some(_) => {
                 let client = Client::new(&config.interlink).map_err(Error::InterLink)?;
                 let most = config.limits.max_request_bytes;
-                Some(Arc::new(client.with_request_limit(most)))
+                let client = client.with_request_limit(most);
+                Some(Arc::new(client.with_counters(counters.clone())))
             }
             None => {
                 log::warn!("no interLink is configured (interlink.url), so jobs wait until the daemon is started with one");
@@ -116,7 +121,6 @@ impl Daemon {
         };
         let logs = Arc::new(Registry::default());
         let health = Arc::new(Health::new(client.is_some()));
-        let counters = Arc::new(Counters::default());
         let api = Api::new(&config.kubernetes, Arc::new(SystemClock)).map(Arc::new);
         let context = Context::new(
             store.clone(),
@@ -132,6 +136,15 @@ impl Daemon {
         context.recover_logs();
         let workers =
             Workers::start(context, client.clone(), &config, woken).map_err(Error::Thread)?;
+        let metrics = metrics_server(
+            &config,
+            metrics::Sources {
+                store: store.clone(),
+                health: health.clone(),
+                counters: counters.clone(),
+                settings: settings.clone(),
+            },
+        );
         let cri = CriContext::new(
             store.clone(),
             config.clone(),
@@ -151,6 +164,7 @@ impl Daemon {
             client,
             plugin,
             watch,
+            metrics,
             shutdown_timeout,
         })
     }
@@ -181,10 +195,12 @@ impl Daemon {
             client: _,
             plugin,
             watch,
+            metrics,
             ..
         } = self;
         let mut late = server.stop(deadline);
         late.extend(workers.stop(deadline));
+        late.extend(metrics.iter().flat_map(|metrics| metrics.stop(deadline)));
         for name in &late {
             log::warn!("thread `{name}` did not end in time; it ends with the process");
         }
@@ -195,4 +211,17 @@ impl Daemon {
         }
         late.is_empty()
     }
+}
+
+/// The listener for metrics. A daemon without one does its work all the same, so that where its address is
+/// taken, perhaps by another daemon of this machine, this one starts without.
+fn metrics_server(config: &Config, sources: metrics::Sources) -> Option<MetricsServer> {
+    let listen = config.metrics.listen().unwrap_or(Listen::Off);
+    MetricsServer::start(&listen, sources).unwrap_or_else(|error| {
+        log::warn!(
+            "metrics are not served: cannot listen on {} (metrics.listen): {error}; all else goes on",
+            config.metrics.listen
+        );
+        None
+    })
 }

@@ -17,6 +17,7 @@
 //!      worker     carries out what pods are owed: submits, cancels, polls, follows logs
 //!      plugin     the local plugin and its HTTP server, behind a wall
 //!      node_view  what a kubelet sees of its machine's size
+//!      metrics    the figures, and the listener that Prometheus asks for them
 //!   4  store      the only owner of state, in memory and on disk
 //!      interlink  the HTTP client of the interLink API, and what follows from each error
 //!      logs       CRI log files: format, confinement, rotation, each remote line once
@@ -68,6 +69,7 @@ pub mod json;
 pub mod kube;
 pub mod kubelet;
 pub mod logs;
+pub mod metrics;
 pub mod model;
 pub mod net;
 pub mod node_view;

@@ -24,7 +24,7 @@ use self::{
 };
 use crate::{
     config::{self, duration},
-    plugin,
+    metrics, plugin,
     telemetry::chain,
     threads,
 };
@@ -84,6 +84,9 @@ struct CheckConfigArgs {
     /// Print the commented sample instead
     #[arg(long)]
     sample: bool,
+    /// Print the document about metrics instead
+    #[arg(long, hide = true)]
+    metrics: bool,
 }
 
 #[derive(Args, Debug)]
@@ -204,6 +207,9 @@ fn show(text: &str) -> ExitCode {
 fn check_config(args: &CheckConfigArgs) -> Result<ExitCode, String> {
     if args.sample {
         return Ok(show(&config::sample()));
+    }
+    if args.metrics {
+        return Ok(show(&metrics::document()));
     }
     let config = args.config.load()?;
     show(&config::print(&config));

@@ -361,6 +361,12 @@ fn identity(config: &Config, check: &mut Check) {
             "has what is no pattern",
         );
     }
+    check.require(
+        config.metrics.listen().is_some(),
+        "metrics.listen",
+        &config.metrics.listen,
+        "IP:PORT, unix:///PATH, or off",
+    );
     if let Some(file) = &config.audit.file {
         check.absolute("audit.file", file);
     }

@@ -8,6 +8,7 @@ pub mod duration;
 pub mod identity;
 pub mod limits;
 mod load;
+pub mod metrics;
 pub mod node;
 pub mod pattern;
 pub mod policy;

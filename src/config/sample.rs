@@ -10,7 +10,8 @@ const SCHEMA: &str = concat!(
     include_str!("policy.rs"),
     include_str!("identity.rs"),
     include_str!("node.rs"),
-    include_str!("audit.rs")
+    include_str!("audit.rs"),
+    include_str!("metrics.rs")
 );
 
 /// Keys without a default, with a value to show.

@@ -10,6 +10,7 @@ use super::{
     audit::Audit,
     duration,
     identity::Identity,
+    metrics::Metrics,
     node::Node,
     policy::{Limits, Metadata, Network, Pods, Resources, Security, States},
 };
@@ -46,6 +47,8 @@ pub struct Config {
     pub identity: Identity,
     /// The audit of submissions and cancellations.
     pub audit: Audit,
+    /// The figures for Prometheus.
+    pub metrics: Metrics,
     /// Labels and annotations of jobs.
     pub metadata: Metadata,
     /// Addresses of pods.

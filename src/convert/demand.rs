@@ -7,9 +7,10 @@ use k8s_openapi::{
     apimachinery::pkg::api::resource::Quantity,
 };
 
-use super::Settings;
+use super::{extended, resources, Settings};
 use crate::{
     model::Demand,
+    proto::ContainerConfig,
     quantity::{parse_cpu, parse_memory},
 };
 
@@ -31,6 +32,36 @@ pub fn demand(spec: &PodSpec, settings: &Settings) -> Demand {
     Demand {
         cores: small(cores),
         gpus: small(gpus),
+    }
+}
+
+/// What a container of a pod with these annotations asks for by itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// Thousandths of a core.
+    pub millicores: u64,
+    /// Bytes of memory.
+    pub bytes: u64,
+    /// GPUs and what else is in `resources.extended`, by resource name.
+    pub extended: BTreeMap<String, u64>,
+}
+
+/// What a container asks for by itself, for figures: what cannot be read counts as nothing.
+pub fn asked(
+    config: &ContainerConfig,
+    name: &str,
+    annotations: &BTreeMap<String, String>,
+    settings: &Settings,
+) -> Asked {
+    let (millicores, bytes) = resources::asked(&config.linux.resources);
+    let extended = extended::amounts(&settings.extended, config, name, annotations);
+    let extended = extended.unwrap_or_default().into_iter();
+    Asked {
+        millicores,
+        bytes,
+        extended: extended
+            .filter_map(|(name, amount)| Some((name, amount.0.parse().ok()?)))
+            .collect(),
     }
 }
 

@@ -50,7 +50,7 @@ mod testing;
 mod volumes;
 
 pub use container::{check_container, check_volumes};
-pub use demand::demand;
+pub use demand::{asked, demand, Asked};
 pub use error::Error;
 pub use image::Reference;
 pub use image_ref::{image_id, user_image, ImageRef};

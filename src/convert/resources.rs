@@ -77,6 +77,13 @@ pub fn default_requests(own: &mut ResourceRequirements, written: Option<&Resourc
     }
 }
 
+/// What a container asks for: millicores and bytes, of each its limit or, where it has none, its request.
+pub fn asked(resources: &LinuxContainerResources) -> (u64, u64) {
+    let millicores = cpu_limit(resources).or_else(|| cpu_request(resources));
+    let bytes = memory_limit(resources).or_else(|| memory_request(resources));
+    (millicores.unwrap_or(0), bytes.unwrap_or(0))
+}
+
 fn insert(to: &mut BTreeMap<String, Quantity>, name: &str, amount: Option<Quantity>) {
     if let Some(amount) = amount {
         to.insert(name.to_owned(), amount);

@@ -56,6 +56,8 @@ impl Caller {
         .unwrap_or_else(|panic| Err(self.answer_to(&panic)));
         self.counters.count(Counter::CriCalls);
         let took = begun.elapsed();
+        let code = answer.as_ref().err().map_or("OK", Error::code_name);
+        self.counters.metrics.rpc(method, code, took);
         answer
             .inspect(|_| log::debug!("{method} succeeded in {took:.1?}"))
             .map_err(|error| {

@@ -81,6 +81,23 @@ impl Error {
         Self::Log(format!("{about}: {}", chain(error)))
     }
 
+    /// The name of its gRPC code, as metrics have it.
+    pub fn code_name(&self) -> &'static str {
+        match self.code() {
+            RpcStatusCode::NOT_FOUND => "NOT_FOUND",
+            RpcStatusCode::INVALID_ARGUMENT => "INVALID_ARGUMENT",
+            RpcStatusCode::FAILED_PRECONDITION => "FAILED_PRECONDITION",
+            RpcStatusCode::PERMISSION_DENIED => "PERMISSION_DENIED",
+            RpcStatusCode::ALREADY_EXISTS => "ALREADY_EXISTS",
+            RpcStatusCode::UNIMPLEMENTED => "UNIMPLEMENTED",
+            RpcStatusCode::RESOURCE_EXHAUSTED => "RESOURCE_EXHAUSTED",
+            RpcStatusCode::UNAVAILABLE => "UNAVAILABLE",
+            RpcStatusCode::DEADLINE_EXCEEDED => "DEADLINE_EXCEEDED",
+            RpcStatusCode::INTERNAL => "INTERNAL",
+            _ => "UNKNOWN",
+        }
+    }
+
     fn code(&self) -> RpcStatusCode {
         match self {
             Self::NotFound { .. } | Self::Store(store::Error::NoSandbox(_)) => {

@@ -9,18 +9,23 @@ use std::{
 use crossbeam_channel::{bounded, Sender, TrySendError};
 use parking_lot::Mutex;
 
-use crate::threads::{self, Threads};
+use crate::{
+    telemetry::PoolMetrics,
+    threads::{self, Threads},
+};
 
 /// No call waits for anybody; one that takes so long hangs.
 const LIMIT: Duration = Duration::from_secs(30);
 
-type Work = Box<dyn FnOnce() + Send>;
+/// A piece of work, and since when it has waited.
+type Work = (Instant, Box<dyn FnOnce() + Send>);
 
 /// The handler threads.
 pub struct Pool {
     // Before the queue, so that they may end when both are dropped.
     threads: Threads,
     queue: Mutex<Option<Sender<Work>>>,
+    metrics: PoolMetrics,
 }
 
 /// The queue is full, or the pool has stopped.
@@ -32,13 +37,14 @@ impl Pool {
     ///
     /// # Errors
     /// A thread that cannot be started.
-    pub fn start(count: usize, queue_length: usize) -> io::Result<Self> {
+    pub fn start(count: usize, queue_length: usize, metrics: PoolMetrics) -> io::Result<Self> {
         let (queue, work) = bounded::<Work>(queue_length);
         let threads = Threads::default();
         for number in 0..count.max(1) {
-            let work = work.clone();
+            let (work, metrics) = (work.clone(), metrics.clone());
             threads.start(&format!("cri-{number}"), move || {
-                for work in work {
+                for (since, work) in work {
+                    let _busy = metrics.begun(since.elapsed());
                     threads::beat("cri", LIMIT);
                     work();
                     threads::idle();
@@ -48,6 +54,7 @@ impl Pool {
         Ok(Self {
             threads,
             queue: Mutex::new(Some(queue)),
+            metrics,
         })
     }
 
@@ -57,9 +64,13 @@ impl Pool {
     /// [`Full`].
     pub fn hand_over(&self, work: impl FnOnce() + Send + 'static) -> Result<(), Full> {
         let queue = self.queue.lock().clone().ok_or(Full)?;
-        match queue.try_send(Box::new(work)) {
+        self.metrics.enqueued();
+        match queue.try_send((Instant::now(), Box::new(work))) {
             Ok(()) => Ok(()),
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => Err(Full),
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
+                self.metrics.refused();
+                Err(Full)
+            }
         }
     }
 
@@ -75,10 +86,12 @@ impl Pool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::telemetry::Metrics;
 
     #[test]
     fn a_full_queue_refuses_at_once_and_a_stop_finishes_what_it_took() {
-        let pool = Pool::start(1, 1).expect("starts");
+        let metrics = Metrics::default().pool("cri", 1);
+        let pool = Pool::start(1, 1, metrics).expect("starts");
         let (release, held) = bounded::<()>(0);
         let (began, begun) = bounded(1);
         let (finished, results) = bounded(8);

@@ -78,7 +78,9 @@ impl Server {
             .as_deref()
             .map(group_id)
             .transpose()?;
-        let pool = Pool::start(config.cri.handler_threads, config.cri.queue_length);
+        let threads = config.cri.handler_threads;
+        let metrics = context.counters.metrics.pool("cri", threads);
+        let pool = Pool::start(threads, config.cri.queue_length, metrics);
         let pool = Arc::new(pool.map_err(StartError::Threads)?);
         let caller = Caller::new(pool.clone(), context.counters.clone());
         let environment = Arc::new(

@@ -35,6 +35,17 @@ impl Call {
         }
     }
 
+    /// The endpoint as metrics have it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Delete | Self::DirectDelete => "delete",
+            Self::Status => "status",
+            Self::Logs => "logs",
+            Self::Ping | Self::DirectPing => "ping",
+        }
+    }
+
     /// The method that interLink's own client uses; the server does not check, a proxy may.
     pub(super) fn method(self) -> Method {
         match self {

@@ -1,6 +1,11 @@
 //! The calls, one by one: what goes in, what comes back.
 
-use std::{io, ops::ControlFlow, sync::Arc, time::Duration};
+use std::{
+    io,
+    ops::ControlFlow,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use k8s_openapi::api::core::v1::Pod;
 use parking_lot::RwLock;
@@ -28,6 +33,7 @@ use crate::{
         status_reply::{AskedJob, StatusReply},
         Speaker,
     },
+    telemetry::Counters,
     text::one_line,
 };
 
@@ -54,6 +60,7 @@ pub struct Client {
     /// Cuts off everything.
     all: CancelToken,
     link: RwLock<Arc<Link>>,
+    counters: Arc<Counters>,
 }
 
 /// What a ping is answered with.
@@ -133,6 +140,7 @@ impl Client {
             max_request: u64::MAX,
             config: config.clone(),
             all,
+            counters: Arc::default(),
         })
     }
 
@@ -143,6 +151,12 @@ impl Client {
             max_request,
             ..self
         }
+    }
+
+    /// Counts and times its calls here.
+    #[must_use]
+    pub fn with_counters(self, counters: Arc<Counters>) -> Self {
+        Self { counters, ..self }
     }
 
     /// Reads the certificates and the key again and drops the connections that are idle. Calls
@@ -171,10 +185,10 @@ impl Client {
         let call = Call::Create;
         let limit = self.create_limit();
         let uid = request.pod.metadata.uid.as_deref().unwrap_or_default();
-        Created::read(
-            &self.exchange(call, &self.create_body(request)?, limit)?,
-            uid,
-        )
+        self.timed(call, || {
+            let body = self.create_body(request)?;
+            Created::read(&self.exchange(call, &body, limit)?, uid)
+        })
     }
 
     /// The body of /create, in the form that is taken at the other end.
@@ -201,8 +215,10 @@ impl Client {
             true => Call::DirectDelete,
             false => Call::Delete,
         };
-        let body = self.exchange(call, &json(call, pod)?, self.request_limit())?;
-        Ok(speaker::confirmation(&body))
+        self.timed(call, || {
+            let body = self.exchange(call, &json(call, pod)?, self.request_limit())?;
+            Ok(speaker::confirmation(&body))
+        })
     }
 
     /// Asks how pods are. Their phase has to be Pending or Running, or the server answers from
@@ -212,9 +228,11 @@ impl Client {
     /// No answer, a refusal, or not a list. One pod can spoil the answer for all.
     pub fn status(&self, pods: &[Pod]) -> Result<StatusReply, Error> {
         let call = Call::Status;
-        let body = self.exchange(call, &json(call, pods)?, self.request_limit())?;
-        let asked: Vec<_> = pods.iter().filter_map(asked_job).collect();
-        StatusReply::read(&body, &asked).map_err(|why| Error::Malformed { call, why })
+        self.timed(call, || {
+            let body = self.exchange(call, &json(call, pods)?, self.request_limit())?;
+            let asked: Vec<_> = pods.iter().filter_map(asked_job).collect();
+            StatusReply::read(&body, &asked).map_err(|why| Error::Malformed { call, why })
+        })
     }
 
     /// Reads a container's log as it is now (`Follow` is not sent) and hands it to `sink` piece
@@ -223,6 +241,15 @@ impl Client {
     /// # Errors
     /// No answer, a refusal, or an answer that breaks off; `sink` has got what came before.
     pub fn logs(
+        &self,
+        request: &LogStruct,
+        limits: LogLimits,
+        sink: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
+    ) -> Result<LogEnd, Error> {
+        self.timed(Call::Logs, || self.read_log(request, limits, sink))
+    }
+
+    fn read_log(
         &self,
         request: &LogStruct,
         limits: LogLimits,
@@ -261,10 +288,12 @@ impl Client {
     /// # Errors
     /// No answer, or a refusal.
     pub fn follow(&self, request: &LogStruct, cancel: &CancelToken) -> Result<FollowReader, Error> {
-        let body = log_request(request, true)?;
-        let out = self.outgoing(Call::Logs, &body, self.create_limit())?;
-        let answer = self.link().open(&out, cancel)?;
-        Ok(FollowReader::new(answer))
+        self.timed(Call::Logs, || {
+            let body = log_request(request, true)?;
+            let out = self.outgoing(Call::Logs, &body, self.create_limit())?;
+            let answer = self.link().open(&out, cancel)?;
+            Ok(FollowReader::new(answer))
+        })
     }
 
     /// Asks whether the plugin is there. Any refusal says that it is not, or not well: the
@@ -277,8 +306,10 @@ impl Client {
             true => (Call::DirectPing, b"[]"),
             false => (Call::Ping, b""),
         };
-        let body = self.exchange(call, body, self.request_limit())?;
-        Ok(Ping::read(&body))
+        self.timed(call, || {
+            let body = self.exchange(call, body, self.request_limit())?;
+            Ok(Ping::read(&body))
+        })
     }
 
     /// Makes a call with any body, and gives the answer as it came. For those who look at answers
@@ -296,6 +327,16 @@ impl Client {
             status: answer.status(),
             body: answer.bytes(SHORT_REPLY_BYTES)?,
         })
+    }
+
+    /// Makes a call, and counts it with how it ended and how long it took.
+    fn timed<T>(&self, call: Call, run: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+        let began = Instant::now();
+        let result = run();
+        let outcome = result.as_ref().err().map_or("ok", Error::outcome);
+        let metrics = &self.counters.metrics;
+        metrics.interlink_call(call.name(), outcome, began.elapsed());
+        result
     }
 
     fn exchange(&self, call: Call, body: &[u8], limit: Limit) -> Result<Vec<u8>, Error> {

@@ -252,6 +252,29 @@ impl Phase {
 }
 
 impl Error {
+    /// What went wrong, in a word, as metrics have it.
+    pub(super) fn outcome(&self) -> &'static str {
+        match self {
+            Self::NoUrl
+            | Self::BadUrl { .. }
+            | Self::File { .. }
+            | Self::BadFile { .. }
+            | Self::Request { .. } => "not_sent",
+            Self::Dns { .. } => "dns",
+            Self::Connect { .. } => "connect",
+            Self::Tls { .. } => "tls",
+            Self::TimedOut { .. } => "timeout",
+            Self::Dropped { .. } | Self::Garbled { .. } => "broken",
+            Self::Status {
+                status: 400..500, ..
+            } => "http_4xx",
+            Self::Status { .. } => "http_5xx",
+            Self::Page { .. } | Self::Redirect { .. } => "front_end",
+            Self::TooLarge { .. } | Self::Malformed { .. } | Self::NoJobId { .. } => "malformed",
+            Self::Cancelled { .. } => "cancelled",
+        }
+    }
+
     /// Whether the same call can succeed later. The table stands at the top of this file.
     pub fn is_retryable(&self) -> bool {
         match self {

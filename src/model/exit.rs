@@ -61,4 +61,23 @@ pub mod exit_reason {
     pub const NODE_FAILURE: &str = "NodeFailure";
     /// Somebody cancelled its job at the site.
     pub const CANCELLED: &str = "Cancelled";
+
+    /// The reason, if it is one of these, else `other`: a plugin or a setting can bring about any word.
+    pub fn known(reason: &str) -> &'static str {
+        const ALL: [&str; 11] = [
+            COMPLETED,
+            ERROR,
+            OUT_OF_MEMORY,
+            SUBMISSION_FAILED,
+            JOB_LOST,
+            NEVER_RAN,
+            INIT_CONTAINER_FAILED,
+            TIME_LIMIT,
+            PREEMPTED,
+            NODE_FAILURE,
+            CANCELLED,
+        ];
+        let found = ALL.into_iter().find(|known| *known == reason);
+        found.unwrap_or("other")
+    }
 }

@@ -66,6 +66,9 @@ pub struct Job {
     /// Whose it is over there, as far as that was said when it was sent.
     #[serde(default)]
     pub owner: JobOwner,
+    /// The partition that it asked for when it was sent, where it asked for one.
+    #[serde(default)]
+    pub partition: Option<String>,
     /// What it has over there, where its namespace has limits.
     #[serde(default)]
     pub demand: Option<Demand>,
@@ -306,6 +309,7 @@ impl Job {
             expected: Vec::new(),
             unreported_inits: UnreportedInits::default(),
             owner: JobOwner::default(),
+            partition: None,
             demand: None,
             held: None,
             waiting: None,

@@ -34,7 +34,7 @@ mod unknown_job;
 
 pub use reports::job_report;
 pub use slurm::{
-    flags::shown as shown_flags,
+    flags::{partition, shown as shown_flags},
     gateway_timeout::{gateway_timeout, GatewayTimeout},
     job_log::{job_log, LOOKED_THROUGH},
     log_notes::LogNotes,

@@ -37,7 +37,7 @@ impl Store {
             let mut writes = vec![record::put_image(&after)];
             let deletions = forgotten.iter();
             writes.extend(deletions.map(|image| Write::delete(Table::Images, &image.id)));
-            self.journal.commit(writes)?;
+            self.commit(writes)?;
             let mut images = self.images.write();
             for image in &forgotten {
                 images.remove(&image.id);
@@ -75,8 +75,7 @@ impl Store {
     pub fn remove_image(&self, id: &str) -> Result<(), Error> {
         let _turn = self.image_turn.lock();
         if self.image(id).is_some() {
-            self.journal
-                .commit(vec![Write::delete(Table::Images, id)])?;
+            self.commit(vec![Write::delete(Table::Images, id)])?;
             self.images.write().remove(id);
         }
         Ok(())

@@ -7,7 +7,13 @@
 //! After a failed write the store is closed, and opened again for the next one: a full disk makes
 //! writes fail, and writes work again once there is room.
 
-use std::{fs::File, path::Path, sync::Arc, time::Duration};
+use std::{
+    fs::File,
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use crossbeam_channel::{bounded, Receiver, Sender};
 use parking_lot::Mutex;
@@ -45,6 +51,7 @@ pub struct Journal {
     // Before the queue, so that it may end when both are dropped.
     threads: Threads,
     queue: Mutex<Option<Sender<Batch>>>,
+    path: PathBuf,
     /// Held as long as the daemon lives: it keeps a second one out.
     _lock: File,
 }
@@ -79,7 +86,7 @@ impl Journal {
         disk.trim_set_aside()?;
         disk.compact(LEAST_AT_START, u64::MAX);
         let (sender, receiver) = bounded(QUEUE);
-        let path = disk.path.clone();
+        let (path, file) = (disk.path.clone(), disk.path.clone());
         let threads = Threads::default();
         threads
             .start("journal", move || serve(disk, &receiver))
@@ -90,6 +97,7 @@ impl Journal {
         let journal = Self {
             threads,
             queue: Mutex::new(Some(sender)),
+            path: file,
             _lock: lock,
         };
         Ok((journal, contents))
@@ -109,6 +117,14 @@ impl Journal {
             .send(Batch { writes, done })
             .map_err(|_| Error::Closed)?;
         answer.recv().map_err(|_| Error::Closed)?
+    }
+
+    /// Bytes of the store's file.
+    ///
+    /// # Errors
+    /// It is gone, or cannot be looked at.
+    pub fn size(&self) -> io::Result<u64> {
+        Ok(std::fs::metadata(&self.path)?.len())
     }
 
     /// Writes what is waiting, then closes the store.

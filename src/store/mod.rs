@@ -36,20 +36,24 @@ mod record;
 mod recover;
 mod salvage;
 mod table;
+mod transitions;
 
 use std::{
     collections::{HashMap, HashSet},
+    io,
     path::Path,
     sync::Arc,
+    time::Instant,
 };
 
 use crossbeam_channel::Sender;
 use parking_lot::{Mutex, RwLock};
 
-use self::{budget::Budget, events::Subscribers, journal::Journal};
+use self::{budget::Budget, events::Subscribers, journal::Journal, transitions::Transitions};
 use crate::{
     config::policy::Limits,
-    model::{Clock, ContainerId, Image, Pod, Sandbox, SandboxId, SandboxPhase},
+    model::{Clock, ContainerId, Image, Nanos, Pod, Sandbox, SandboxId, SandboxPhase},
+    telemetry::Counters,
     threads::all_or_end,
 };
 
@@ -132,6 +136,7 @@ pub struct Store {
     subscribers: Subscribers,
     budget: Budget,
     journal: Journal,
+    transitions: Transitions,
     clock: Arc<dyn Clock>,
     wake: Sender<SandboxId>,
 }
@@ -218,6 +223,7 @@ impl Store {
             subscribers: Subscribers::default(),
             budget,
             journal,
+            transitions: Transitions::default(),
             clock,
             wake,
         })
@@ -228,6 +234,29 @@ impl Store {
     pub fn with_limits(mut self, limits: Limits) -> Self {
         self.budget = self.budget.with_limits(limits);
         self
+    }
+
+    /// Counts and times what happens to pods here.
+    #[must_use]
+    pub fn with_counters(mut self, counters: Arc<Counters>) -> Self {
+        self.transitions = Transitions::new(counters);
+        let pods = self.pods();
+        let pods = pods.iter().map(|pod| &**pod);
+        self.transitions.begin(pods, self.clock.now());
+        self
+    }
+
+    /// When the oldest cancellation that is owed was first known to this process.
+    pub fn oldest_owed_cancellation(&self) -> Option<Nanos> {
+        self.transitions.oldest_owed()
+    }
+
+    /// Bytes that the state takes on disk.
+    ///
+    /// # Errors
+    /// The file's size cannot be read.
+    pub fn size_on_disk(&self) -> io::Result<u64> {
+        self.journal.size()
     }
 
     /// Whether a container of a pod may have this configuration, to be asked before more is made of it.
@@ -273,7 +302,7 @@ impl Store {
         let pod = Pod::new(sandbox);
         let reserved = self.budget.reserve(None, Some(&pod))?;
         self.reserve(name.clone(), &pod.sandbox)?;
-        if let Err(error) = self.journal.commit(record::difference(None, Some(&pod))) {
+        if let Err(error) = self.commit(record::difference(None, Some(&pod))) {
             self.names.lock().remove(&name);
             return Err(error.into());
         }
@@ -320,7 +349,7 @@ impl Store {
             let reserved = self.budget.reserve(Some(&*before), kept);
             let reserved = reserved.map_err(Error::OverBudget)?;
             *forgotten = all_or_end(|| -> Result<_, DiskError> {
-                self.journal.commit(self.writes(&before, &after))?;
+                self.commit(self.writes(&before, &after))?;
                 Ok(self.publish(&cell, &before, after))
             })
             .map_err(Error::Disk)?;
@@ -359,7 +388,7 @@ impl Store {
             }
         }
         all_or_end(|| -> Result<_, DiskError> {
-            self.journal.commit(writes)?;
+            self.commit(writes)?;
             for (cell, mut turn, before, after, noted) in taken {
                 noted.keep();
                 *turn = self.publish(&cell, &before, after);
@@ -395,6 +424,7 @@ impl Store {
 
     fn announce(&self, before: Option<&Pod>, after: &Arc<Pod>) {
         index::follow(&mut self.owners.write(), before, after);
+        self.transitions.follow(before, after, self.clock.now());
         if self.subscribers.are_there() {
             self.subscribers
                 .publish(&events::between(before, after, self.clock.now()));
@@ -432,7 +462,7 @@ impl Store {
     /// [`Error::Disk`].
     pub fn set_pod_cidr(&self, cidr: &str) -> Result<(), Error> {
         let write = Write::put(Table::Values, POD_CIDR, cidr.as_bytes().to_vec());
-        self.journal.commit(vec![write])?;
+        self.commit(vec![write])?;
         *self.pod_cidr.write() = Some(cidr.to_owned());
         Ok(())
     }
@@ -456,8 +486,7 @@ impl Store {
         };
         let _turn = cell.turn.lock();
         if cell.pod().container(id).is_some() {
-            self.journal
-                .commit(vec![Write::put(Table::LogPositions, id.as_str(), position)])?;
+            self.commit(vec![Write::put(Table::LogPositions, id.as_str(), position)])?;
         }
         Ok(())
     }
@@ -465,6 +494,17 @@ impl Store {
     /// Writes what is waiting and closes the disk. Changes fail from here on.
     pub fn close(&self) {
         self.journal.close();
+    }
+
+    /// Writes all or nothing, and returns when it is on disk.
+    fn commit(&self, writes: Vec<Write>) -> Result<(), DiskError> {
+        if writes.is_empty() {
+            return Ok(());
+        }
+        let began = Instant::now();
+        let result = self.journal.commit(writes);
+        self.transitions.commit(result.is_ok(), began.elapsed());
+        result
     }
 
     fn cell(&self, id: &SandboxId) -> Option<Arc<Cell>> {

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::OnceLock,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use parking_lot::RwLock;
@@ -33,6 +33,8 @@ pub struct NodeOffer {
 /// Whether interLink can be reached, and since when.
 pub struct Health {
     state: RwLock<(Reach, Instant)>,
+    last_ready: RwLock<Option<SystemTime>>,
+    capacity: RwLock<Vec<(String, f64)>>,
     plugin: OnceLock<RecognisedPlugin>,
     node: RwLock<Option<NodeOffer>>,
 }
@@ -56,6 +58,8 @@ impl Health {
         };
         Self {
             state: RwLock::new((reach, Instant::now())),
+            last_ready: RwLock::default(),
+            capacity: RwLock::default(),
             plugin: OnceLock::new(),
             node: RwLock::new(None),
         }
@@ -65,6 +69,21 @@ impl Health {
     pub fn now(&self) -> (Reach, Duration) {
         let state = self.state.read();
         (state.0.clone(), state.1.elapsed())
+    }
+
+    /// When it last answered well.
+    pub fn last_ready(&self) -> Option<SystemTime> {
+        *self.last_ready.read()
+    }
+
+    /// Notes what the plugin says that it has, by resource name: cores, bytes, pods, devices.
+    pub fn note_capacity(&self, capacity: Vec<(String, f64)>) {
+        *self.capacity.write() = capacity;
+    }
+
+    /// What the plugin last said that it has; empty where it says nothing.
+    pub fn capacity(&self) -> Vec<(String, f64)> {
+        self.capacity.read().clone()
     }
 
     /// Notes which plugin was recognised; the first one stays.
@@ -95,6 +114,9 @@ impl Health {
     /// Notes an answer, or that there was none. True when it went from one to the other: that is
     /// worth a log line, repetitions are not.
     pub fn note(&self, reach: Reach) -> bool {
+        if matches!(reach, Reach::Ready(_)) {
+            *self.last_ready.write() = Some(SystemTime::now());
+        }
         let mut state = self.state.write();
         let turned = std::mem::discriminant(&state.0) != std::mem::discriminant(&reach);
         if turned {

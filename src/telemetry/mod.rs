@@ -2,13 +2,16 @@
 //! of them.
 
 mod chain;
+mod counters;
+pub mod definitions;
 mod health;
 mod limited;
 mod metrics;
 
 pub use self::{
     chain::chain,
+    counters::{Counter, Counters},
     health::{Health, NodeOffer, Reach, RecognisedPlugin},
     limited::{Limited, LimitedByText},
-    metrics::{Counter, Counters},
+    metrics::{Metrics, Phase, PoolMetrics},
 };

@@ -239,6 +239,7 @@ fn refused(
     entry: &ContainerEntry,
     error: Error,
 ) -> Result<Followed, String> {
+    logs::count_resync(context, &error);
     match error {
         Error::Unrecognised => Ok(Followed::InDoubt),
         Error::BegunAnew => {

@@ -19,6 +19,7 @@ use crate::{
     model::SandboxId,
     plan::owed::{self, Duty},
     store::Store,
+    telemetry::PoolMetrics,
     threads,
 };
 
@@ -29,6 +30,8 @@ pub struct Task {
     pub sandbox: SandboxId,
     /// What to do for it.
     pub duty: Duty,
+    /// Since when it waits for a worker.
+    pub since: Instant,
 }
 
 /// A worker's word that it is done with a pod.
@@ -52,6 +55,8 @@ pub struct Channels {
     pub listener: Option<Sender<SandboxId>>,
     /// Closed when it is time to end.
     pub stop: Receiver<()>,
+    /// What waits for the workers is counted here.
+    pub metrics: PoolMetrics,
 }
 
 /// The dispatcher only looks at memory between two waits, of which none is longer than
@@ -64,6 +69,7 @@ pub fn dispatch(store: &Arc<Store>, rules: &CurrentRules, channels: &Channels) {
         store,
         rules,
         tasks: &channels.tasks,
+        metrics: &channels.metrics,
         busy: HashSet::new(),
         timers: Timers::default(),
         waiting: Waiting::default(),
@@ -99,6 +105,7 @@ struct Lanes<'a> {
     store: &'a Store,
     rules: &'a CurrentRules,
     tasks: &'a Sender<Task>,
+    metrics: &'a PoolMetrics,
     busy: HashSet<SandboxId>,
     timers: Timers,
     waiting: Waiting,
@@ -129,10 +136,12 @@ impl Lanes<'_> {
             return;
         };
         self.busy.insert(id.clone());
+        self.metrics.enqueued();
         // Without workers the daemon is about to end; the duty is on disk.
         let _ = self.tasks.send(Task {
             sandbox: id.clone(),
             duty,
+            since: Instant::now(),
         });
     }
 

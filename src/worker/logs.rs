@@ -251,7 +251,11 @@ fn fetch_once(
     if fetched.map_err(|error| Trouble::Call(chain(&error)))? != LogEnd::Complete {
         return Err(Trouble::Call("it was not read to its end".to_owned()));
     }
-    let written = stream.finish(is_end)?;
+    let written = stream.finish(is_end);
+    if let Err(error) = &written {
+        count_resync(context, error);
+    }
+    let written = written?;
     context.counters.add(Counter::LogBytes, written);
     keep_checkpoint(context, entry.id(), &sink);
     Ok(beginning)
@@ -265,6 +269,16 @@ pub fn keep_checkpoint(context: &Context, container: &ContainerId, sink: &LogSin
             log::debug!("container {container}: cannot keep its log position, and keeps the next one: {error}");
         }
     }
+}
+
+/// Counts a fetch that did not continue what was read before.
+pub fn count_resync(context: &Context, error: &logs::Error) {
+    let reason = match error {
+        logs::Error::Unrecognised => "unrecognised",
+        logs::Error::BegunAnew => "begun_anew",
+        _ => return,
+    };
+    context.counters.metrics.log_resync(reason);
 }
 
 /// A container as log lines call it.

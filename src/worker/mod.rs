@@ -108,6 +108,8 @@ impl Workers {
         listener: Option<Sender<SandboxId>>,
         stopped: &Receiver<()>,
     ) -> io::Result<()> {
+        let threads = config.interlink.workers.max(1);
+        let metrics = self.context.counters.metrics.pool("interlink", threads);
         let (tasks, work) = unbounded();
         let (finished, done) = unbounded();
         let channels = Channels {
@@ -116,6 +118,7 @@ impl Workers {
             done,
             listener,
             stop: stopped.clone(),
+            metrics: metrics.clone(),
         };
         let context = self.context.clone();
         self.threads.start("lanes", move || {
@@ -125,8 +128,9 @@ impl Workers {
             lanes::dispatch(&context.store, &context.rules, &channels);
         })?;
         let limit = longest_duty(config);
-        for number in 0..config.interlink.workers.max(1) {
+        for number in 0..threads {
             let (context, client) = (self.context.clone(), client.clone());
+            let metrics = metrics.clone();
             let (work, finished): (Receiver<Task>, Sender<Done>) = (work.clone(), finished.clone());
             self.threads
                 .start(&format!("interlink-{number}"), move || {
@@ -134,6 +138,7 @@ impl Workers {
                         if context.is_stopping() {
                             break;
                         }
+                        let _busy = metrics.begun(task.since.elapsed());
                         let about = format!("pod sandbox {} ({:?})", task.sandbox, task.duty);
                         let hold = threads::working_on(about, || {
                             threads::beat("interlink", limit);

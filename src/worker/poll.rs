@@ -16,15 +16,17 @@ use super::{question::Answer, reports, Context};
 use crate::{
     backoff::Backoff,
     config::Config,
-    interlink::Client,
+    interlink::{wire::PingResources, Client},
     model::{JobUid, Pod, SandboxId},
     plan::{first_only::FirstOnly, observe, questions::Questions},
     profile::{
         recognise,
         status_reply::{StatusReply, ToldJob},
     },
+    quantity::{parse_cpu, parse_memory},
     store::Change,
     telemetry::{chain, Counter, Reach},
+    text::one_line,
     threads,
 };
 
@@ -82,6 +84,10 @@ fn ping(context: &Context, client: &Client) {
         Ok(answer) => {
             context.recognise(recognise::by_ping(&answer.text));
             context.cluster.note(&answer);
+            let resources = answer.parsed.and_then(|answer| answer.resources);
+            context
+                .health
+                .note_capacity(capacity(resources.unwrap_or_default()));
             if context.health.note(Reach::Ready(answer.text)) {
                 log::info!("interLink is ready");
                 // What waits for it need not wait for its back-off to end.
@@ -95,6 +101,40 @@ fn ping(context: &Context, client: &Client) {
             }
         }
     }
+}
+
+/// What the plugin says that it has, by resource name; what cannot be read is left out.
+fn capacity(resources: PingResources) -> Vec<(String, f64)> {
+    let amount = |text: &str| parse_memory(text).ok();
+    let cores = parse_cpu(&resources.cpu).ok();
+    let named = [
+        ("memory", amount(&resources.memory)),
+        ("pods", amount(&resources.pods)),
+    ];
+    let named = named
+        .into_iter()
+        .filter_map(|(name, amount)| Some((name.to_owned(), as_figure(amount?))));
+    let accelerators = resources.accelerators.into_iter().filter_map(|kind| {
+        let available = amount(&kind.available)?;
+        Some((one_line(&kind.resource_type), as_figure(available)))
+    });
+    let cores = cores.map(|millicores| ("cpu".to_owned(), as_figure(millicores) / 1000.0));
+    let mut all: Vec<_> = cores.into_iter().chain(named).collect();
+    for (name, amount) in accelerators {
+        // The same name twice would be no valid answer to Prometheus.
+        if !name.is_empty() && all.iter().all(|(other, _)| *other != name) {
+            all.push((name, amount));
+        }
+    }
+    all
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "figures for people: 53 bits are enough"
+)]
+fn as_figure(amount: u64) -> f64 {
+    amount as f64
 }
 
 struct Missing {

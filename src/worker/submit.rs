@@ -70,6 +70,7 @@ pub fn submit(context: &Context, client: &Client, id: &SandboxId, number: u32) -
     let refused = context.settle(id, |pod, now| {
         if let (Some(job), Some(sent)) = (pod.job_mut(number), &sent) {
             audit_line::set_owner(&mut job.owner, sent);
+            job.partition = profile::partition(&sent.metadata);
         }
         call_results::posted(pod, number, &posted, now, &context.rules)
     });

@@ -16,6 +16,8 @@ const DOCUMENTS: &[&str] = &[
     "SECURITY.md",
     "docs/features.md",
     "docs/fuzzing.md",
+    "docs/metrics.md",
+    "docs/operations.md",
     "docs/node.md",
     "docs/releasing.md",
     "docs/reliability.md",
@@ -146,6 +148,46 @@ fn documents_name_files_and_items_that_exist() {
         "{checked} names found: are they still in backticks?"
     );
     assert!(missing.is_empty(), "not there:\n{}", missing.join("\n"));
+}
+
+/// The sources, with strings that go on in the next line joined.
+fn sources(directory: &Path, into: &mut String) {
+    for entry in fs::read_dir(directory).expect("a directory").flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            sources(&path, into);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = fs::read_to_string(&path).expect("text");
+            let mut pieces = text.split("\\\n");
+            into.push_str(pieces.next().unwrap_or_default());
+            pieces.for_each(|piece| into.push_str(piece.trim_start()));
+        }
+    }
+}
+
+#[test]
+fn messages_that_operations_md_explains_are_in_the_code() {
+    let (text, mut code) = (read("docs/operations.md"), String::new());
+    sources(&source::root(), &mut code);
+    let (_, rest) = text
+        .split_once("\n## Messages of the daemon\n")
+        .expect("the table of messages");
+    let rows = rest.lines().take_while(|line| !line.starts_with("## "));
+    let firsts = rows.filter_map(|row| row.strip_prefix("| `")?.split(" | ").next());
+    let (mut missing, mut checked) = (Vec::new(), 0);
+    for cell in firsts {
+        for message in cell.split('`').step_by(2) {
+            for part in message.split("...").flat_map(|part| part.split("METHOD")) {
+                let part = part.trim_matches([' ', ':', ';']);
+                if part.len() > 3 {
+                    checked += 1;
+                    missing.extend((!code.contains(part)).then_some(part));
+                }
+            }
+        }
+    }
+    assert!(checked > 12, "{checked} messages found");
+    assert!(missing.is_empty(), "no message of the daemon: {missing:#?}");
 }
 
 #[test]

@@ -61,6 +61,11 @@ pub const ROOMS: &[Room] = &[
         "the local plugin and its HTTP server, behind a wall",
     ),
     room(5, "node_view", "what a kubelet sees of its machine's size"),
+    room(
+        5,
+        "metrics",
+        "the figures, and the listener that Prometheus asks for them",
+    ),
     room(4, "store", "the only owner of state, in memory and on disk"),
     room(
         4,

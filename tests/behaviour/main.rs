@@ -33,6 +33,7 @@ mod list_filters;
 mod local_plugin;
 mod logs_once;
 mod logs_rotation;
+mod metrics;
 mod node_offer;
 mod node_view;
 mod overload;

@@ -36,7 +36,8 @@ impl Bench {
         api.kubeconfig(&kubeconfig);
         let settings = format!(
             "[kubernetes]\nkubeconfig = {kubeconfig:?}\n[logs]\nfollowers = 1\n\
-             [jobs]\njob_scope = 'containers'\n[node]\ncheck_interval = '50ms'\nlabels = {{ a = 'b' }}"
+             [jobs]\njob_scope = 'containers'\n[metrics]\nlisten = '127.0.0.1:0'\n\
+             [node]\ncheck_interval = '50ms'\nlabels = {{ a = 'b' }}"
         );
         let url = fake.url().replace("127.0.0.1", "localhost");
         let daemon = Daemon::start(&url, &settings);
@@ -173,6 +174,7 @@ fn poke(daemon: &Daemon, number: usize) {
     {
         return;
     }
+    let _ = daemon.metrics();
     let cri = daemon.cri();
     let mut config = sandbox(&format!("poke-{number}"));
     config.metadata.mut_or_insert_default().uid = format!("poke-{number}");
@@ -228,6 +230,7 @@ const REMOTE: &[(&str, &str)] = &[
     ("journal=panic@4", "journal"),
     ("resolve=panic", "resolve"),
     ("watch=panic@2", "watch"),
+    ("metrics=panic@2", "metrics"),
 ];
 
 const EMBEDDED: &[(&str, &str)] = &[
@@ -249,6 +252,7 @@ const REMOTE_RETURNS: &[&str] = &[
     "log-poll",
     "journal",
     "watch",
+    "metrics",
 ];
 
 const EMBEDDED_RETURNS: &[&str] = &["plugin-pods", "http-accept"];

@@ -15,6 +15,8 @@ mod listener;
 
 use std::{
     fs,
+    io::{Read, Write},
+    net::TcpStream,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     time::{Duration, Instant},
@@ -49,6 +51,8 @@ ping_interval = '200ms'
 [logs]
 poll_interval = '200ms'
 complete_timeout = '5s'
+[metrics]
+listen = 'off'
 ";
 
 /// Waits until a condition gives something.
@@ -225,6 +229,23 @@ impl Daemon {
             .map_or(0, Vec::len)
     }
 
+    /// What `GET /metrics` gives, of a daemon with `metrics.listen = '127.0.0.1:0'`.
+    pub fn metrics(&self) -> Option<String> {
+        let log = self.log();
+        let (_, rest) = log.rsplit_once("metrics are served on http://")?;
+        let (address, _) = rest.split_once("/metrics")?;
+        get(TcpStream::connect(address).ok()?, "/metrics").ok()
+    }
+
+    /// A metric's value, labels as they are written included in its name.
+    pub fn metric(&self, name: &str) -> Option<f64> {
+        let text = self.metrics()?;
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line?.parse().ok()
+    }
+
     /// A client of it, whose pods log below its directory.
     pub fn cri(&self) -> Cri {
         Cri::new(&self.socket(), &self.path("logs"))
@@ -258,6 +279,14 @@ fn merged(settings: &str) -> String {
         own.extend(keys);
     }
     table.to_string()
+}
+
+/// The answer to a GET, its head included.
+pub fn get(mut stream: impl Read + Write, path: &str) -> std::io::Result<String> {
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: test\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
 }
 
 /// Runs a command of the binary to its end: exit code, standard output, standard error.

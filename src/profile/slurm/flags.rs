@@ -2,7 +2,7 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use crate::text::one_line;
+use crate::text::{beginning, one_line};
 
 /// The annotation: words as sbatch takes them, with spaces between.
 pub const FLAGS: &str = "slurm-job.vk.io/flags";
@@ -75,6 +75,18 @@ pub fn shown(metadata: &ObjectMeta) -> Option<String> {
         }
     }
     Some(one_line(&words.join(" ")))
+}
+
+/// The partition that flags among annotations ask for, else the flavor: one line, cut to the longest name
+/// that people give one.
+pub fn partition(metadata: &ObjectMeta) -> Option<String> {
+    const LONGEST: usize = 64;
+    let annotations = metadata.annotations.as_ref()?;
+    let flags = annotations.get(FLAGS);
+    let asked = flags.and_then(|flags| value(flags, Flag::Partition));
+    let name = asked.or_else(|| annotations.get(FLAVOR).cloned())?;
+    let name = one_line(name.trim_matches(['"', '\'', '\\']));
+    Some(beginning(&name, LONGEST).to_owned())
 }
 
 /// Whether flags have this one.
