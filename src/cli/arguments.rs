@@ -65,6 +65,15 @@ impl ConfigArgs {
 
     /// Reads and checks it.
     pub fn load(&self) -> Result<Config, String> {
+        config::load(&self.sources()).map_err(|error| format!("configuration: {error}"))
+    }
+
+    /// Reads it as far as that can be done, and says what is wrong.
+    pub fn examine(&self) -> (Config, Option<config::Error>) {
+        config::examine(&self.sources())
+    }
+
+    fn sources(&self) -> Sources {
         let text = |path: &PathBuf| path.display().to_string();
         let flags = [
             ("daemon.socket", self.socket.as_ref().map(text)),
@@ -72,7 +81,7 @@ impl ConfigArgs {
             ("daemon.log_level", self.log_level.clone()),
             ("interlink.url", self.interlink_url.clone()),
         ];
-        let sources = Sources {
+        Sources {
             file: self.config.clone(),
             // A variable that is not text cannot be one of ours.
             environment: std::env::vars_os()
@@ -82,7 +91,6 @@ impl ConfigArgs {
                 .into_iter()
                 .filter_map(|(key, value)| Some((key, value?)))
                 .collect(),
-        };
-        config::load(&sources).map_err(|error| format!("configuration: {error}"))
+        }
     }
 }

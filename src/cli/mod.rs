@@ -211,17 +211,20 @@ fn check_config(args: &CheckConfigArgs) -> Result<ExitCode, String> {
     if args.metrics {
         return Ok(show(&metrics::document()));
     }
-    let config = args.config.load()?;
-    show(&config::print(&config));
+    let (config, error) = args.config.examine();
     let findings = config::check_machine(&config);
     for warning in &findings.warnings {
         eprintln!("warning: {warning}");
     }
-    let settings = crate::convert::Settings::new(&config);
-    let faults = findings.faults.iter().map(ToString::to_string);
-    let faults: Vec<_> = faults
-        .chain(settings.err().map(|error| chain(&error)))
-        .collect();
+    let mut faults = Vec::new();
+    if let Some(error) = error {
+        faults.push(format!("configuration: {error}"));
+    } else {
+        show(&config::print(&config));
+        let settings = crate::convert::Settings::new(&config);
+        faults.extend(settings.err().map(|error| chain(&error)));
+    }
+    faults.extend(findings.faults.iter().map(ToString::to_string));
     if faults.is_empty() {
         Ok(ExitCode::SUCCESS)
     } else {

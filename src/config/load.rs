@@ -8,7 +8,7 @@ use std::{
 use serde::Deserialize as _;
 use toml::{Table, Value};
 
-use super::{check, secret::without_passwords, Config, Fault};
+use super::{check, file, secret::without_passwords, Config, Fault};
 
 /// Where the file is looked for unless another is named. It need not be there.
 pub const DEFAULT_FILE: &str = "/etc/interlink-cri/config.toml";
@@ -52,6 +52,8 @@ pub enum Error {
     },
     /// Values that cannot be used; all of them.
     Faults(Vec<Fault>),
+    /// More than one of these, in the order in which the sources are read.
+    Several(Vec<Error>),
 }
 
 impl fmt::Display for Error {
@@ -64,6 +66,10 @@ impl fmt::Display for Error {
                 let lines: Vec<_> = faults.iter().map(ToString::to_string).collect();
                 f.write_str(&lines.join("\n"))
             }
+            Self::Several(errors) => {
+                let lines: Vec<_> = errors.iter().map(ToString::to_string).collect();
+                f.write_str(&lines.join("\n"))
+            }
         }
     }
 }
@@ -74,38 +80,66 @@ impl std::error::Error for Error {}
 ///
 /// # Errors
 /// A file that was named and cannot be read; TOML or keys that are wrong; values that cannot be
-/// used.
+/// used. All of them at once, except where the file is no TOML: what stands in it is then not known.
 pub fn load(sources: &Sources) -> Result<Config, Error> {
+    match examine(sources) {
+        (config, None) => Ok(config),
+        (_, Some(error)) => Err(error),
+    }
+}
+
+/// The same, with the configuration in any case: where something is wrong, it has the default in its
+/// place, so that the rest can be looked at.
+pub fn examine(sources: &Sources) -> (Config, Option<Error>) {
     let file = sources.file.as_deref();
-    let text = read(file)?;
-    from_text(&text, file.unwrap_or(Path::new(DEFAULT_FILE)), sources)
+    match read(file) {
+        Ok(text) => from_text(&text, file.unwrap_or(Path::new(DEFAULT_FILE)), sources),
+        Err(error) => (Config::default(), Some(error)),
+    }
 }
 
 /// The same, with the text of the file at hand.
-///
-/// # Errors
-/// As [`load`].
-pub(super) fn from_text(text: &str, file: &Path, sources: &Sources) -> Result<Config, Error> {
-    let mut config: Config = toml::from_str(text).map_err(|error| Error::Parse {
+pub(super) fn from_text(text: &str, file: &Path, sources: &Sources) -> (Config, Option<Error>) {
+    let unreadable = |text: String| Error::Parse {
         file: file.into(),
         // It shows the line that is wrong.
-        text: without_passwords(error.to_string().trim_end()),
-    })?;
-    for (name, value) in &sources.environment {
-        if let Some(rest) = name.strip_prefix(PREFIX) {
-            let (section, key) = rest.split_once('_').unwrap_or((rest, ""));
-            let key = format!("{}.{}", section.to_lowercase(), key.to_lowercase());
-            config = with(&config, name, &key, value)?;
+        text: without_passwords(text.trim_end()),
+    };
+    let (mut config, wrong) = match file::read(text) {
+        Ok(read) => read,
+        Err(wrong) => {
+            let errors = wrong.into_iter().map(unreadable).collect();
+            return (Config::default(), one(errors));
+        }
+    };
+    let mut errors: Vec<_> = wrong.into_iter().map(unreadable).collect();
+    let environment = sources.environment.iter().filter_map(|(name, value)| {
+        let rest = name.strip_prefix(PREFIX)?;
+        let (section, key) = rest.split_once('_').unwrap_or((rest, ""));
+        let key = format!("{}.{}", section.to_lowercase(), key.to_lowercase());
+        Some((name.as_str(), key, value))
+    });
+    let flags = sources.flags.iter();
+    let flags = flags.map(|(key, value)| (*key, (*key).to_owned(), value));
+    for (name, key, value) in environment.chain(flags) {
+        match with(&config, name, &key, value) {
+            Ok(changed) => config = changed,
+            Err(error) => errors.push(error),
         }
     }
-    for (key, value) in &sources.flags {
-        config = with(&config, key, key, value)?;
-    }
     let faults = check::faults(&config);
-    if faults.is_empty() {
-        Ok(config)
+    if !faults.is_empty() {
+        errors.push(Error::Faults(faults));
+    }
+    (config, one(errors))
+}
+
+/// Errors as one; none where there are none.
+fn one(mut errors: Vec<Error>) -> Option<Error> {
+    if errors.len() > 1 {
+        Some(Error::Several(errors))
     } else {
-        Err(Error::Faults(faults))
+        errors.pop()
     }
 }
 
@@ -235,6 +269,27 @@ mod tests {
             for part in want {
                 assert!(error.contains(part), "{name}: {part} is not in: {error}");
             }
+        }
+    }
+
+    #[test]
+    fn mistakes_of_all_sources_come_at_once() {
+        let text = "[jobs]\nquite_period = '1s'\npoll_min = 'soon'\npoll_batch = 0\n";
+        let environment = [
+            ("INTERLINK_CRI_CRI_HANDLER", "1"),
+            ("INTERLINK_CRI_CRI_QUEUE_LENGTH", "0"),
+        ];
+        let (_file, sources) = sources(text, &environment, &[("interlink.workers", "many")]);
+        let error = load(&sources).expect_err("wrong").to_string();
+        for part in [
+            "quite_period",
+            "line 3",
+            "jobs.poll_batch",
+            "INTERLINK_CRI_CRI_HANDLER",
+            "cri.queue_length",
+            "interlink.workers",
+        ] {
+            assert!(error.contains(part), "{part} is not in: {error}");
         }
     }
 

@@ -1,10 +1,11 @@
-//! The configuration: keys and defaults (`schema`, `policy`, `identity`), where values come from (`load`), what is wrong
-//! with them (`check`), patterns and ranges that stand in them (`pattern`, `policy`), and the
+//! The configuration: keys and defaults (`schema`, `policy`, `identity`), where values come from (`load`, `file`), what is
+//! wrong with them (`check`), patterns and ranges that stand in them (`pattern`, `policy`), and the
 //! commented sample (`sample`).
 
 pub mod audit;
 mod check;
 pub mod duration;
+mod file;
 pub mod identity;
 pub mod limits;
 mod load;
@@ -22,7 +23,7 @@ mod secret;
 
 pub use self::{
     check::{check_machine, Fault, Findings},
-    load::{load, print, Error, Sources, DEFAULT_FILE},
+    load::{examine, load, print, Error, Sources, DEFAULT_FILE},
     sample::sample,
     schema::Config,
 };

@@ -26,13 +26,13 @@ pub fn any_file(input: &str) {
         ..Sources::default()
     };
     match load::from_text(text, Path::new("/config.toml"), &sources) {
-        Ok(config) => {
+        (config, None) => {
             let again = toml::from_str::<Config>(&super::print(&config));
             assert_eq!(again.as_ref(), Ok(&config), "what is printed reads back");
             let url = config.interlink.url.unwrap_or_default();
             assert!(!hides || !url.contains(SECRET), "{url}");
         }
-        Err(error) => {
+        (_, Some(error)) => {
             names_its_place(&error);
             let shown = error.to_string();
             assert!(!hides || !shown.contains(SECRET), "{shown}");
@@ -52,6 +52,10 @@ fn names_its_place(error: &Error) {
             for fault in faults {
                 assert!(text.contains(fault.key) && !fault.why.is_empty());
             }
+        }
+        Error::Several(errors) => {
+            assert!(errors.len() > 1);
+            errors.iter().for_each(names_its_place);
         }
         Error::Read { .. } => panic!("there is no file to read"),
     }

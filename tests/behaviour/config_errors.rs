@@ -52,6 +52,24 @@ fn all_faults_come_at_once() {
 }
 
 #[test]
+fn unknown_keys_and_wrong_values_come_at_once() {
+    let (code, output, error) = check(
+        "[interlnk]\n[interlink]\nurll = 'http://x'\nworkers = 'many'\nca_file = '/nowhere/ca.pem'\n\
+         [cri]\nhandler_threads = 0\n",
+    );
+    assert_eq!((code, output.as_str()), (1, ""));
+    for word in [
+        "line 1",
+        "urll",
+        "line 4",
+        "cri.handler_threads",
+        "/nowhere/ca.pem",
+    ] {
+        assert!(error.contains(word), "{word} is not in: {error}");
+    }
+}
+
+#[test]
 fn passwords_are_not_printed() {
     for (line, word) in [
         ("url = 'https://me:hunter2@host'", "token_file"),
