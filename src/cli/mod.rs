@@ -5,6 +5,7 @@ mod check_plugin;
 mod client;
 mod cri_log;
 mod jobs;
+mod man;
 mod manifest;
 mod node_view;
 mod pod_dir;
@@ -74,6 +75,11 @@ enum Command {
     Completions {
         /// The shell
         shell: clap_complete::Shell,
+    },
+    /// Write the man pages into a directory
+    Man {
+        /// The directory; it is made where it is not there
+        directory: PathBuf,
     },
 }
 
@@ -191,6 +197,9 @@ pub fn main() -> ExitCode {
             clap_complete::generate(shell, &mut Cli::command(), "interlink-cri", &mut script);
             Ok(show(&String::from_utf8_lossy(&script)))
         }
+        Command::Man { directory } => man::write(Cli::command(), &directory)
+            .map(|()| ExitCode::SUCCESS)
+            .map_err(|error| format!("{}: {error}", directory.display())),
     };
     result.unwrap_or_else(|text| {
         eprintln!("interlink-cri: {text}");

@@ -1,6 +1,6 @@
 //! The configuration: keys and defaults (`schema`, `policy`, `identity`), where values come from (`load`, `file`), what is
 //! wrong with them (`check`), patterns and ranges that stand in them (`pattern`, `policy`), and the
-//! commented sample (`sample`).
+//! commented sample (`sample`) and the man page (`manual`).
 
 pub mod audit;
 mod check;
@@ -9,6 +9,7 @@ mod file;
 pub mod identity;
 pub mod limits;
 mod load;
+mod manual;
 pub mod metrics;
 pub mod node;
 pub mod pattern;
@@ -24,6 +25,7 @@ mod secret;
 pub use self::{
     check::{check_machine, Fault, Findings},
     load::{examine, load, print, Error, Sources, DEFAULT_FILE},
+    manual::manual,
     sample::sample,
     schema::Config,
 };

@@ -42,14 +42,14 @@ pub fn sample() -> String {
          # environment too: INTERLINK_CRI_<SECTION>_<KEY>. `interlink-cri check-config` shows\n\
          # what is in force.\n",
     );
-    let defaults = Table::try_from(Config::default()).unwrap_or_default();
     for (section, keys) in sections() {
         text.push_str(&format!("\n[{section}]\n"));
         for (key, doc) in keys {
             text.push('\n');
             doc.iter()
                 .for_each(|line| text.push_str(&format!("# {line}\n")));
-            let default = value_of(&defaults, section, key);
+            // Of a list of tables, each line is commented.
+            let default = default_text(section, key).map(|text| text.replace('\n', "\n#"));
             let example = EXAMPLES
                 .iter()
                 .find(|(name, _)| *name == key)
@@ -61,10 +61,23 @@ pub fn sample() -> String {
     text
 }
 
+/// A key's default as TOML; none where it has none.
+pub(super) fn default_text(section: &str, key: &str) -> Option<String> {
+    let defaults = Table::try_from(Config::default()).ok()?;
+    let value = defaults.get(section)?.get(key)?;
+    Some(match value.as_array() {
+        Some(list) if list.iter().any(Value::is_table) => {
+            let lines: String = list.iter().map(|one| format!("    {one},\n")).collect();
+            format!("[\n{lines}]")
+        }
+        _ => value.to_string(),
+    })
+}
+
 type Keys<'a> = Vec<(&'a str, Vec<&'a str>)>;
 
 /// The sections of the schema, each with its keys and their docs.
-fn sections() -> Vec<(&'static str, Keys<'static>)> {
+pub(super) fn sections() -> Vec<(&'static str, Keys<'static>)> {
     let mut sections: Vec<(&str, Keys<'static>)> = Vec::new();
     let mut doc: Vec<&str> = Vec::new();
     let mut inside = false;
@@ -90,18 +103,6 @@ fn sections() -> Vec<(&'static str, Keys<'static>)> {
         }
     }
     sections
-}
-
-/// A key's default as it stands in a file, on as many lines as a list has tables.
-fn value_of(defaults: &Table, section: &str, key: &str) -> Option<String> {
-    let value = defaults.get(section)?.get(key)?;
-    Some(match value.as_array() {
-        Some(list) if list.iter().any(Value::is_table) => {
-            let lines: String = list.iter().map(|one| format!("#    {one},\n")).collect();
-            format!("[\n{lines}#]")
-        }
-        _ => value.to_string(),
-    })
 }
 
 #[cfg(test)]
