@@ -13,7 +13,8 @@ FUZZ_SECONDS ?= 60
 CHAOS_SECONDS ?= 900
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build release test lint audit coverage demo demo-volumes bench soak fuzz chaos model install uninstall clean
+.PHONY: help deps build release test lint audit coverage demo demo-volumes bench soak fuzz chaos model install uninstall \
+	deb rpm tarball package-lint clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -90,6 +91,35 @@ uninstall: ## Remove what install installed; configuration and state stay
 	rm -f $(DESTDIR)$(UNITDIR)/interlink-cri.service
 	rm -f $(DESTDIR)$(PREFIX)/share/bash-completion/completions/interlink-cri
 	rm -rf $(DESTDIR)$(PREFIX)/share/doc/interlink-cri
+
+# Packages have one build in common: `make deb rpm tarball` compiles once. packaging/README.md tells
+# more.
+PACKAGED := target/package/bin/interlink-cri
+STAGED := target/package/root.staged
+# A build that asks for a newer glibc than this one fails. By default that of this machine is good enough.
+GLIBC ?= any
+SOURCES := Cargo.toml Cargo.lock build.rs $(shell find src proto -type f)
+
+$(PACKAGED): $(SOURCES) packaging/build.sh
+	./packaging/install-deps.sh
+	./packaging/build.sh
+	./packaging/check-binary.sh $@ $(GLIBC)
+
+$(STAGED): $(PACKAGED) $(wildcard packaging/* packaging/systemd/*/* docs/*) CHANGELOG.md README.md
+	./packaging/stage.sh
+	touch $@
+
+deb: $(STAGED) ## Make a Debian package, and one of its debug symbols: target/package/*.deb
+	./packaging/deb/build.sh
+
+rpm: $(STAGED) ## Make an RPM, and one of its debug symbols: target/package/*.rpm
+	./packaging/rpm/build.sh
+
+tarball: $(STAGED) ## Make a tarball with install.sh: target/package/*.tar.gz
+	./packaging/tarball.sh
+
+package-lint: ## Run lintian and rpmlint, where they are installed, over what was packaged
+	./packaging/lint.sh
 
 clean: ## Remove everything that was built
 	$(CARGO) clean
