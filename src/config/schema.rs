@@ -334,6 +334,26 @@ pub struct Jobs {
     /// Memory limit given to containers that have none, as a quantity. Set it for the SLURM
     /// plugin, which takes a missing one for 1 MB. Flags for sbatch with `--mem` count more.
     pub default_memory: Option<String>,
+    /// Whether `activeDeadlineSeconds` of a pod is the time limit of its jobs, in the pod that is sent and
+    /// as `--time` among the flags for sbatch, in minutes, rounded up. Flags that have a limit stay. Needs
+    /// kubernetes.kubeconfig, for the CRI has no deadlines.
+    pub time_limit: bool,
+    /// When a job is warned before that limit, by so many seconds as the pod has in
+    /// `terminationGracePeriodSeconds`, with `--signal=B:TERM@N` for sbatch: `auto`, where a container has
+    /// a preStop hook, for only then does the SLURM plugin's script pass it on; `always`; `never`.
+    pub end_warning: EndWarning,
+}
+
+/// When a job is warned before its time limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EndWarning {
+    /// Where its containers hear of it.
+    Auto,
+    /// Wherever it has a limit.
+    Always,
+    /// Nowhere.
+    Never,
 }
 
 impl Default for Jobs {
@@ -349,6 +369,8 @@ impl Default for Jobs {
             // Nodes in a cloud can take so long.
             prepare_grace: Duration::from_secs(30 * 60),
             default_memory: None,
+            time_limit: true,
+            end_warning: EndWarning::Auto,
         }
     }
 }

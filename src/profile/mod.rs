@@ -41,6 +41,7 @@ pub use slurm::{
     log_tells_of_the_job,
     outgoing::{self, set_account, Outgoing},
     restrictions::{Author, Refusal, Restrictions},
+    time_limit::complete as complete_time_limit,
 };
 pub use speaker::Speaker;
 pub use table::traits;

@@ -84,6 +84,9 @@ pub fn create_request(
     context
         .outgoing
         .complete_job(&pod_here.namespace, &mut pod, &context.rules.plugin);
+    if let Some(written) = written {
+        profile::complete_time_limit(&mut pod, written, &context.config.jobs);
+    }
     let account = written.map(expected::service_account);
     let facts = PodFacts {
         namespace: &pod_here.namespace,

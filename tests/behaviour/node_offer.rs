@@ -201,11 +201,16 @@ fn what_a_pod_asks_of_the_cluster_is_its_job_s() {
             "apiVersion": "v1",
             "kind": "Pod",
             "metadata": {"name": "web", "namespace": "lab", "uid": UID},
-            "spec": {"containers": [{
-                "name": "main",
-                "image": "a",
-                "resources": {"limits": amounts, "requests": amounts},
-            }]},
+            "spec": {
+                "activeDeadlineSeconds": 3601,
+                "terminationGracePeriodSeconds": 90,
+                "containers": [{
+                    "name": "main",
+                    "image": "a",
+                    "lifecycle": {"preStop": {"exec": {"command": ["save"]}}},
+                    "resources": {"limits": amounts, "requests": amounts},
+                }],
+            },
         }),
     );
     let cri = cluster.daemon.cri();
@@ -216,4 +221,8 @@ fn what_a_pod_asks_of_the_cluster_is_its_job_s() {
     let want = json!({"cpu": "64", "memory": "256Gi", "nvidia.com/gpu": "4"});
     assert_eq!(resources["limits"], want);
     assert_eq!(resources["requests"], want);
+    // And the time that it may take.
+    let flags = &request["pod"]["metadata"]["annotations"]["slurm-job.vk.io/flags"];
+    assert_eq!(flags, "--time=61 --signal=B:TERM@90");
+    assert_eq!(request["pod"]["spec"]["activeDeadlineSeconds"], 3601);
 }

@@ -22,6 +22,10 @@ pub enum Flag {
     CpusPerTask,
     /// `--mem`
     Memory,
+    /// `--time`, `-t`
+    Time,
+    /// `--signal`
+    Signal,
 }
 
 impl Flag {
@@ -32,6 +36,8 @@ impl Flag {
             Self::Qos => ("--qos", Some("-q")),
             Self::CpusPerTask => ("--cpus-per-task", Some("-c")),
             Self::Memory => ("--mem", None),
+            Self::Time => ("--time", Some("-t")),
+            Self::Signal => ("--signal", None),
         }
     }
 

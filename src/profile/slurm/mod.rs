@@ -33,6 +33,7 @@
 //! | the flags go onto lines `#SBATCH FLAG` without the quotes that they had, before `--uid` of the pod's `runAsUser` | where the site says whose jobs are, flags that change that, in any spelling, are refused | [`restrictions`] |
 //! | `pre-exec` and others are copied into the job's script, where lines `#SBATCH` count as well | refused there, too | [`restrictions`] |
 //! | a named set of flags stands in `slurm-job.vk.io/flavor` | the site's flavour is written there | [`outgoing`] |
+//! | a job without `--time` gets the longest that its partition has; only a script with preStop hooks passes a warning on (hooks.go, `generatePreStopTrap`) | the pod's deadline becomes `--time`, its grace period `--signal=B:TERM@N` where there are such hooks | [`time_limit`] |
 //! | no memory limit is taken for 1 MB; a limit counts more than `--mem` among the flags | `jobs.default_memory` becomes the limit, but not beside `--mem` | [`outgoing::default_memory`] |
 //! | `defaultMode` is read without looking whether it is there; missing, it crashes the request | Kubernetes' default is written out | [`outgoing`] |
 //! | `type` of a host path is read in the same way | Kubernetes' default, the empty text, is written out | [`outgoing`] |
@@ -51,6 +52,7 @@ mod options;
 pub mod outgoing;
 mod probes;
 pub mod restrictions;
+pub mod time_limit;
 mod words;
 
 use std::time::Duration;
