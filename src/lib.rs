@@ -39,6 +39,7 @@
 //!      json       JSON that another machine wrote, read piece by piece (pure)
 //!      quantity   Kubernetes amounts, printed and read (pure)
 //!      endpoint   where an HTTP server is: URLs, checked and taken apart
+//!      owned      whether others can change what is at a path
 //!      peer       whose socket is at the other end of a connection within this machine
 //!      text       foreign texts made fit for a line, cut, told from DNS names (pure)
 //!      telemetry  metrics, health, limited log lines
@@ -73,6 +74,7 @@ pub mod metrics;
 pub mod model;
 pub mod net;
 pub mod node_view;
+pub mod owned;
 pub mod peer;
 pub mod plan;
 pub mod plugin;

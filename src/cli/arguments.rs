@@ -4,7 +4,7 @@ use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Args, ValueEnum};
 
-use crate::config::{self, Config, Sources};
+use crate::config::{self, check_machine, Config, Findings, Sources, DEFAULT_FILE};
 
 /// Where the configuration comes from.
 #[derive(Args, Clone, Debug)]
@@ -61,6 +61,16 @@ impl ConfigArgs {
         given
             .flat_map(|(name, value)| [name.into(), value])
             .collect()
+    }
+
+    /// What is wrong on this machine with what it says, and with the file itself.
+    pub fn check_machine(&self, config: &Config) -> Findings {
+        let mut findings = check_machine(config);
+        let file = self.config.clone().unwrap_or(DEFAULT_FILE.into());
+        if file.exists() {
+            findings.others_can_change("--config", &file);
+        }
+        findings
     }
 
     /// Reads and checks it.

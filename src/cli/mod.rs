@@ -13,7 +13,12 @@ mod run_pod;
 mod serve;
 mod status;
 
-use std::{io::Write as _, path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    io::{IsTerminal as _, Write as _},
+    path::PathBuf,
+    process::ExitCode,
+    time::Duration,
+};
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
@@ -27,6 +32,7 @@ use crate::{
     config::{self, duration},
     metrics, plugin,
     telemetry::chain,
+    text::for_terminal,
     threads,
 };
 
@@ -202,14 +208,30 @@ pub fn main() -> ExitCode {
             .map_err(|error| format!("{}: {error}", directory.display())),
     };
     result.unwrap_or_else(|text| {
-        eprintln!("interlink-cri: {text}");
+        complain(&format!("interlink-cri: {text}"));
         ExitCode::FAILURE
     })
 }
 
-/// Prints to standard output; a reader that has gone is no failure.
+/// Prints a line to standard error; nobody need be there to read it.
+fn complain(text: &str) {
+    let mut out = std::io::stderr();
+    let text = match out.is_terminal() {
+        true => &for_terminal(text),
+        false => text,
+    };
+    let _ = writeln!(out, "{text}");
+}
+
+/// Prints to standard output; a reader that has gone is no failure. What others have written into it does
+/// nothing to a terminal.
 fn show(text: &str) -> ExitCode {
-    let _ = std::io::stdout().write_all(text.as_bytes());
+    let mut out = std::io::stdout();
+    let text = match out.is_terminal() {
+        true => &for_terminal(text),
+        false => text,
+    };
+    let _ = out.write_all(text.as_bytes());
     ExitCode::SUCCESS
 }
 
@@ -221,9 +243,9 @@ fn check_config(args: &CheckConfigArgs) -> Result<ExitCode, String> {
         return Ok(show(&metrics::document()));
     }
     let (config, error) = args.config.examine();
-    let findings = config::check_machine(&config);
+    let findings = args.config.check_machine(&config);
     for warning in &findings.warnings {
-        eprintln!("warning: {warning}");
+        complain(&format!("warning: {warning}"));
     }
     let mut faults = Vec::new();
     if let Some(error) = error {

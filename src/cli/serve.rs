@@ -10,7 +10,7 @@ use signal_hook::{
 
 use super::arguments::ServeArgs;
 use crate::{
-    config::{self, Config},
+    config::Config,
     daemon::Daemon,
     plugin::{http::ListenAddress, PluginConfig, THIS_EXECUTABLE},
     telemetry::chain,
@@ -22,7 +22,7 @@ pub fn run(args: &ServeArgs) -> Result<ExitCode, String> {
     let config = args.config.load()?;
     start_logging(&config.daemon.log_level);
     threads::end_process_on_panic();
-    let findings = config::check_machine(&config);
+    let findings = args.config.check_machine(&config);
     findings
         .warnings
         .iter()

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     endpoint::{self, Endpoint},
-    peer, quantity,
+    owned, peer, quantity,
     text::is_extended_resource,
 };
 
@@ -222,6 +222,14 @@ pub fn faults(config: &Config) -> Vec<Fault> {
         cidr,
         "a range such as 10.244.7.0/24",
     );
+    for range in &config.network.own_ranges {
+        check.require(
+            pod_ranges(range).is_some(),
+            "network.own_ranges",
+            range,
+            "a range such as 10.7.0.0/16",
+        );
+    }
     for resource in &config.resources.extended {
         let qualified = resource.name.split_once('/');
         let good = qualified.is_some_and(|(domain, name)| !domain.is_empty() && !name.is_empty());
@@ -465,6 +473,15 @@ pub struct Findings {
     pub warnings: Vec<Fault>,
 }
 
+impl Findings {
+    /// Notes a file that somebody else can change: with it, they say what the daemon does.
+    pub fn others_can_change(&mut self, key: &'static str, file: &PathBuf) {
+        if let Err(error) = owned::check(file) {
+            self.faults.push(fault(key, file, error.to_string()));
+        }
+    }
+}
+
 /// What is wrong on this machine: files that are not there, or that everybody may read.
 pub fn check_machine(config: &Config) -> Findings {
     let mut findings = Findings::default();
@@ -486,6 +503,7 @@ pub fn check_machine(config: &Config) -> Findings {
         let Some(file) = file else { continue };
         match fs::File::open(file).and_then(|file| file.metadata()) {
             Err(error) => findings.faults.push(fault(key, file, error.to_string())),
+            Ok(_) if owned::check(file).is_err() => findings.others_can_change(key, file),
             Ok(meta) if is_secret && meta.permissions().mode() & 0o077 != 0 => {
                 let why = "others may read this secret; chmod 600 it".to_owned();
                 findings.warnings.push(fault(key, file, why));
@@ -507,6 +525,8 @@ pub fn check_machine(config: &Config) -> Findings {
             let (key, why) = ("kubernetes.kubeconfig", error.to_string());
             // A kubelet makes it when it joins the cluster, perhaps after our own start.
             findings.warnings.push(fault(key, file, why));
+        } else {
+            findings.others_can_change("kubernetes.kubeconfig", file);
         }
     }
     let state = &config.daemon.state_dir;
@@ -630,5 +650,9 @@ mod tests {
         fs::set_permissions(&token, fs::Permissions::from_mode(0o644)).expect("mode");
         let findings = check_machine(&config);
         assert_eq!((findings.faults.len(), findings.warnings.len()), (0, 1));
+        fs::set_permissions(&token, fs::Permissions::from_mode(0o622)).expect("mode");
+        let findings = check_machine(&config);
+        assert_eq!((findings.faults.len(), findings.warnings.len()), (1, 0));
+        assert!(findings.faults[0].why.contains("can be written by others"));
     }
 }

@@ -267,9 +267,12 @@ pub struct Defaults {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Network {
-    /// The range that pods get their addresses from, until the kubelet names one. A pod may bring
-    /// its own in the annotation `interlink.eu/pod-ip`.
+    /// The range that pods get their addresses from, until the kubelet names one.
     pub pod_cidr: Option<String>,
+    /// Ranges from which a pod may bring its own address, in the annotation `interlink.eu/pod-ip`: those of a
+    /// mesh or VPN on the remote side. Without any, no pod may: the cluster sends to that address what is for
+    /// the pod. Loopback, link-local and multicast addresses, and those of metadata services, are never had.
+    pub own_ranges: Vec<String>,
 }
 
 /// The ranges in a list of CIDRs, as the kubelet and `network.pod_cidr` have it; none where it is

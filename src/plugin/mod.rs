@@ -43,7 +43,7 @@
 //! ```
 //!
 //! The room has a wall: of the daemon it sees `interlink::wire`, `threads`, and the small rooms `text`,
-//! `confined`, `endpoint` and `peer` alone, and no room but `daemon` and `cli` sees it. So the plugin stays another program to what is tested against it, and
+//! `confined`, `endpoint`, `owned` and `peer` alone, and no room but `daemon` and `cli` sees it. So the plugin stays another program to what is tested against it, and
 //! agrees with it about the wire and nothing else.
 
 mod api;

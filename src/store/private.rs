@@ -9,16 +9,19 @@ use std::{
     path::Path,
 };
 
+use crate::owned;
+
 /// Makes a directory (0700) where there is none, and closes one that there is to others.
 ///
 /// # Errors
-/// What the system says, or that the directory is somebody else's.
+/// What the system says, or that the directory, or one above it, is somebody else's.
 pub fn private_directory(directory: &Path) -> io::Result<()> {
     std::fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(directory)?;
-    make_private(directory)
+    make_private(directory)?;
+    owned::check(directory)
 }
 
 /// Takes everybody else's rights to a directory that was there before; it holds the environment of

@@ -47,6 +47,20 @@ fn is_invisible(c: char) -> bool {
         | '\u{e0000}'..='\u{e007f}')
 }
 
+/// A text of others as a terminal may show it: lines and tabs stay, everything else that a terminal would
+/// obey, or that shows nothing, is written out.
+pub fn for_terminal(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' | '\t' => shown.push(c),
+            c if c.is_control() || is_invisible(c) => shown.extend(c.escape_default()),
+            c => shown.push(c),
+        }
+    }
+    shown
+}
+
 /// A name as a message may repeat it: escaped, so that every character shows, and short.
 pub fn quoted(text: &str) -> String {
     let escaped = text.chars().flat_map(char::escape_default);
@@ -100,6 +114,19 @@ mod tests {
         }
         let exact = "x".repeat(LINE_MAX - 3);
         assert_eq!(one_line(&exact), exact);
+    }
+
+    #[test]
+    fn a_terminal_obeys_nothing() {
+        for (text, want) in [
+            ("plain ü 語\tx\n", "plain ü 語\tx\n"),
+            ("\x1b]0;title\x07", "\\u{1b}]0;title\\u{7}"),
+            ("\x1b[2J\r", "\\u{1b}[2J\\r"),
+            ("\u{9b}31m", "\\u{9b}31m"),
+            ("a\u{202e}b", "a\\u{202e}b"),
+        ] {
+            assert_eq!(for_terminal(text), want);
+        }
     }
 
     #[test]

@@ -139,6 +139,7 @@ pub const ROOMS: &[Room] = &[
         "endpoint",
         "where an HTTP server is: URLs, checked and taken apart",
     ),
+    room(0, "owned", "whether others can change what is at a path"),
     room(
         0,
         "peer",
@@ -186,7 +187,7 @@ pub const EFFECTS: &[&str] = &[
 /// Rooms behind a wall: all that they may name of other rooms, as path prefixes.
 ///
 /// The local plugin speaks the same wire format as the client and starts its threads in the same way.
-/// `text`, `confined`, `endpoint` and `peer` are rules of Kubernetes, of file systems, of URLs and of sockets,
+/// `text`, `confined`, `endpoint`, `owned` and `peer` are rules of Kubernetes, of file systems, of URLs and of sockets,
 /// which any program has to keep. It shares nothing else with the daemon, as it would if it were a program of
 /// its own.
 pub const WALLED: &[(&str, &[&str])] = &[(
@@ -197,6 +198,7 @@ pub const WALLED: &[(&str, &[&str])] = &[(
         "text",
         "confined",
         "endpoint",
+        "owned",
         "peer",
     ],
 )];

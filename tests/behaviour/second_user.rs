@@ -188,3 +188,93 @@ fn no_user_gets_a_process_of_root_from_the_local_plugin() {
     );
     assert_eq!(post(&format!("{host}{json}{bearer}")), "200");
 }
+
+/// A directory that nobody has made, below one that everybody may use.
+fn prepared() -> (tempfile::TempDir, std::path::PathBuf) {
+    let outer = tempfile::tempdir().expect("a directory");
+    let all = rustix::fs::Mode::from_raw_mode(0o1777);
+    rustix::fs::chmod(outer.path(), all).expect("chmod");
+    let inner = outer.path().join("mine");
+    as_nobody(|| fs::create_dir_all(inner.join("pods")).expect("made"));
+    (outer, inner)
+}
+
+#[test]
+fn a_root_directory_that_another_user_prepared_is_refused() {
+    if !is_root("a_root_directory_that_another_user_prepared_is_refused") {
+        return;
+    }
+    let (outer, inner) = prepared();
+    let socket = format!("unix://{}/s", outer.path().display());
+    for root in [inner.clone(), inner.join("below")] {
+        let root = root.display().to_string();
+        let (code, _, error) = command(&["plugin", "--listen", &socket, "--root", &root]);
+        assert_eq!(code, 1);
+        assert!(error.contains("belongs to user 65534"), "{root}: {error}");
+    }
+    // A link of theirs that leads to a place of root's can lead elsewhere in the next moment.
+    let (link, place) = (outer.path().join("link"), outer.path().join("place"));
+    fs::create_dir(&place).expect("made");
+    as_nobody(|| std::os::unix::fs::symlink(&place, &link).expect("linked"));
+    let root = link.display().to_string();
+    let (code, _, error) = command(&["plugin", "--listen", &socket, "--root", &root]);
+    assert!(
+        code == 1 && error.contains("belongs to user 65534"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_state_directory_below_another_user_s_is_refused() {
+    if !is_root("a_state_directory_below_another_user_s_is_refused") {
+        return;
+    }
+    let (_outer, inner) = prepared();
+    let state = inner.join("state").display().to_string();
+    let socket = inner.join("cri.sock").display().to_string();
+    let (code, _, error) = command(&["serve", "--state-dir", &state, "--socket", &socket]);
+    assert_eq!(code, 1);
+    assert!(error.contains("belongs to user 65534"), "{error}");
+}
+
+#[test]
+fn files_that_others_may_write_are_refused() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = |name: &str| dir.path().join(name);
+    let config = path("config.toml");
+    for name in ["token", "kubeconfig", "ca.pem", "chain.pem", "key.pem"] {
+        fs::write(path(name), "x").expect("written");
+    }
+    let text = format!(
+        "[interlink]\nurl = 'https://interlink.example'\ntoken_file = {:?}\nca_file = {:?}\n\
+         client_cert_file = {:?}\nclient_key_file = {:?}\n[kubernetes]\nkubeconfig = {:?}\n",
+        path("token"),
+        path("ca.pem"),
+        path("chain.pem"),
+        path("key.pem"),
+        path("kubeconfig")
+    );
+    fs::write(&config, text).expect("written");
+    let file = config.display().to_string();
+    let check = || command(&["check-config", "--config", &file]);
+    let (code, _, error) = check();
+    assert_eq!(code, 0, "{error}");
+    for (name, key) in [
+        ("token", "interlink.token_file"),
+        ("kubeconfig", "kubernetes.kubeconfig"),
+        ("ca.pem", "interlink.ca_file"),
+        ("chain.pem", "interlink.client_cert_file"),
+        ("key.pem", "interlink.client_key_file"),
+        ("config.toml", "--config"),
+    ] {
+        let mode = |mode| {
+            let mode = rustix::fs::Mode::from_raw_mode(mode);
+            rustix::fs::chmod(&path(name), mode).expect("chmod");
+        };
+        mode(0o602);
+        let (code, _, error) = check();
+        let says_it = error.contains(key) && error.contains("can be written by others");
+        assert!(code == 1 && says_it, "{name}: {error}");
+        mode(0o600);
+    }
+}

@@ -25,7 +25,7 @@ use super::{
     identifiers::is_pod_uid,
     record::{read_record, DeletionRecord, PodRecord},
 };
-use crate::plugin::error::Error;
+use crate::{owned, plugin::error::Error};
 
 /// How long another process may hold a root directory's lock before it counts as another plugin.
 const LOCK_PATIENCE: Duration = Duration::from_millis(500);
@@ -175,6 +175,8 @@ pub(crate) fn take_over(path: &Path) -> Result<(RootDir, File), Error> {
         source,
     };
     make_private_dir(path).map_err(failed)?;
+    // Whoever else can write on the way there decides what runs here, and as whom.
+    owned::check(path).map_err(failed)?;
     let root = RootDir(path.canonicalize().map_err(failed)?);
     let lock = lock(&root)?;
     for dir in [root.pods(), root.new_pods(), root.trash()] {
