@@ -16,6 +16,7 @@ use rustix::process::Signal;
 
 use super::{
     container_dir::{ContainerDir, StartRecord},
+    processes::{self, ProcessId},
     program::NOT_STARTED,
     shims::Shims,
 };
@@ -63,8 +64,10 @@ impl LocalContainer {
         };
         let is_held = self.dir.shim_pid().is_some();
         match read_record::<ContainerExit>(&self.dir.exit()) {
-            Ok(Some(exit)) => return self.state = RunState::Ended(exit),
-            Ok(None) => {}
+            Ok(Some(exit)) if !is_held => return self.state = RunState::Ended(exit),
+            // The shim is about to end; or it is not its record, for a container can write there.
+            Ok(_) => {}
+            Err(_) if is_held => {}
             Err(error) => return self.fail(LOST, "Lost", format!("its exit record: {error}")),
         }
         match (start, is_held) {
@@ -164,6 +167,19 @@ impl LocalContainer {
             }
             RunState::Starting(_) | RunState::NotStarted | RunState::Ended(_) => {}
         }
+    }
+
+    /// Ends whatever is left of a container that counts as ended, or was never started: records can be a
+    /// container's own, a shim is what it is. True if somebody was there.
+    pub(super) fn end_rest(&self) -> bool {
+        let mut left = processes::shims_of(&self.dir.0);
+        left.extend(self.dir.shim_pid().and_then(ProcessId::found));
+        if let Ok(Some(start)) = read_record::<StartRecord>(&self.dir.start()) {
+            left.extend(start.shim.leads_a_session().then_some(start.shim));
+        }
+        left.retain(|process| !process.is_this_one());
+        left.iter().for_each(ProcessId::kill_session);
+        !left.is_empty()
     }
 
     fn fail(&mut self, code: i32, reason: &str, message: String) {

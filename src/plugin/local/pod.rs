@@ -18,6 +18,9 @@ use crate::plugin::{
 
 /// How long after the kill a shim may take to record that its container has ended.
 const SHIM_PATIENCE: SignedDuration = SignedDuration::from_secs(3);
+/// How soon it is looked again whether the rest of a container that has ended is gone; most often that is
+/// its shim, which is about to end.
+const REST_PACE: SignedDuration = SignedDuration::from_millis(10);
 /// How soon a pod that is being killed is looked at again.
 const KILL_PACE: SignedDuration = SignedDuration::from_millis(200);
 
@@ -180,22 +183,27 @@ impl Inner {
             .kill_at
             .saturating_add(SHIM_PATIENCE)
             .unwrap_or(now);
-        let mut is_live = false;
+        let (mut is_live, mut is_asked, mut is_killed) = (false, false, false);
         for container in &mut self.containers {
             if matches!(container.state, RunState::NotStarted | RunState::Ended(_)) {
+                is_live |= container.end_rest();
                 continue;
             }
             is_live = true;
             if now >= deletion.kill_at {
                 container.kill(now >= shim_deadline);
+                is_killed = true;
             } else {
                 container.ask_to_end();
+                is_asked = true;
             }
         }
         let soon = now.saturating_add(KILL_PACE).unwrap_or(now);
         match is_live {
             false => NextLook::Remove,
-            true => NextLook::At(soon.max(deletion.kill_at)),
+            true if is_asked => NextLook::At(soon.max(deletion.kill_at)),
+            true if is_killed => NextLook::At(soon),
+            true => NextLook::At(now.saturating_add(REST_PACE).unwrap_or(now)),
         }
     }
 

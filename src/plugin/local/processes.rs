@@ -1,6 +1,6 @@
 //! Processes as /proc shows them, and signals that reach the right ones.
 
-use std::{fs, io};
+use std::{collections::HashSet, fs, io, os::unix::ffi::OsStrExt as _, path::Path};
 
 use rustix::process::{kill_process, kill_process_group, Pid, Signal};
 use serde::{Deserialize, Serialize};
@@ -40,6 +40,24 @@ impl ProcessId {
         boot_id().is_ok_and(|boot| boot == self.boot)
     }
 
+    /// The process that has this number now, if there is one.
+    pub(super) fn found(pid: i32) -> Option<Self> {
+        Self::of(u32::try_from(pid).ok()?).ok()
+    }
+
+    pub(super) fn is_this_one(&self) -> bool {
+        u32::try_from(self.pid).is_ok_and(|pid| pid == std::process::id())
+    }
+
+    /// Whether there are processes in the session that it leads or led, zombies apart.
+    pub(super) fn leads_a_session(&self) -> bool {
+        let is_reused = || Stat::read(self.pid).is_some() && self.stat().is_none();
+        let mut others = all().into_iter();
+        self.is_of_this_boot()
+            && !is_reused()
+            && others.any(|stat| stat.session == self.pid && !stat.is_zombie)
+    }
+
     /// Sends a signal to its process group, if it exists and leads one.
     pub(super) fn signal_group(&self, signal: Signal) {
         if self.stat().is_some_and(|stat| stat.group == self.pid) {
@@ -50,7 +68,7 @@ impl ProcessId {
     }
 
     /// Kills every process of the session that it leads or led, itself last, and every process
-    /// that is its child.
+    /// that descends from it.
     pub(super) fn kill_session(&self) {
         if !self.is_of_this_boot() {
             return;
@@ -61,15 +79,38 @@ impl ProcessId {
         if reused {
             return;
         }
-        for stat in all() {
-            if stat.pid != self.pid && (stat.session == self.pid || stat.parent == self.pid) {
-                kill(stat.pid);
+        let all = all();
+        let mut doomed = HashSet::from([self.pid]);
+        // Descendants as well, wherever they have moved: a few rounds find all.
+        loop {
+            let before = doomed.len();
+            let is_of_it = |stat: &&Stat| stat.session == self.pid || doomed.contains(&stat.parent);
+            let found: Vec<_> = all.iter().filter(is_of_it).map(|stat| stat.pid).collect();
+            doomed.extend(found);
+            if doomed.len() == before {
+                break;
             }
         }
+        doomed.remove(&self.pid);
+        doomed.into_iter().for_each(kill);
         if self.stat().is_some() {
             kill(self.pid);
         }
     }
+}
+
+/// The shims of a container's directory, by their command line: a container can change records, not that.
+pub(super) fn shims_of(dir: &Path) -> Vec<ProcessId> {
+    let is_one = |stat: &Stat| {
+        let line = fs::read(format!("/proc/{}/cmdline", stat.pid)).unwrap_or_default();
+        let mut arguments = line.split(|byte| *byte == 0).skip(1);
+        arguments.next() == Some(super::shim::SUBCOMMAND.as_bytes())
+            && arguments.next() == Some(dir.as_os_str().as_bytes())
+    };
+    let shims = all().into_iter().filter(is_one);
+    shims
+        .filter_map(|stat| ProcessId::found(stat.pid))
+        .collect()
 }
 
 /// Kills every child of this process; gives how many there were.
@@ -106,6 +147,7 @@ fn boot_id() -> io::Result<String> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stat {
     pid: i32,
+    is_zombie: bool,
     parent: i32,
     group: i32,
     session: i32,
@@ -126,6 +168,7 @@ impl Stat {
         let field = |number: usize| fields.get(number - 3).copied();
         Some(Self {
             pid: head.split(' ').next()?.parse().ok()?,
+            is_zombie: field(3)? == "Z",
             parent: field(4)?.parse().ok()?,
             group: field(5)?.parse().ok()?,
             session: field(6)?.parse().ok()?,
@@ -158,6 +201,7 @@ mod tests {
         let tail = "S 3 4 5 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 777 1 2";
         let want = Stat {
             pid: 12,
+            is_zombie: false,
             parent: 3,
             group: 4,
             session: 5,

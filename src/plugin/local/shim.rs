@@ -5,7 +5,7 @@
 //! What it promises:
 //! - A container is started once, however often a shim is started for it: the shim holds the
 //!   container's lock for as long as it lives, and records the start before it starts.
-//! - When the exit record exists, no process of the container does, so its log is complete. The
+//! - When the exit record exists and the lock is free, no process of the container does, so its log is complete. The
 //!   shim is the subreaper of all that the container spawns; like the end of a PID namespace's
 //!   first process, the end of the container's first process ends the others.
 //! - A shim that dies without an exit record leaves its lock free: the plugin then knows that
@@ -67,7 +67,7 @@ fn run(dir: &ContainerDir) -> io::Result<()> {
     }
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
 
-    let Some(_lock) = take_lock(&dir.lock())? else {
+    let Some(lock) = take_lock(&dir.lock())? else {
         return Ok(());
     };
     if read_record::<StartRecord>(&dir.start())?.is_some() {
@@ -92,6 +92,8 @@ fn run(dir: &ContainerDir) -> io::Result<()> {
         Err(failure) => start_error(failure, start.at),
     };
     write_record(&dir.exit(), &exit)?;
+    // Only now is the record believed: a container can write one as well, but not while this lives.
+    drop(lock);
     wakeup::send(&record.root, &record.uid);
     Ok(())
 }

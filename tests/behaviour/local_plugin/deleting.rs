@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::{json, Value};
 
-use super::fixture::{is_alive, pod_of, sh, sh_pod, until, Fixture, UID};
+use super::fixture::{is_alive, pod_of, processes_with, sh, sh_pod, until, Fixture, UID};
 
 fn with_grace(pod: &Value, seconds: u64) -> Value {
     let mut pod = pod.clone();
@@ -171,4 +171,39 @@ fn directories_that_a_container_locked_go_too() {
         let left = fs::read_dir(fixture.root().join(dir)).unwrap().count();
         assert_eq!(left, 0, "{dir}");
     }
+}
+
+/// What a shim writes when its container has ended.
+const EXIT: &str = r#"{"code":0,"signal":null,"reason":"Completed","message":"","started_at":"2026-01-01T00:00:00Z","finished_at":"2026-01-01T00:00:00Z"}"#;
+
+#[test]
+fn an_end_that_a_container_writes_itself_is_not_believed_while_its_shim_lives() {
+    let fixture = Fixture::new();
+    let script = format!("echo '{EXIT}' > ../exit.json; echo written; exec sleep 3600");
+    let pod = sh_pod(&script);
+    fixture.create(&pod);
+    until("it has written", || {
+        fixture.log(&pod, "main", json!({})) == "written\n"
+    });
+    let state = fixture.state(&pod, "main");
+    assert!(state.get("running").is_some(), "{state}");
+    fixture.delete(&pod);
+    let dir = fixture.dir().display().to_string();
+    until("its processes are gone", || processes_with(&dir).is_empty());
+}
+
+#[test]
+fn a_container_that_counts_as_ended_is_ended_with_its_pod() {
+    let fixture = Fixture::new();
+    let script = format!(
+        "sleep 3600 & echo '{EXIT}' > ../exit.json; kill -9 $PPID; echo written; sleep 3600"
+    );
+    let pod = sh_pod(&script);
+    fixture.create(&pod);
+    let (code, ..) = fixture.end_of(&pod, "main");
+    assert_eq!(code, 0, "there is nobody left who would know better");
+    fixture.delete(&pod);
+    let dir = fixture.dir().display().to_string();
+    until("its processes are gone", || processes_with(&dir).is_empty());
+    assert!(fixture.status(&pod).is_none());
 }
