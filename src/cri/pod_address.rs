@@ -4,21 +4,65 @@ use std::{collections::HashSet, net::IpAddr};
 
 use ipnet::IpNet;
 
-use crate::config::policy::pod_ranges;
+use crate::{config::policy::pod_ranges, text::quoted};
 
 /// The annotation by which a pod brings its own address (a mesh or VPN on the remote side).
 pub const ANNOTATION: &str = "interlink.eu/pod-ip";
 
-/// The address that a pod brings itself.
+/// Metadata services of clouds that are not at a link-local address: AWS over IPv6, Azure's wire server,
+/// Alibaba Cloud, Oracle Cloud's classic one.
+const METADATA: [&str; 4] = [
+    "fd00:ec2::254",
+    "168.63.129.16",
+    "100.100.100.200",
+    "192.0.0.192",
+];
+
+/// The address that a pod brings itself, from one of these ranges.
 ///
 /// # Errors
 /// What is wrong with its annotation.
-pub fn own(text: Option<&String>) -> Result<Option<IpAddr>, String> {
+pub fn own(text: Option<&String>, ranges: &[String]) -> Result<Option<IpAddr>, String> {
     let Some(text) = text else { return Ok(None) };
-    let address: IpAddr = text.trim().parse().map_err(|_| {
-        format!("annotation `{ANNOTATION}`: `{text}` is not an IP address; write for example `10.7.0.9`")
-    })?;
-    Ok(Some(address))
+    let refused = |why: &str| {
+        Err(format!(
+            "annotation `{ANNOTATION}`: `{}` {why}",
+            quoted(text)
+        ))
+    };
+    let Ok(address) = text.trim().parse::<IpAddr>() else {
+        return refused("is not an IP address; write for example `10.7.0.9`");
+    };
+    let address = address.to_canonical();
+    if is_special(address) {
+        return refused("is a special address, which no pod has");
+    }
+    let mut all = ranges
+        .iter()
+        .filter_map(|range| pod_ranges(range))
+        .flatten();
+    match all.any(|range| range.contains(&address)) {
+        true => Ok(Some(address)),
+        false => {
+            refused("is in none of the ranges of network.own_ranges; leave the annotation out")
+        }
+    }
+}
+
+/// Whether an address is nobody's, everybody's, this machine's, or of a service that trusts who asks.
+fn is_special(address: IpAddr) -> bool {
+    let is_local = match address {
+        IpAddr::V4(v4) => v4.is_link_local() || v4.is_broadcast() || v4.octets()[0] == 0,
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
+    };
+    let mut metadata = METADATA
+        .iter()
+        .filter_map(|text| text.parse::<IpAddr>().ok());
+    is_local
+        || address.is_loopback()
+        || address.is_multicast()
+        || address.is_unspecified()
+        || metadata.any(|service| service == address)
 }
 
 /// The first address of the node's pod CIDR that no pod has. With several ranges (dual stack) the
@@ -51,8 +95,9 @@ mod tests {
 
     #[test]
     fn a_pod_may_bring_its_own() {
-        let read = |text: &str| own(Some(&text.to_owned()));
-        assert_eq!(own(None), Ok(None));
+        let ranges = ["10.0.0.0/8".to_owned(), "fd00::/16,0.0.0.0/0".to_owned()];
+        let read = |text: &str| own(Some(&text.to_owned()), &ranges);
+        assert_eq!(own(None, &[]), Ok(None));
         assert_eq!(read(" 10.7.0.9"), Ok("10.7.0.9".parse().ok()));
         assert_eq!(read("fd00::9"), Ok("fd00::9".parse().ok()));
         for bad in ["", "10.7.0", "10.7.0.9/24", "host"] {
@@ -61,6 +106,31 @@ mod tests {
                 "{bad}"
             );
         }
+        for special in [
+            "127.0.0.1",
+            "::1",
+            "::ffff:127.0.0.1",
+            "0.0.0.0",
+            "0.1.2.3",
+            "::",
+            "169.254.169.254",
+            "fe80::1",
+            "224.0.0.1",
+            "ff02::1",
+            "255.255.255.255",
+            "fd00:ec2::254",
+            "168.63.129.16",
+            "100.100.100.200",
+        ] {
+            let why = read(special).unwrap_err();
+            assert!(why.contains("is a special address"), "{special}: {why}");
+        }
+        let outside = own(Some(&"192.168.0.1".to_owned()), &ranges[..1]).unwrap_err();
+        assert!(outside.contains("network.own_ranges"), "{outside}");
+        assert!(
+            own(Some(&"10.7.0.9".to_owned()), &[]).is_err(),
+            "off by default"
+        );
     }
 
     #[test]

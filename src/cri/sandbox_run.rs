@@ -111,7 +111,10 @@ impl CriContext {
             let pods = pods.iter().filter(|pod| phases.contains(&pod.phase()));
             pods.filter_map(|pod| pod.sandbox.ip).collect()
         };
-        let own = pod_address::own(config.annotations.get(pod_address::ANNOTATION));
+        let own = pod_address::own(
+            config.annotations.get(pod_address::ANNOTATION),
+            &self.config.network.own_ranges,
+        );
         if let Some(own) = own.map_err(|fault| Error::Invalid(format!("{about}: {fault}")))? {
             let has_it = |pod: &&Arc<Pod>| {
                 pod.phase() == SandboxPhase::Ready

@@ -106,7 +106,7 @@ fn addresses_of_the_configured_range() {
 
 #[test]
 fn a_pod_s_own_address() {
-    let node = Node::new("[network]\npod_cidr = '10.9.0.0/24'");
+    let node = Node::new("[network]\npod_cidr = '10.9.0.0/24'\nown_ranges = ['10.9.0.0/24']");
     let cri = node.cri();
     let own = |name: &str, ip: &str| {
         let mut pod = named(name);
@@ -130,6 +130,14 @@ fn a_pod_s_own_address() {
         text.contains("`10.9.0.0/24` is not an IP address"),
         "{text}"
     );
+    for (address, why) in [
+        ("127.0.0.1", "special"),
+        ("10.96.0.10", "network.own_ranges"),
+    ] {
+        let (code, text) = refused(&cri, own("c", address));
+        assert_eq!(code, RpcStatusCode::INVALID_ARGUMENT);
+        assert!(text.contains(why), "{text}");
+    }
 }
 
 #[test]
