@@ -2,7 +2,10 @@
 
 use std::{
     fs, io,
-    os::unix::{fs::FileTypeExt as _, net::UnixStream},
+    os::unix::{
+        fs::{DirBuilderExt as _, FileTypeExt as _},
+        net::UnixStream,
+    },
     path::{Path, PathBuf},
     sync::Arc,
     time::Instant,
@@ -108,18 +111,23 @@ impl Server {
             .channel_args(arguments)
             .build()
             .map_err(failed)?;
-        // Nobody but the daemon's user may connect before owner and mode are right.
-        let before = rustix::process::umask(Mode::from_raw_mode(0o177));
-        let bound = server.add_listening_port(
-            format!("unix:{}", socket.display()),
-            ServerCredentials::insecure(),
-        );
-        rustix::process::umask(before);
-        bound.map_err(failed)?;
-        open_to_group(&socket, group).map_err(|source| StartError::Path {
+        let unusable = |source| StartError::Path {
             path: socket.clone(),
             source,
-        })?;
+        };
+        // Nobody but the daemon's user may connect before owner and mode are right: it is made where nobody
+        // else can go, and moved to its place then. The umask would be the whole process's.
+        let workshop = Workshop::make(&socket).map_err(unusable)?;
+        let fresh = workshop.0.join("s");
+        server
+            .add_listening_port(
+                format!("unix:{}", fresh.display()),
+                ServerCredentials::insecure(),
+            )
+            .map_err(failed)?;
+        open_to_group(&fresh, group).map_err(unusable)?;
+        fs::rename(&fresh, &socket).map_err(unusable)?;
+        drop(workshop);
         server.start();
         Ok(Self {
             server,
@@ -153,6 +161,30 @@ impl Server {
         // gRPC removes it as well, in most versions.
         let _ = fs::remove_file(&self.socket);
         late
+    }
+}
+
+/// A directory beside the socket that only this process's user can enter; removed at the end.
+struct Workshop(PathBuf);
+
+impl Workshop {
+    fn make(socket: &Path) -> io::Result<Self> {
+        let directory = socket.with_file_name(".cri");
+        match fs::remove_dir_all(&directory) {
+            // A daemon that was killed in this moment has left it.
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        fs::DirBuilder::new().mode(0o700).create(&directory)?;
+        Ok(Self(directory))
+    }
+}
+
+impl Drop for Workshop {
+    fn drop(&mut self) {
+        // The next start removes it.
+        let _ = fs::remove_dir_all(&self.0);
     }
 }
 
