@@ -3,7 +3,7 @@
 
 use std::{
     fs,
-    io::{IsTerminal as _, Read as _},
+    io::{IsTerminal as _, Read as _, Write as _},
     path::{Path, PathBuf},
     sync::{
         atomic::{AtomicBool, Ordering},
@@ -20,16 +20,21 @@ use super::{
     manifest::{self, Layout, Plan},
     pod_dir::PodDir,
 };
-use crate::proto::{
-    ContainerConfig, ContainerState, ContainerStatus, ContainerStatusRequest,
-    CreateContainerRequest, PodSandboxConfig, PullImageRequest, RemovePodSandboxRequest,
-    RunPodSandboxRequest, StartContainerRequest, StopPodSandboxRequest,
+use crate::{
+    proto::{
+        ContainerConfig, ContainerState, ContainerStatus, ContainerStatusRequest,
+        CreateContainerRequest, PodSandboxConfig, PullImageRequest, RemovePodSandboxRequest,
+        RunPodSandboxRequest, StartContainerRequest, StopPodSandboxRequest,
+    },
+    text::for_terminal,
 };
 
 /// How often states and logs are looked at.
 const PAUSE: Duration = Duration::from_millis(50);
 /// Exit code after an interrupt (128 + SIGINT).
 const INTERRUPTED: i32 = 130;
+/// Exit code when whoever read the output has gone (128 + SIGPIPE).
+const NOBODY_READS: i32 = 141;
 /// Exit code when the pod did not end in time.
 const TIMED_OUT: i32 = 124;
 
@@ -82,7 +87,13 @@ pub fn run(options: &Options) -> Result<i32, Error> {
         ))
     })?;
     let interrupted = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+    let signals = [
+        signal_hook::consts::SIGINT,
+        signal_hook::consts::SIGTERM,
+        // The terminal is closed.
+        signal_hook::consts::SIGHUP,
+    ];
+    for signal in signals {
         signal_hook::flag::register(signal, interrupted.clone())
             .map_err(|error| Error(format!("signal {signal}: {error}")))?;
     }
@@ -91,12 +102,13 @@ pub fn run(options: &Options) -> Result<i32, Error> {
         screen: Screen::new(&plan),
         interrupted,
         deadline: options.timeout.map(|span| Instant::now() + span),
+        kept_logs: options.keep.then(|| logs.path.clone()),
         sandbox: String::new(),
     };
     let result = run.pod(&plan);
-    run.clean_up(options.keep, &logs);
     // Without a sandbox there is nothing to keep logs for.
     logs.keep &= !run.sandbox.is_empty();
+    drop(run);
     if let Some(directory) = &mut directory {
         directory.keep = logs.keep;
     }
@@ -104,6 +116,7 @@ pub fn run(options: &Options) -> Result<i32, Error> {
         End::Refused(error) => Err(error),
         End::Interrupted => Ok(INTERRUPTED),
         End::TimedOut => Ok(TIMED_OUT),
+        End::NobodyReads => Ok(NOBODY_READS),
     })
 }
 
@@ -121,6 +134,8 @@ enum End {
     Refused(Error),
     Interrupted,
     TimedOut,
+    /// Whoever read standard output has gone, as `head` does.
+    NobodyReads,
 }
 
 impl From<Error> for End {
@@ -134,7 +149,16 @@ struct Run {
     screen: Screen,
     interrupted: Arc<AtomicBool>,
     deadline: Option<Instant>,
+    /// Where the logs are, if the pod is to be kept.
+    kept_logs: Option<PathBuf>,
     sandbox: String,
+}
+
+impl Drop for Run {
+    /// However a run ends, also by a panic, the pod does not outlive it.
+    fn drop(&mut self) {
+        self.clean_up();
+    }
 }
 
 /// A started container.
@@ -241,7 +265,7 @@ impl Run {
                 // The state first: the log is complete once a container has exited.
                 let status = self.status(&container.id)?;
                 for line in container.log.read_new() {
-                    self.screen.log(&container.name, &line);
+                    self.screen.log(&container.name, &line)?;
                 }
                 if status.state == ContainerState::CONTAINER_EXITED.into() {
                     container.exit_code = Some(status.exit_code);
@@ -271,12 +295,12 @@ impl Run {
             .ok_or_else(|| Error(format!("container {id} has no status")))
     }
 
-    fn clean_up(&self, keep: bool, logs: &Logs) {
+    fn clean_up(&self) {
         if self.sandbox.is_empty() {
             return;
         }
-        if keep {
-            let (sandbox, logs) = (short(&self.sandbox), logs.path.display());
+        if let Some(logs) = &self.kept_logs {
+            let (sandbox, logs) = (short(&self.sandbox), logs.display());
             self.screen.say(&format!(
                 "pod sandbox {sandbox} is kept, its logs are in {logs}"
             ));
@@ -326,7 +350,7 @@ impl Drop for Logs {
             return;
         }
         if let Err(error) = fs::remove_dir_all(&self.path) {
-            eprintln!("{}: {error}", self.path.display());
+            let _ = writeln!(std::io::stderr(), "{}: {error}", self.path.display());
         }
     }
 }
@@ -335,6 +359,8 @@ impl Drop for Logs {
 struct Screen {
     width: usize,
     colour: bool,
+    /// Whether standard output is a terminal, which obeys what is in logs.
+    escapes_logs: bool,
     begun: Instant,
 }
 
@@ -349,6 +375,7 @@ impl Screen {
         Self {
             width: names.max().unwrap_or(0),
             colour,
+            escapes_logs: std::io::stdout().is_terminal(),
             begun: Instant::now(),
         }
     }
@@ -362,20 +389,27 @@ impl Screen {
         };
         // In one write: the lines of logs come in between.
         let line = format!("{dim}{seconds:7.2}s{plain}  {text}\n");
-        eprint!("{line}");
+        // Nobody need be there to read it.
+        let _ = std::io::stderr().write_all(line.as_bytes());
     }
 
-    fn log(&self, name: &str, line: &str) {
+    fn log(&self, name: &str, line: &str) -> Result<(), End> {
         let (bold, plain) = if self.colour {
             ("\x1b[36m", "\x1b[0m")
         } else {
             ("", "")
         };
-        println!(
+        let line = match self.escapes_logs {
+            true => &for_terminal(line),
+            false => line,
+        };
+        let width = self.width;
+        writeln!(
+            std::io::stdout(),
             "{:8}  {bold}{name:width$} |{plain} {line}",
-            "",
-            width = self.width
-        );
+            ""
+        )
+        .map_err(|_| End::NobodyReads)
     }
 
     fn exited(&self, name: &str, status: &ContainerStatus, took: Duration) {
@@ -391,7 +425,11 @@ impl Screen {
             "container {name} exited with {colour}code {code}{plain} ({reason}) after {took:.1}s"
         ));
         if !status.message.is_empty() {
-            self.say(&format!("    {}", status.message));
+            let message = match std::io::stderr().is_terminal() {
+                true => &for_terminal(&status.message),
+                false => &status.message,
+            };
+            self.say(&format!("    {message}"));
         }
     }
 }

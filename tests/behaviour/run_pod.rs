@@ -1,8 +1,15 @@
 //! `run-pod` against the embedded plugin: real processes, end to end.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    path::PathBuf,
+    process::{Command, Stdio},
+};
 
-use crate::support::{command, Daemon};
+use interlink_cri::proto::ListPodSandboxRequest;
+
+use crate::support::{command, options, Daemon};
 
 struct Ran {
     code: i32,
@@ -205,4 +212,44 @@ fn what_stands_beside_a_pod_arrives_in_its_volumes() {
         .expect("lists")
         .count();
     assert_eq!(left, 0, "nothing is left behind");
+}
+
+/// As `run-pod ... | head -1` does.
+#[test]
+fn a_reader_that_goes_away_ends_the_pod() {
+    let daemon = Daemon::embedded();
+    let file = daemon.path("pod.yaml");
+    let script = "while :; do echo again; sleep 0.05; done";
+    let containers =
+        format!("{{containers: [{{name: main, image: a, command: [sh, -c, '{script}']}}]}}");
+    fs::write(&file, pod(&containers)).expect("written");
+    let temporary = daemon.path("tmp");
+    fs::create_dir_all(&temporary).expect("made");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_interlink-cri"))
+        .arg("run-pod")
+        .arg(&file)
+        .arg("--socket")
+        .arg(daemon.socket())
+        .env("TMPDIR", &temporary)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let mut line = String::new();
+    let mut output = BufReader::new(child.stdout.take().expect("piped"));
+    output.read_line(&mut line).expect("a line");
+    assert!(line.contains("main | again"), "{line}");
+    drop(output);
+    let ended = child.wait_with_output().expect("ended");
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(141), "{said}");
+    assert!(
+        said.contains("stopped and removed") && !said.contains("panicked"),
+        "{said}"
+    );
+    let list = ListPodSandboxRequest::default();
+    let list = daemon.cri().runtime.list_pod_sandbox(&list, options());
+    assert!(list.expect("listed").items.is_empty());
+    let left = fs::read_dir(&temporary).expect("a directory").count();
+    assert_eq!(left, 0, "its logs are gone, too");
 }
