@@ -14,6 +14,7 @@ use std::{
 use crossbeam_channel::{select, Receiver, Sender};
 
 use super::current_rules::CurrentRules;
+use super::priority::Tasks;
 use super::waiting::Waiting;
 use crate::{
     model::SandboxId,
@@ -48,7 +49,7 @@ pub struct Channels {
     /// Pods that changed.
     pub woken: Receiver<SandboxId>,
     /// Duties for the workers.
-    pub tasks: Sender<Task>,
+    pub tasks: Tasks,
     /// Workers that are done.
     pub done: Receiver<Done>,
     /// Who else wants to know which pods changed. Full: it finds out by itself, later.
@@ -104,7 +105,7 @@ pub fn dispatch(store: &Arc<Store>, rules: &CurrentRules, channels: &Channels) {
 struct Lanes<'a> {
     store: &'a Store,
     rules: &'a CurrentRules,
-    tasks: &'a Sender<Task>,
+    tasks: &'a Tasks,
     metrics: &'a PoolMetrics,
     busy: HashSet<SandboxId>,
     timers: Timers,
@@ -137,8 +138,7 @@ impl Lanes<'_> {
         };
         self.busy.insert(id.clone());
         self.metrics.enqueued();
-        // Without workers the daemon is about to end; the duty is on disk.
-        let _ = self.tasks.send(Task {
+        self.tasks.send(Task {
             sandbox: id.clone(),
             duty,
             since: Instant::now(),

@@ -30,6 +30,7 @@ mod log_watch;
 mod logs;
 mod node;
 mod poll;
+mod priority;
 /// What must hold whatever comes in; `fuzz/` and the tests share it.
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
@@ -110,7 +111,7 @@ impl Workers {
     ) -> io::Result<()> {
         let threads = config.interlink.workers.max(1);
         let metrics = self.context.counters.metrics.pool("interlink", threads);
-        let (tasks, work) = unbounded();
+        let (tasks, work) = priority::queues(threads);
         let (finished, done) = unbounded();
         let channels = Channels {
             woken,
@@ -128,13 +129,13 @@ impl Workers {
             lanes::dispatch(&context.store, &context.rules, &channels);
         })?;
         let limit = longest_duty(config);
-        for number in 0..threads {
+        for (number, work) in work.into_iter().enumerate() {
             let (context, client) = (self.context.clone(), client.clone());
             let metrics = metrics.clone();
-            let (work, finished): (Receiver<Task>, Sender<Done>) = (work.clone(), finished.clone());
+            let finished: Sender<Done> = finished.clone();
             self.threads
                 .start(&format!("interlink-{number}"), move || {
-                    for task in work {
+                    while let Some(task) = work.next() {
                         if context.is_stopping() {
                             break;
                         }

@@ -1,9 +1,9 @@
 //! More calls than can be handled are refused at once; what was taken is done.
 
-use crate::support::{options, sandbox, Daemon};
+use crate::support::{container, options, sandbox, Daemon, Fake, Fault, JobState};
 use grpcio::RpcStatusCode;
 use interlink_cri::proto::{
-    RunPodSandboxRequest, StatusRequest, METHOD_RUNTIME_SERVICE_RUN_POD_SANDBOX,
+    PodSandboxConfig, RunPodSandboxRequest, StatusRequest, METHOD_RUNTIME_SERVICE_RUN_POD_SANDBOX,
 };
 use protobuf::MessageField;
 
@@ -53,4 +53,37 @@ fn a_flood_is_refused_and_leaves_the_daemon_well() {
         .list_pod_sandbox(&Default::default(), options())
         .expect("a list");
     assert_eq!(list.items.len(), done, "what was refused has left nothing");
+}
+
+#[test]
+fn submissions_that_hang_hold_up_no_cancellation_and_no_log() {
+    let fake = Fake::start();
+    let daemon = Daemon::start(
+        &fake.url(),
+        "[interlink]\nworkers = 4\ncreate_timeout = '10m'",
+    );
+    let cri = daemon.cri();
+    let stopped = cri.run(&sandbox("stopped"));
+    cri.launch(&stopped, &container("a", &["true"]));
+    let ended = cri.run(&with_uid("ended"));
+    let id = cri.launch(&ended, &container("b", &["true"]));
+    fake.wait_for_requests("/create", 2);
+    fake.set_all(&JobState::Running);
+    fake.always("/create", Some(Fault::Hang));
+    for number in 0..8 {
+        let pod = cri.run(&with_uid(&format!("slow-{number}")));
+        cri.launch(&pod, &container("main", &["true"]));
+    }
+    fake.wait_for_requests("/create", 2 + 3);
+    cri.stop_sandbox(&stopped);
+    fake.wait_for_requests("/delete", 1);
+    fake.set_log("b", "its last words\n");
+    fake.set("b", &JobState::exited(3));
+    assert_eq!(cri.wait_for_exit(&id).exit_code, 3);
+}
+
+fn with_uid(name: &str) -> PodSandboxConfig {
+    let mut config = sandbox(name);
+    config.metadata.mut_or_insert_default().uid = format!("uid-{name}");
+    config
 }
