@@ -10,7 +10,6 @@ use std::{
 use k8s_openapi::api::core::v1::Pod;
 use parking_lot::RwLock;
 use serde::Serialize;
-use serde_json::Value;
 
 use super::{
     answer::{Limit, PIECE_BYTES},
@@ -34,7 +33,7 @@ use crate::{
         Speaker,
     },
     telemetry::Counters,
-    text::one_line,
+    text::{one_line, LINE_MAX},
 };
 
 /// Largest answer that does not tell of many jobs: a plugin that never ends one costs no memory.
@@ -75,11 +74,15 @@ pub struct Ping {
 impl Ping {
     /// Reads the answer to a ping; any will do.
     pub(super) fn read(body: &[u8]) -> Self {
-        let parsed = match serde_json::from_slice(body) {
-            Ok(object @ Value::Object(_)) => serde_json::from_value(object).ok(),
-            _ => None,
+        let body = body.trim_ascii_start();
+        let parsed = match body.starts_with(b"{") {
+            true => serde_json::from_slice(body).ok(),
+            false => None,
         };
-        let text = one_line(&String::from_utf8_lossy(body));
+        // A line of it is shown; bytes that are no text would become three each.
+        let text = one_line(&String::from_utf8_lossy(
+            &body[..body.len().min(4 * LINE_MAX)],
+        ));
         Self { text, parsed }
     }
 }
@@ -436,4 +439,48 @@ fn log_request(request: &LogStruct, follow: bool) -> Result<Vec<u8>, Error> {
     let mut request = request.clone();
     request.opts.follow = follow;
     json(Call::Logs, &request)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_to_a_ping_takes_no_more_than_a_small_multiple_of_its_bytes() {
+        let mega = 1 << 20;
+        let many = |piece: &str| piece.repeat(mega / piece.len()).into_bytes();
+        let around = |before: &str, middle: Vec<u8>, after: &str| {
+            [before.as_bytes(), &middle, after.as_bytes()].concat()
+        };
+        for (name, body) in [
+            ("no text", vec![0xff; mega]),
+            ("blanks", many(" ")),
+            ("nulls", around("[", many("null,"), "null]")),
+            (
+                "accelerators",
+                around("{\"resources\":{\"accelerators\":[", many("{},"), "{}]}}"),
+            ),
+            ("taints", around("{\"taints\":[", many("{},"), "{}]}")),
+            ("a long word", around("{\"status\":\"", many("x"), "\"}")),
+            (
+                "fields",
+                around("{", many("\"a\":[{}],"), "\"status\":\"ok\"}"),
+            ),
+        ] {
+            let used = allocation_counter::measure(|| drop(Ping::read(&body)));
+            // The body itself is the fourth.
+            let most = 3 * body.len() as u64 + 65_536;
+            assert!(
+                used.bytes_max <= most,
+                "{name}: {} for {}",
+                used.bytes_max,
+                body.len()
+            );
+        }
+        let ping = Ping::read(b" {\"status\":\"ok\",\"taints\":null}");
+        assert_eq!(
+            ping.parsed.map(|ping| (ping.status, ping.taints)),
+            Some(("ok".into(), None))
+        );
+    }
 }

@@ -10,14 +10,12 @@
 
 use std::borrow::Cow;
 
-use serde_json::Value;
-
-use super::{
-    call::Call,
-    error::Error,
-    wire::{self, CreateStruct},
+use super::{call::Call, error::Error};
+use crate::{
+    json::{self, Piece},
+    profile::speaker,
+    text::one_line,
 };
-use crate::{profile::speaker, text::one_line};
 
 /// What a submission is answered with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,25 +43,65 @@ impl Created {
             Some(inner) => (Cow::Owned(inner.into_bytes()), true),
             None => (Cow::Borrowed(body), false),
         };
-        let malformed = |why| Error::Malformed { call, why };
-        let answer: Value = wire::one_or_only(&body).map_err(malformed)?;
-        let created = wire::from_value::<CreateStruct>(answer.clone()).map_err(malformed)?;
-        let jobid = answer.get("jobid").and_then(Value::as_str);
-        let remote_id = match one_line(&created.pod_jid) {
-            id if id.is_empty() => one_line(jobid.unwrap_or_default()),
+        let malformed = |error: json::Error| Error::Malformed {
+            call,
+            why: one_line(&error.to_string()),
+        };
+        let words = Words::of(&body).map_err(malformed)?;
+        let remote_id = match one_line(&words.pod_jid.clone().unwrap_or_default()) {
+            id if id.is_empty() => one_line(words.jobid.as_deref().unwrap_or_default()),
             id => id,
         };
-        let is_ours = !uid.is_empty() && created.pod_uid == uid;
-        let has_empty_id = answer.get("PodJID").and_then(Value::as_str) == Some("");
+        let is_ours = !uid.is_empty() && words.pod_uid == uid;
+        let has_empty_id = words.pod_jid.as_deref() == Some("");
         if remote_id.is_empty() && !(is_ours && has_empty_id) {
             return Err(Error::NoJobId { call });
         }
         Ok(Self {
             remote_id: Some(remote_id).filter(|id| !id.is_empty()),
             is_wrapped,
-            has_jobid: jobid.is_some(),
+            has_jobid: words.jobid.is_some(),
             is_list: body.trim_ascii_start().starts_with(b"["),
         })
+    }
+}
+
+/// What an answer says, as far as anybody wants to know.
+#[derive(Default)]
+struct Words<'a> {
+    pod_uid: Cow<'a, str>,
+    /// None where it is `null` or missing.
+    pod_jid: Option<Cow<'a, str>>,
+    jobid: Option<Cow<'a, str>>,
+}
+
+impl<'a> Words<'a> {
+    /// Reads one object, or the only element of a list. Nothing is kept of all the rest, so that an answer
+    /// takes no more memory than a copy of it.
+    fn of(body: &'a [u8]) -> Result<Self, json::Error> {
+        let mut one = Piece::of_body(body)?;
+        if let Ok(mut list) = one.list() {
+            let first = list.next_element()?;
+            match (first, list.next_element()?) {
+                (Some(first), None) => one = first,
+                _ => {
+                    return Err(json::Error::Syntax(
+                        "a list where one job belongs".to_owned(),
+                    ))
+                }
+            }
+        }
+        let mut words = Self::default();
+        let mut fields = one.object()?;
+        while let Some((name, value)) = fields.next_field()? {
+            match &*name {
+                "PodUID" => words.pod_uid = value.text()?,
+                "PodJID" if !value.is_null() => words.pod_jid = Some(value.text()?),
+                "jobid" if !value.is_null() => words.jobid = value.text().ok(),
+                _ => {}
+            }
+        }
+        Ok(words)
     }
 }
 
@@ -97,5 +135,40 @@ mod tests {
             assert_eq!(got, want, "{body}");
         }
         assert!(Created::read(wrapped.as_bytes(), "u").unwrap().is_wrapped);
+    }
+
+    #[test]
+    fn an_answer_takes_no_more_than_a_small_multiple_of_its_bytes() {
+        let mega = 1 << 20;
+        let many = |piece: &str| piece.repeat(mega / piece.len());
+        let wrapped = "HTTP InterLink session 1-2:  call exit status: 500. Body: ";
+        for (name, body) in [
+            ("nulls", format!("[{}null]", many("null,"))),
+            ("objects", format!("{{\"x\":[{}{{}}]}}", many("{},"))),
+            ("fields", format!("{{{}\"PodUID\":1}}", many("\"a\":1,"))),
+            ("a long id", format!("{{\"PodJID\":\"{}\"}}", many("7"))),
+            (
+                "an escaped id",
+                format!("{{\"PodJID\":\"{}\"}}", many("\\u00e9")),
+            ),
+            ("a wrapped answer", format!("{wrapped}{}", many("&#34;"))),
+            (
+                "a wrapped one without escapes",
+                format!("{wrapped}{}", many("&")),
+            ),
+            ("depth", many("[")),
+        ] {
+            let used = allocation_counter::measure(|| {
+                drop(Created::read(body.as_bytes(), "u"));
+            });
+            // The body itself is the fourth.
+            let most = 3 * body.len() as u64 + 16_384;
+            assert!(
+                used.bytes_max <= most,
+                "{name}: {} for {}",
+                used.bytes_max,
+                body.len()
+            );
+        }
     }
 }

@@ -1,9 +1,11 @@
 //! The requests and replies of the interLink API, with the quirks that its server (0.6, 0.7) and
 //! its plugins really have: fields that are `null` or missing, lists where one object belongs.
 
+use std::{fmt, marker::PhantomData};
+
 use k8s_openapi::api::core::v1::{ConfigMap, ContainerStatus, Pod, Secret};
 use serde::{
-    de::{DeserializeOwned, Error as _},
+    de::{Error as _, IgnoredAny, SeqAccess, Visitor},
     Deserialize, Deserializer, Serialize,
 };
 use serde_json::Value;
@@ -172,7 +174,11 @@ pub struct PingResponse {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<PingResources>,
     /// Taints for the node: absent leaves them as they are, empty means none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "few"
+    )]
     pub taints: Option<Vec<PingTaint>>,
 }
 
@@ -189,7 +195,7 @@ pub struct PingResources {
     #[serde(default, deserialize_with = "null_as_default")]
     pub pods: String,
     /// GPUs, FPGAs...
-    #[serde(default, deserialize_with = "null_as_default")]
+    #[serde(default, deserialize_with = "few_or_none")]
     pub accelerators: Vec<PingAccelerator>,
 }
 
@@ -218,6 +224,58 @@ pub struct PingTaint {
     pub effect: String,
 }
 
+/// As many elements of a list are read; nothing has more that means it well, and three bytes (`{},`) can pass
+/// for an element.
+const FEW: usize = 256;
+
+/// The beginning of a list; none for `null`.
+fn few<'de, T, D>(from: D) -> Result<Option<Vec<T>>, D::Error>
+where
+    T: Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    struct Few<T>(Vec<T>);
+
+    impl<'de, T: Deserialize<'de>> Deserialize<'de> for Few<T> {
+        fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+            from.deserialize_seq(Elements(PhantomData)).map(Self)
+        }
+    }
+
+    struct Elements<T>(PhantomData<T>);
+
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for Elements<T> {
+        type Value = Vec<T>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a list")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut all: A) -> Result<Vec<T>, A::Error> {
+            let mut kept = Vec::new();
+            while kept.len() < FEW {
+                match all.next_element()? {
+                    Some(element) => kept.push(element),
+                    None => return Ok(kept),
+                }
+            }
+            while all.next_element::<IgnoredAny>()?.is_some() {}
+            Ok(kept)
+        }
+    }
+
+    Ok(Option::<Few<T>>::deserialize(from)?.map(|few| few.0))
+}
+
+/// The same, without telling `null` from an empty list.
+fn few_or_none<'de, T, D>(from: D) -> Result<Vec<T>, D::Error>
+where
+    T: Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    few(from).map(Option::unwrap_or_default)
+}
+
 /// Go writes `null` for an empty list, and the Python SDK for an unset field.
 fn null_as_default<'de, T, D>(from: D) -> Result<T, D::Error>
 where
@@ -237,64 +295,9 @@ fn text_or_number<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error
     }
 }
 
-/// Reads one object, or the only element of a list: plugins made with the Python SDK answer
-/// /create with a list.
-///
-/// # Errors
-/// Text that is neither, or a list of any other length.
-pub fn one_or_only<T: DeserializeOwned>(body: &[u8]) -> Result<T, String> {
-    let one = match serde_json::from_slice(body).map_err(why)? {
-        Value::Array(mut list) if list.len() == 1 => list.remove(0),
-        Value::Array(list) => return Err(format!("a list of {} where one belongs", list.len())),
-        other => other,
-    };
-    from_value(one)
-}
-
-/// Reads a part of an answer.
-///
-/// # Errors
-/// It has another shape.
-pub fn from_value<T: DeserializeOwned>(value: Value) -> Result<T, String> {
-    serde_json::from_value(value).map_err(why)
-}
-
-/// What is wrong with a body; the text may quote it.
-fn why(error: serde_json::Error) -> String {
-    text::one_line(&error.to_string())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn create_answers_in_every_known_form() {
-        let want = CreateStruct {
-            pod_uid: "u".into(),
-            pod_jid: "7".into(),
-        };
-        let number = one_or_only::<CreateStruct>(br#"{"PodUID":"u","PodJID":7}"#);
-        assert_eq!(number.as_ref(), Ok(&want));
-        for body in [
-            r#"{"PodUID":"u","PodJID":"7"}"#,
-            r#"[{"PodUID":"u","PodJID":"7","x":1}]"#,
-        ] {
-            assert_eq!(
-                one_or_only::<CreateStruct>(body.as_bytes()).as_ref(),
-                Ok(&want),
-                "{body}"
-            );
-        }
-        let nulls = one_or_only::<CreateStruct>(br#"{"PodUID":null}"#);
-        assert_eq!(nulls, Ok(CreateStruct::default()));
-        for body in ["", "[]", "7", r#"[{"PodJID":"1"},{"PodJID":"2"}]"#] {
-            assert!(
-                one_or_only::<CreateStruct>(body.as_bytes()).is_err(),
-                "{body}"
-            );
-        }
-    }
 
     #[test]
     fn log_requests_look_like_the_go_ones() {

@@ -8,9 +8,10 @@ use futures_executor::block_on;
 use futures_util::StreamExt as _;
 use grpcio::{CallOption, RpcStatusCode};
 use interlink_cri::proto::{
-    GetEventsRequest, ImageSpec, ListContainersRequest, ListImagesRequest, ListPodSandboxRequest,
-    PodSandboxConfig, PullImageRequest, RemovePodSandboxRequest, RunPodSandboxRequest,
-    StreamContainersRequest, StreamPodSandboxesRequest,
+    GetEventsRequest, ImageSpec, KeyValue, ListContainersRequest, ListImagesRequest,
+    ListPodSandboxRequest, PodSandboxConfig, PodSandboxStatusRequest, PullImageRequest,
+    RemovePodSandboxRequest, RunPodSandboxRequest, StreamContainersRequest,
+    StreamPodSandboxesRequest,
 };
 use protobuf::MessageField;
 
@@ -157,6 +158,66 @@ fn seventy_pods_with_large_annotations_are_listed() {
     let (code, message) = code(refused);
     assert_eq!(code, RpcStatusCode::FAILED_PRECONDITION);
     assert!(message.contains("cri.max_metadata_bytes"), "{message}");
+}
+
+/// 110 pods, as many as a kubelet runs, each with as much as an API server lets it have, in namespaces that
+/// have no more than their budget; beside them a tenant with one small pod.
+#[test]
+fn the_largest_legal_pods_leave_a_quiet_tenant_alone() {
+    const LARGEST: usize = 256 << 10;
+    let daemon = Daemon::start("http://127.0.0.1:1", "");
+    let cri = daemon.cri();
+    let note = || ("note".to_owned(), "x".repeat(LARGEST - 100));
+    let mut loud = Vec::new();
+    for number in 0..110 {
+        let mut config = own(&format!("loud-{number}"));
+        config.metadata.mut_or_insert_default().namespace = format!("loud-{}", number % 4);
+        config.annotations.extend([note()]);
+        let pod = cri.run(&config);
+        let mut large = container("main", &["true"]);
+        large.annotations.extend([note()]);
+        large.envs.extend((0..400).map(|variable| KeyValue {
+            key: format!("VARIABLE_{variable}"),
+            value: "y".repeat(512).into(),
+            ..Default::default()
+        }));
+        large.args = (0..100).map(|argument| argument.to_string()).collect();
+        loud.push((pod.clone(), cri.launch(&pod, &large)));
+    }
+    let mut config = own("quiet");
+    config.metadata.mut_or_insert_default().namespace = "quiet".to_owned();
+    let quiet = cri.run(&config);
+    let id = cri.launch(&quiet, &container("main", &["true"]));
+    let pods = cri
+        .runtime
+        .list_pod_sandbox(&ListPodSandboxRequest::default(), options());
+    let pods = pods.expect("all pods are listed").items;
+    assert_eq!(pods.len(), 111);
+    assert!(pods.iter().any(|pod| pod.id == quiet));
+    let all = cri
+        .runtime
+        .list_containers(&ListContainersRequest::default(), options());
+    let all = all.expect("all containers are listed").containers;
+    assert_eq!(all.len(), 111);
+    assert!(all.iter().any(|container| container.id == id));
+    // Statuses have it whole.
+    for (pod, container) in &loud {
+        let request = PodSandboxStatusRequest {
+            pod_sandbox_id: pod.clone(),
+            ..Default::default()
+        };
+        let status = cri
+            .runtime
+            .pod_sandbox_status(&request, options())
+            .expect("a status");
+        assert_eq!(status.status.annotations["note"].len(), LARGEST - 100);
+        assert_eq!(
+            cri.status(container).annotations["note"].len(),
+            LARGEST - 100
+        );
+    }
+    cri.stop_sandbox(&quiet);
+    cri.remove_sandbox(&quiet);
 }
 
 /// A kubelet sends along the annotations of the pod that wants the image.
