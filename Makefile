@@ -14,7 +14,7 @@ CHAOS_SECONDS ?= 900
 
 .DEFAULT_GOAL := help
 .PHONY: help deps build release test lint audit coverage demo demo-volumes bench soak fuzz chaos model install uninstall \
-	deb rpm tarball package-lint clean
+	deb rpm tarball package-lint package-check clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -120,6 +120,9 @@ tarball: $(STAGED) ## Make a tarball with install.sh: target/package/*.tar.gz
 
 package-lint: ## Run lintian and rpmlint, where they are installed, over what was packaged
 	./packaging/lint.sh
+
+package-check: build ## Pack the development build twice, and look at what comes out
+	./packaging/check.sh $(DEBUG_BINARY)
 
 clean: ## Remove everything that was built
 	$(CARGO) clean

@@ -5,8 +5,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 source packaging/version.sh
 
-bin=target/package/bin
-root=target/package/root
+bin=$package/bin
+root=$package/root
 doc=$root/usr/share/doc/interlink-cri
 rm -rf "$root"
 umask 022
@@ -21,8 +21,8 @@ put 0640 packaging/config.toml.sample etc/interlink-cri/config.toml
 
 # All of it is made by the program itself, of which a foreign one would need an emulator.
 program=${RUNNER-} 
-${program:+$program} "$bin/interlink-cri" man target/package/man
-for page in target/package/man/*; do
+${program:+$program} "$bin/interlink-cri" man $package/man
+for page in $package/man/*; do
     section=${page##*.}
     mkdir -p "$root/usr/share/man/man$section"
     gzip -9n <"$page" >"$root/usr/share/man/man$section/${page##*/}.gz"

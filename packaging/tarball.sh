@@ -4,16 +4,18 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 source packaging/version.sh
 
-case $(objdump -f target/package/bin/interlink-cri) in
+case $(objdump -f $package/bin/interlink-cri) in
 *aarch64*) architecture=aarch64 ;;
 *) architecture=x86_64 ;;
 esac
 name=interlink-cri-$version-linux-$architecture
-tree=target/package/$name
-rm -rf "$tree" && cp -a target/package/root "$tree"
+tree=$package/$name
+rm -rf "$tree" && cp -a $package/root "$tree"
 install -m 0755 packaging/install.sh "$tree/install.sh"
 install -m 0644 LICENSE "$tree/LICENSE"
-tar --create --directory target/package --sort=name --format=gnu --owner=0 --group=0 --numeric-owner \
-    --mtime="@$SOURCE_DATE_EPOCH" "$name" | gzip -9n >"target/package/$name.tar.gz"
+level=-9
+[ "${PACKAGE_COMPRESSION-}" != fast ] || level=-1
+tar --create --directory $package --sort=name --format=gnu --owner=0 --group=0 --numeric-owner \
+    --mtime="@$SOURCE_DATE_EPOCH" "$name" | gzip -n $level >"$package/$name.tar.gz"
 rm -rf "$tree"
-ls -l "target/package/$name.tar.gz"
+ls -l "$package/$name.tar.gz"

@@ -4,12 +4,12 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 source packaging/version.sh
 
-case $(objdump -f target/package/bin/interlink-cri) in
+case $(objdump -f $package/bin/interlink-cri) in
 *aarch64*) architecture=arm64 ;;
 *) architecture=amd64 ;;
 esac
 # The native build takes symbols of the C library that it was built with; the portable one those of 2.28.
-libc=$(packaging/check-binary.sh --highest target/package/bin/interlink-cri)
+libc=$(packaging/check-binary.sh --highest $package/bin/interlink-cri)
 revision=$version-1
 
 # control PACKAGE DIRECTORY SECTION <rest of the fields
@@ -33,17 +33,16 @@ changelog() {
     printf 'interlink-cri (%s) unstable; urgency=medium\n\n  * See changelog.gz for what is new.\n\n -- %s  %s\n' \
         "$revision" "$maintainer" "$date" | gzip -9n
 }
-overrides() {
-    mkdir -p "$2/usr/share/lintian/overrides"
-    grep -e '^#' -e "^$1:" packaging/deb/lintian-overrides >"$2/usr/share/lintian/overrides/$1"
-}
 pack() {
     find "$1" -depth -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
-    dpkg-deb --root-owner-group -Zxz --build "$1" target/package >&2
+    compression=-Zxz
+    [ "${PACKAGE_COMPRESSION-}" != fast ] || compression="-Zgzip -z1"
+    # shellcheck disable=SC2086
+    dpkg-deb --root-owner-group $compression --build "$1" $package >&2
 }
 
-root=target/package/deb
-rm -rf "$root" && cp -a target/package/root "$root"
+root=$package/deb
+rm -rf "$root" && cp -a $package/root "$root"
 doc=$root/usr/share/doc/interlink-cri
 mkdir -p "$root/usr/share/zsh/vendor-completions"
 mv "$root/usr/share/zsh/site-functions/_interlink-cri" "$root/usr/share/zsh/vendor-completions/"
@@ -51,7 +50,7 @@ rmdir "$root/usr/share/zsh/site-functions"
 # Where Debian had it before 12, and systemd looks everywhere.
 mkdir -p "$root/lib" && cp -a "$root/usr/lib/systemd" "$root/lib/systemd" && rm -rf "$root/usr/lib/systemd"
 install -m 0644 packaging/deb/copyright "$doc/copyright"
-overrides interlink-cri "$root"
+install -D -m 0644 packaging/deb/lintian-overrides "$root/usr/share/lintian/overrides/interlink-cri"
 changelog >"$doc/changelog.Debian.gz"
 chmod 0644 "$doc/changelog.Debian.gz"
 control interlink-cri "$root" admin <<END
@@ -69,13 +68,12 @@ for script in postinst prerm postrm; do
 done
 pack "$root"
 
-root=target/package/deb-dbgsym
+root=$package/deb-dbgsym
 rm -rf "$root"
-id=$(readelf -n target/package/bin/interlink-cri | sed -n 's/.*Build ID: //p')
-install -D -m 0644 target/package/bin/interlink-cri.debug "$root/usr/lib/debug/.build-id/${id:0:2}/${id:2}.debug"
+id=$(readelf -n $package/bin/interlink-cri | sed -n 's/.*Build ID: //p')
+install -D -m 0644 $package/bin/interlink-cri.debug "$root/usr/lib/debug/.build-id/${id:0:2}/${id:2}.debug"
 mkdir -p "$root/usr/share/doc"
 ln -s interlink-cri "$root/usr/share/doc/interlink-cri-dbgsym"
-overrides interlink-cri-dbgsym "$root"
 control interlink-cri-dbgsym "$root" debug <<END
 Depends: interlink-cri (= $revision)
 Auto-Built-Package: debug-symbols

@@ -9,25 +9,28 @@ command -v rpmbuild >/dev/null || {
     exit 1
 }
 
-case $(objdump -f target/package/bin/interlink-cri) in
+case $(objdump -f $package/bin/interlink-cri) in
 *aarch64*) architecture=aarch64 ;;
 *) architecture=x86_64 ;;
 esac
-id=$(readelf -n target/package/bin/interlink-cri | sed -n 's/.*Build ID: //p')
-top=$PWD/target/package/rpm
+id=$(readelf -n $package/bin/interlink-cri | sed -n 's/.*Build ID: //p')
+top=$PWD/$package/rpm
 rm -rf "$top"
 stage=$top/stage
-mkdir -p "$stage" && cp -a target/package/root/. "$stage"
+mkdir -p "$stage" && cp -a $package/root/. "$stage"
 install -D -m 0644 LICENSE "$stage/usr/share/licenses/interlink-cri/LICENSE"
 find "$stage" -depth -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
 
+payload=w6.xzdio
+[ "${PACKAGE_COMPRESSION-}" != fast ] || payload=w1.gzdio
+
 rpmbuild -bb --quiet --target "$architecture-linux" \
-    --define "_topdir $top" --define "the_version $version" --define "stage $stage" \
+    --define "_topdir $top" --define "the_version $version" --define "payload $payload" --define "stage $stage" \
     --define "the_maintainer $maintainer" --define "the_date $(date -u -d "@$SOURCE_DATE_EPOCH" '+%a %b %d %Y')" \
-    --define "debug_file $PWD/target/package/bin/interlink-cri.debug" \
+    --define "debug_file $PWD/$package/bin/interlink-cri.debug" \
     --define "build_id ${id:0:2}/${id:2}" \
     --define "_buildhost localhost" --define "use_source_date_epoch_as_buildtime 1" \
     --define "clamp_mtime_to_source_date_epoch 1" --define "source_date_epoch_from_changelog 0" \
     --define "_rpmdir $top/out" packaging/rpm/interlink-cri.spec
-mv "$top"/out/*/*.rpm target/package/
-ls -l target/package/*.rpm
+mv "$top"/out/*/*.rpm $package/
+ls -l $package/*.rpm

@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# Packs a program that is built already, twice, and looks at what comes out: the same bytes both times, what
+# lintian and rpmlint say where they are installed, and that the Debian package can be unpacked and its
+# program runs. The packages are not for use: they are compressed for speed.
+#
+#   check.sh PROGRAM
+set -euo pipefail
+cd "$(dirname "$0")/.."
+program=$(realpath "$1")
+
+export PACKAGE_COMPRESSION=fast PACKAGE_DIR=target/package-check
+rm -rf target/package-check
+mkdir -p target/package-check/bin
+strip --strip-unneeded --remove-section=.comment -o target/package-check/bin/interlink-cri "$program"
+objcopy --only-keep-debug "$program" target/package-check/bin/interlink-cri.debug
+(cd target/package-check/bin && objcopy --add-gnu-debuglink=interlink-cri.debug interlink-cri)
+
+pack() {
+    ./packaging/stage.sh
+    ! command -v dpkg-deb >/dev/null || ./packaging/deb/build.sh
+    ! command -v rpmbuild >/dev/null || ./packaging/rpm/build.sh >/dev/null
+    ./packaging/tarball.sh >/dev/null
+    (cd target/package-check && sha256sum ./*.deb ./*.rpm ./*.tar.gz 2>/dev/null || true)
+}
+first=$(pack)
+second=$(pack)
+if [ "$first" != "$second" ]; then
+    diff <(echo "$first") <(echo "$second") || true
+    echo "packages of the same sources differ" >&2
+    exit 1
+fi
+echo "the same bytes twice:"
+echo "$first"
+
+for deb in target/package-check/interlink-cri_*.deb; do
+    [ -e "$deb" ] || continue
+    rm -rf target/package-check/unpacked
+    dpkg-deb --extract "$deb" target/package-check/unpacked
+    target/package-check/unpacked/usr/bin/interlink-cri check-config \
+        --config target/package-check/unpacked/etc/interlink-cri/config.toml >/dev/null
+done
+./packaging/lint.sh
+rm -rf target/package-check
