@@ -4,6 +4,7 @@ mod arguments;
 mod check_plugin;
 mod client;
 mod cri_log;
+mod doctor;
 mod jobs;
 mod man;
 mod manifest;
@@ -26,6 +27,7 @@ use self::{
     arguments::{ConfigArgs, Output, ServeArgs},
     check_plugin::CheckPluginArgs,
     client::Client,
+    doctor::DoctorArgs,
     node_view::{NodeViewArgs, WatchArgs},
 };
 use crate::{
@@ -48,7 +50,7 @@ const DEFAULT_SOCKET: &str = "/run/interlink-cri/interlink-cri.sock";
                   fault of theirs; start them again.\n\
                   `run-pod` ends with the pod's result: the first exit code that is not 0, 124 when \
                   the time is over, 130 when interrupted.\n\
-                  `status` ends with 3 when a condition is not met.\n\
+                  `status` ends with 3 when a condition is not met, `doctor` when something is wrong.\n\
                   `check-plugin` ends with 3 when a rule is not kept and the daemon copes, with 1 when \
                   something fails or could not be tried."
 )]
@@ -69,6 +71,8 @@ enum Command {
     Status(QueryArgs),
     /// Check the configuration and print what is in force
     CheckConfig(CheckConfigArgs),
+    /// Look at what this node needs, and say what to do about what is wrong
+    Doctor(DoctorArgs),
     /// Try a plugin, or an interLink server, and tell which rules of docs/wire.md it keeps
     CheckPlugin(CheckPluginArgs),
     /// Run the local plugin: an interLink server whose containers are processes of this machine
@@ -191,6 +195,11 @@ pub fn main() -> ExitCode {
                 .map_err(|error| error.to_string())
         }
         Command::CheckConfig(args) => check_config(&args),
+        Command::Doctor(args) => {
+            let (text, code) = doctor::run(&args);
+            show(&text);
+            Ok(code)
+        }
         Command::CheckPlugin(args) => check_plugin::run(&args).map(|(text, code)| {
             show(&text);
             code

@@ -17,6 +17,7 @@ mod cancellation;
 mod check_plugin;
 mod config_errors;
 mod confinement;
+mod doctor;
 mod doubt;
 mod events;
 mod exits;

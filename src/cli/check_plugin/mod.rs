@@ -180,7 +180,7 @@ fn client_of(settings: &InterLink, direct: bool) -> Result<Client, String> {
 
 /// A client, and whether it speaks to a plugin without an interLink server between: only a server has
 /// /pinglink.
-fn connect(settings: &InterLink) -> Result<(Client, bool), String> {
+pub(super) fn connect(settings: &InterLink) -> Result<(Client, bool), String> {
     let client = client_of(settings, settings.direct)?;
     if settings.direct {
         return Ok((client, true));
