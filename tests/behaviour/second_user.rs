@@ -269,7 +269,7 @@ fn files_that_others_may_write_are_refused() {
     ] {
         let mode = |mode| {
             let mode = rustix::fs::Mode::from_raw_mode(mode);
-            rustix::fs::chmod(&path(name), mode).expect("chmod");
+            rustix::fs::chmod(path(name), mode).expect("chmod");
         };
         mode(0o602);
         let (code, _, error) = check();
