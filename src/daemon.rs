@@ -3,7 +3,7 @@
 
 use std::{
     io,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
@@ -18,11 +18,13 @@ use crate::{
     kube::Api,
     logs::Registry,
     metrics::{self, MetricsServer},
-    model::SystemClock,
+    model::{Pod, SystemClock},
     plugin::{self, Plugin},
     profile::{self, Outgoing},
+    service::ServiceManager,
     store::{self, Store},
-    telemetry::{chain, Counters, Health},
+    telemetry::{chain, Counters, Health, Reach},
+    text,
     threads::{self, Threads},
     worker::{Context, Workers},
 };
@@ -78,11 +80,16 @@ impl Daemon {
     pub fn start(
         mut config: Config,
         embedded: Option<plugin::PluginConfig>,
+        service: &Arc<ServiceManager>,
     ) -> Result<Self, Error> {
         let watch = Threads::default();
         let told = watch.stopped();
+        let observer = Arc::new(Observer::new(service.clone()));
+        let watched = observer.clone();
         watch
-            .start("watch", move || threads::watch(&told))
+            .start("watch", move || {
+                threads::watch(&told, |all_come_back| watched.look(all_come_back))
+            })
             .map_err(Error::Thread)?;
         let (wake, woken) = unbounded();
         // First, because it keeps a second daemon out.
@@ -136,6 +143,7 @@ impl Daemon {
         context.recover_logs();
         let workers =
             Workers::start(context, client.clone(), &config, woken).map_err(Error::Thread)?;
+        observer.observe(store.clone(), health.clone());
         let metrics = metrics_server(
             &config,
             metrics::Sources {
@@ -156,6 +164,7 @@ impl Daemon {
         let cri = Arc::new(cri.with_users(users));
         let server = Server::start(cri, &config)?;
         log::info!("serving the CRI on {}", config.daemon.socket.display());
+        service.ready();
         let shutdown_timeout = config.daemon.shutdown_timeout;
         Ok(Self {
             server,
@@ -224,4 +233,66 @@ fn metrics_server(config: &Config, sources: metrics::Sources) -> Option<MetricsS
         );
         None
     })
+}
+
+/// What systemd hears of the daemon while it runs.
+struct Observer {
+    service: Arc<ServiceManager>,
+    /// Set once they are there: the watch begins before them.
+    sources: OnceLock<(Arc<Store>, Arc<Health>)>,
+}
+
+impl Observer {
+    fn new(service: Arc<ServiceManager>) -> Self {
+        Self {
+            service,
+            sources: OnceLock::new(),
+        }
+    }
+
+    fn observe(&self, store: Arc<Store>, health: Arc<Health>) {
+        // Done once, where the daemon starts.
+        let _ = self.sources.set((store, health));
+    }
+
+    /// A thread that hangs gets no sign of life: systemd starts the daemon again, as it does with one that
+    /// has died.
+    fn look(&self, all_come_back: bool) {
+        if all_come_back {
+            self.service.alive();
+        }
+        if let Some((store, health)) = self.sources.get() {
+            self.service
+                .status(&status_line(&health.now().0, &store.pods()));
+        }
+    }
+}
+
+fn status_line(reach: &Reach, pods: &[Arc<Pod>]) -> String {
+    let interlink = match reach {
+        Reach::Ready(_) => "interLink answers".to_owned(),
+        Reach::NotConfigured => "no interLink is configured".to_owned(),
+        Reach::Unknown => "interLink has not been asked yet".to_owned(),
+        Reach::Away(why) => format!("interLink cannot be reached: {}", text::beginning(why, 120)),
+    };
+    let jobs = pods.iter().flat_map(|pod| &pod.jobs);
+    let waiting = jobs.clone().filter(|job| job.is_unsubmitted()).count();
+    let submitted = jobs.filter(|job| job.is_polled()).count();
+    format!("{interlink}; {submitted} jobs there, {waiting} wait to be submitted")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_line_says_how_the_daemon_is() {
+        let line = status_line(&Reach::Ready("ok".into()), &[]);
+        assert_eq!(
+            line,
+            "interLink answers; 0 jobs there, 0 wait to be submitted"
+        );
+        let away = status_line(&Reach::Away("no connection".into()), &[]);
+        assert!(away.starts_with("interLink cannot be reached: no connection;"));
+    }
 }

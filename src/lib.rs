@@ -43,6 +43,7 @@
 //!      peer       whose socket is at the other end of a connection within this machine
 //!      text       foreign texts made fit for a line, cut, told from DNS names (pure)
 //!      telemetry  metrics, health, limited log lines
+//!      service    what systemd hears of the daemon
 //! ```
 //!
 //! Two edges are forbidden besides: `cri` sees neither `interlink` nor `kube`. That is the first
@@ -81,6 +82,7 @@ pub mod plugin;
 pub mod profile;
 pub mod proto;
 pub mod quantity;
+pub mod service;
 pub mod store;
 pub mod telemetry;
 pub mod text;

@@ -66,7 +66,7 @@ enum Command {
     /// Run a pod through the daemon as a kubelet would
     RunPod(RunPodArgs),
     /// Show which container is in which job
-    Jobs(QueryArgs),
+    Jobs(JobsArgs),
     /// Show how the daemon and the way to interLink are
     Status(QueryArgs),
     /// Check the configuration and print what is in force
@@ -134,6 +134,26 @@ struct QueryArgs {
     /// How to print
     #[arg(long, short, value_enum, default_value_t = Output::Table)]
     output: Output,
+    /// The same as `--output json`
+    #[arg(long, conflicts_with = "output")]
+    json: bool,
+}
+
+impl QueryArgs {
+    fn is_json(&self) -> bool {
+        self.json || self.output == Output::Json
+    }
+}
+
+#[derive(Args, Debug)]
+struct JobsArgs {
+    #[command(flatten)]
+    query: QueryArgs,
+    #[command(flatten)]
+    choice: jobs::Choice,
+    /// Show it again and again, every 2s if not said otherwise, until interrupted
+    #[arg(long, value_name = "PAUSE", num_args = 0..=1, default_missing_value = "2s", value_parser = duration::parse)]
+    watch: Option<Duration>,
 }
 
 #[derive(Args, Debug)]
@@ -179,21 +199,17 @@ pub fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Serve(args) => serve::run(&args),
         Command::RunPod(args) => run_pod(args),
-        Command::Jobs(args) => jobs::run(&Client::new(&args.socket), args.output == Output::Json)
-            .map(|text| show(&text))
+        Command::Jobs(args) => jobs(&args),
+        Command::Status(args) => status::run(&Client::new(&args.socket), args.is_json())
+            .map(|(text, healthy)| {
+                show(&text);
+                if healthy {
+                    ExitCode::SUCCESS
+                } else {
+                    ExitCode::from(NOT_HEALTHY)
+                }
+            })
             .map_err(|error| error.to_string()),
-        Command::Status(args) => {
-            status::run(&Client::new(&args.socket), args.output == Output::Json)
-                .map(|(text, healthy)| {
-                    show(&text);
-                    if healthy {
-                        ExitCode::SUCCESS
-                    } else {
-                        ExitCode::from(NOT_HEALTHY)
-                    }
-                })
-                .map_err(|error| error.to_string())
-        }
         Command::CheckConfig(args) => check_config(&args),
         Command::Doctor(args) => {
             let (text, code) = doctor::run(&args);
@@ -231,6 +247,37 @@ fn complain(text: &str) {
     };
     let _ = writeln!(out, "{text}");
 }
+
+fn jobs(args: &JobsArgs) -> Result<ExitCode, String> {
+    let client = Client::new(&args.query.socket);
+    let table = || {
+        let text = jobs::run(&client, args.query.is_json(), &args.choice);
+        text.map_err(|error| error.to_string())
+    };
+    let Some(pause) = args.watch else {
+        return Ok(show(&table()?));
+    };
+    loop {
+        let mut out = std::io::stdout();
+        let text = match out.is_terminal() {
+            // From the upper left corner on, with nothing after it.
+            true => format!("\x1b[H\x1b[J{}", for_terminal(&table()?)),
+            false => table()?,
+        };
+        if out
+            .write_all(text.as_bytes())
+            .and_then(|()| out.flush())
+            .is_err()
+        {
+            // Nobody reads it any more.
+            return Ok(ExitCode::SUCCESS);
+        }
+        std::thread::sleep(pause.max(LEAST_PAUSE));
+    }
+}
+
+/// The shortest pause of `jobs --watch`: each look is a call for each container.
+const LEAST_PAUSE: Duration = Duration::from_millis(200);
 
 /// Prints to standard output; a reader that has gone is no failure. What others have written into it does
 /// nothing to a terminal.

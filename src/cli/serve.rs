@@ -1,6 +1,6 @@
 //! `serve`: the daemon, and the signals that it heeds.
 
-use std::{process::ExitCode, str::FromStr as _};
+use std::{process::ExitCode, str::FromStr as _, sync::Arc};
 
 use log::LevelFilter;
 use signal_hook::{
@@ -13,6 +13,7 @@ use crate::{
     config::Config,
     daemon::Daemon,
     plugin::{http::ListenAddress, PluginConfig, THIS_EXECUTABLE},
+    service::ServiceManager,
     telemetry::chain,
     threads,
 };
@@ -35,7 +36,10 @@ pub fn run(args: &ServeArgs) -> Result<ExitCode, String> {
     let mut signals =
         Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(|error| format!("signals: {error}"))?;
     let embedded = args.embedded_plugin.then(|| embedded(&config));
-    let daemon = Daemon::start(config, embedded).map_err(|error| chain(&error))?;
+    let service = ServiceManager::from_environment()
+        .map_err(|error| format!("systemd cannot be told anything (NOTIFY_SOCKET): {error}"))?;
+    let service = Arc::new(service);
+    let daemon = Daemon::start(config, embedded, &service).map_err(|error| chain(&error))?;
     for signal in signals.forever() {
         threads::point("main");
         if signal != SIGHUP {
@@ -44,6 +48,7 @@ pub fn run(args: &ServeArgs) -> Result<ExitCode, String> {
         }
         reload(args, &daemon);
     }
+    service.stopping();
     daemon.stop();
     log::info!("the daemon has stopped");
     log::logger().flush();

@@ -71,6 +71,10 @@ fn as_text(name: &str, status: &StatusResponse) -> String {
         "jobs",
         "images",
         "podCIDR",
+        "unsubmittedJobs",
+        "oldestUnsubmittedSeconds",
+        "oldestOwedCancellationSeconds",
+        "stateBytes",
     ] {
         rows.push([key.to_owned(), plain(&daemon[key])]);
     }
@@ -79,6 +83,9 @@ fn as_text(name: &str, status: &StatusResponse) -> String {
     }
     let interlink = &info.get("interlink").cloned().unwrap_or_default();
     rows.push(["plugin".to_owned(), plugin(interlink)]);
+    for key in ["lastAnswerSeconds", "pingMilliseconds"] {
+        rows.push([key.to_owned(), plain(&interlink[key])]);
+    }
     let node = info.get("node").cloned().unwrap_or_default();
     for (name, amount) in node["offered"].as_object().into_iter().flatten() {
         rows.push([format!("offered {name}"), plain(amount)]);

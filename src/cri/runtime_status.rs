@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{sandbox_status::job_info, CriContext, Error};
 use crate::{
-    model::{Cancellation, SandboxPhase},
+    model::{Cancellation, Nanos, SandboxPhase},
     proto::{
         RuntimeCondition, RuntimeFeatures, RuntimeHandler, RuntimeHandlerFeatures, RuntimeStatus,
         StatusRequest, StatusResponse,
@@ -57,6 +57,20 @@ impl CriContext {
             .map(|(pod, job)| json!({ "pod": pod.full_name(), "job": job_info(job) }))
             .collect();
         let (state, message) = words(reach);
+        let jobs = pods.iter().flat_map(|pod| &pod.jobs);
+        let unsubmitted = jobs.filter(|job| job.is_unsubmitted());
+        let unsubmitted: Vec<_> = unsubmitted.map(|job| job.created_at).collect();
+        let now = self.now();
+        // A time in the future, after a step of the clock, is no age.
+        let age = |since: Option<Nanos>| {
+            let span = since.map(|since| now.since(since));
+            span.filter(|span| *span != Duration::MAX)
+                .map(|span| span.as_secs())
+        };
+        let last = self
+            .health
+            .last_ready()
+            .and_then(|time| time.elapsed().ok());
         let daemon = json!({
             "version": env!("CARGO_PKG_VERSION"),
             "uptimeSeconds": self.started.elapsed().as_secs(),
@@ -64,6 +78,10 @@ impl CriContext {
             "containers": pods.iter().map(|pod| pod.containers.len()).sum::<usize>(),
             "jobs": pods.iter().map(|pod| pod.jobs.len()).sum::<usize>(),
             "images": self.store.images().len(),
+            "unsubmittedJobs": unsubmitted.len(),
+            "oldestUnsubmittedSeconds": age(unsubmitted.iter().min().copied()),
+            "oldestOwedCancellationSeconds": age(self.store.oldest_owed_cancellation()),
+            "stateBytes": self.store.size_on_disk().ok(),
             "eventSubscribers": self.store.subscriber_count(),
             "podCIDR": self.store.pod_cidr().or_else(|| self.config.network.pod_cidr.clone()),
             "counters": counters,
@@ -73,6 +91,8 @@ impl CriContext {
             "state": state,
             "message": message,
             "sinceSeconds": since.as_secs(),
+            "lastAnswerSeconds": last.map(|span| span.as_secs()),
+            "pingMilliseconds": self.health.ping_time().map(|time| time.as_millis()),
             "owedCancellations": owed,
             "plugin": self.config.interlink.plugin.name(),
             "recognisedPlugin": recognised.map(|plugin| plugin.name),

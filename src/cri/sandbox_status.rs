@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{filter::sandbox_state, CriContext, Error};
 use crate::{
-    model::{Job, Pod},
+    model::{Job, Nanos, Pod},
     proto::{
         LinuxPodSandboxStatus, Namespace, PodIP, PodSandboxConfig, PodSandboxMetadata,
         PodSandboxNetworkStatus, PodSandboxState, PodSandboxStatus, PodSandboxStatusRequest,
@@ -104,6 +104,9 @@ pub fn job_info(job: &Job) -> serde_json::Value {
         "submission": job.submission,
         "held": job.held,
         "owner": job.owner,
+        "partition": job.partition,
+        "trouble": job.trouble,
+        "inDoubtSince": job.in_doubt_since.map(Nanos::rfc3339),
         "waiting": job.waiting,
         "cancel": job.cancel,
     })

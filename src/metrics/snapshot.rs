@@ -142,7 +142,7 @@ impl Collector for Snapshot {
         let owed = all_jobs(&pods).filter(|(_, job)| is_owed(job)).count();
         to.gauge(&all::JOBS_OWED_CANCELLATION, count(owed))?;
         let unsubmitted = oldest(&pods, now, |_, job| {
-            is_unsubmitted(job).then_some(job.created_at)
+            job.is_unsubmitted().then_some(job.created_at)
         });
         to.gauge(&all::OLDEST_UNSUBMITTED, unsubmitted)?;
         to.gauge(&all::OLDEST_QUEUED, oldest(&pods, now, queued_since))?;
@@ -309,16 +309,6 @@ fn has_begun(pod: &Pod, job: &Job) -> bool {
     entries.map(|entry| &entry.status).any(|status| {
         status.remote == Remote::Running || status.reported.is_some() || status.exit.is_some()
     })
-}
-
-fn is_unsubmitted(job: &Job) -> bool {
-    matches!(
-        job.submission,
-        Submission::Gathering { .. }
-            | Submission::Pending { .. }
-            | Submission::Submitting { .. }
-            | Submission::Unsure { .. }
-    )
 }
 
 fn queued_since(pod: &Pod, job: &Job) -> Option<Nanos> {

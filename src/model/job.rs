@@ -323,6 +323,17 @@ impl Job {
         matches!(self.submission, Submission::Submitted { .. }) && self.cancel.is_none()
     }
 
+    /// Whether the plugin has not taken it yet, and is to.
+    pub fn is_unsubmitted(&self) -> bool {
+        matches!(
+            self.submission,
+            Submission::Gathering { .. }
+                | Submission::Pending { .. }
+                | Submission::Submitting { .. }
+                | Submission::Unsure { .. }
+        )
+    }
+
     /// Whether a container of this name is an init container over there.
     pub fn is_init(&self, name: &str) -> bool {
         self.inits.iter().any(|init| init == name)

@@ -34,6 +34,7 @@ pub struct NodeOffer {
 pub struct Health {
     state: RwLock<(Reach, Instant)>,
     last_ready: RwLock<Option<SystemTime>>,
+    ping_time: RwLock<Option<Duration>>,
     capacity: RwLock<Vec<(String, f64)>>,
     plugin: OnceLock<RecognisedPlugin>,
     node: RwLock<Option<NodeOffer>>,
@@ -59,6 +60,7 @@ impl Health {
         Self {
             state: RwLock::new((reach, Instant::now())),
             last_ready: RwLock::default(),
+            ping_time: RwLock::default(),
             capacity: RwLock::default(),
             plugin: OnceLock::new(),
             node: RwLock::new(None),
@@ -74,6 +76,16 @@ impl Health {
     /// When it last answered well.
     pub fn last_ready(&self) -> Option<SystemTime> {
         *self.last_ready.read()
+    }
+
+    /// Notes how long the last ping took that was answered well.
+    pub fn note_ping_time(&self, took: Duration) {
+        *self.ping_time.write() = Some(took);
+    }
+
+    /// How long the last ping took that was answered well.
+    pub fn ping_time(&self) -> Option<Duration> {
+        *self.ping_time.read()
     }
 
     /// Notes what the plugin says that it has, by resource name: cores, bytes, pods, devices.

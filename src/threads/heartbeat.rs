@@ -120,8 +120,9 @@ pub fn late() -> Vec<Late> {
 /// How often it is looked whose loop is late.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Puts into the log which threads do not come back, and which do again, until told to stop.
-pub fn watch(stop: &Receiver<()>) {
+/// Puts into the log which threads do not come back, and which do again, until told to stop. `looked` hears
+/// each time whether all come back.
+pub fn watch(stop: &Receiver<()>, looked: impl Fn(bool)) {
     let mut known: Vec<Late> = Vec::new();
     loop {
         beat("watch", LOOK.saturating_mul(30));
@@ -135,6 +136,7 @@ pub fn watch(stop: &Receiver<()>) {
         for one in known.iter().filter(|one| !is_among(&now, one)) {
             log::warn!("thread `{}` has come back", one.thread);
         }
+        looked(now.is_empty());
         known = now;
         if !matches!(stop.recv_timeout(LOOK), Err(RecvTimeoutError::Timeout)) {
             return;

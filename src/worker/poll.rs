@@ -80,8 +80,10 @@ pub fn run(
 }
 
 fn ping(context: &Context, client: &Client) {
+    let began = Instant::now();
     match context.call(|| client.ping()) {
         Ok(answer) => {
+            context.health.note_ping_time(began.elapsed());
             context.recognise(recognise::by_ping(&answer.text));
             context.cluster.note(&answer);
             let resources = answer.parsed.and_then(|answer| answer.resources);

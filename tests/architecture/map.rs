@@ -151,6 +151,7 @@ pub const ROOMS: &[Room] = &[
         "foreign texts made fit for a line, cut, told from DNS names (pure)",
     ),
     room(0, "telemetry", "metrics, health, limited log lines"),
+    room(0, "service", "what systemd hears of the daemon"),
 ];
 
 /// Edges that are forbidden although they lead downwards.

@@ -46,6 +46,7 @@ mod restart;
 mod run_pod;
 mod second_user;
 mod secrets;
+mod service_manager;
 mod slurm_ends;
 mod state_on_disk;
 mod status_answers;

@@ -77,6 +77,7 @@ pub struct Daemon {
     directory: tempfile::TempDir,
     arguments: Vec<String>,
     failpoint: String,
+    environment: Vec<(String, String)>,
 }
 
 impl Daemon {
@@ -123,6 +124,7 @@ impl Daemon {
             directory,
             arguments: Vec::new(),
             failpoint: String::new(),
+            environment: Vec::new(),
         }
     }
 
@@ -130,6 +132,11 @@ impl Daemon {
     /// nothing if that is empty.
     pub fn plant(&mut self, failpoint: &str) {
         failpoint.clone_into(&mut self.failpoint);
+    }
+
+    /// A variable in the environment of the next one that is started.
+    pub fn set_variable(&mut self, name: &str, value: &str) {
+        self.environment.push((name.to_owned(), value.to_owned()));
     }
 
     /// Starts it, without waiting for it to serve.
@@ -147,6 +154,7 @@ impl Daemon {
             .arg(self.path("state"))
             .args(&self.arguments)
             .env("INTERLINK_FAILPOINT", &self.failpoint)
+            .envs(self.environment.iter().cloned())
             .stderr(log.expect("a log file"))
             .spawn();
         self.child = Some(child.expect("the daemon starts"));
