@@ -14,7 +14,7 @@ use std::{
 use crossbeam_channel::{select, Receiver, Sender};
 
 use super::current_rules::CurrentRules;
-use super::priority::Tasks;
+use super::priority::{Task, Tasks};
 use super::waiting::Waiting;
 use crate::{
     model::SandboxId,
@@ -23,17 +23,6 @@ use crate::{
     telemetry::PoolMetrics,
     threads,
 };
-
-/// A duty on its way to a worker.
-#[derive(Debug)]
-pub struct Task {
-    /// The pod sandbox that it is owed to.
-    pub sandbox: SandboxId,
-    /// What to do for it.
-    pub duty: Duty,
-    /// Since when it waits for a worker.
-    pub since: Instant,
-}
 
 /// A worker's word that it is done with a pod.
 #[derive(Debug)]

@@ -53,7 +53,8 @@ use crossbeam_channel::{bounded, unbounded, Receiver, Sender};
 pub use self::context::Context;
 use self::{
     changes::Hold,
-    lanes::{Channels, Done, Task},
+    lanes::{Channels, Done},
+    priority::Task,
 };
 use crate::{
     config::Config,

@@ -4,10 +4,22 @@
 //! then submissions. A plugin that takes minutes for each submission, or a server that sends logs slowly, has
 //! some of the workers wait, never all.
 
+use std::time::Instant;
+
 use crossbeam_channel::{never, select_biased, unbounded, Receiver, Sender};
 
-use super::lanes::Task;
-use crate::plan::owed::Duty;
+use crate::{model::SandboxId, plan::owed::Duty};
+
+/// A duty on its way to a worker.
+#[derive(Debug)]
+pub struct Task {
+    /// The pod sandbox that it is owed to.
+    pub sandbox: SandboxId,
+    /// What to do for it.
+    pub duty: Duty,
+    /// Since when it waits for a worker.
+    pub since: Instant,
+}
 
 /// What duties have in common that wait for each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,7 +108,7 @@ impl Work {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{ContainerId, SandboxId};
+    use crate::model::ContainerId;
 
     fn sent(tasks: &Tasks) {
         for duty in [
@@ -105,7 +117,7 @@ mod tests {
             Duty::Cancel(0),
         ] {
             let sandbox = SandboxId::from("s");
-            let since = std::time::Instant::now();
+            let since = Instant::now();
             tasks.send(Task {
                 sandbox,
                 duty,

@@ -18,6 +18,7 @@ use super::{
     container_dir::{ContainerDir, StartRecord},
     processes::{self, ProcessId},
     program::NOT_STARTED,
+    shim,
     shims::Shims,
 };
 use crate::plugin::pods::{read_record, write_record, ContainerExit};
@@ -172,7 +173,7 @@ impl LocalContainer {
     /// Ends whatever is left of a container that counts as ended, or was never started: records can be a
     /// container's own, a shim is what it is. True if somebody was there.
     pub(super) fn end_rest(&self) -> bool {
-        let mut left = processes::shims_of(&self.dir.0);
+        let mut left = processes::started_as(shim::SUBCOMMAND, &self.dir.0);
         left.extend(self.dir.shim_pid().and_then(ProcessId::found));
         if let Ok(Some(start)) = read_record::<StartRecord>(&self.dir.start()) {
             left.extend(start.shim.leads_a_session().then_some(start.shim));

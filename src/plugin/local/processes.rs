@@ -99,12 +99,12 @@ impl ProcessId {
     }
 }
 
-/// The shims of a container's directory, by their command line: a container can change records, not that.
-pub(super) fn shims_of(dir: &Path) -> Vec<ProcessId> {
+/// The processes that were started as `PROGRAM SUBCOMMAND DIR`, as a container's shim is: a container can change records, not that.
+pub(super) fn started_as(subcommand: &str, dir: &Path) -> Vec<ProcessId> {
     let is_one = |stat: &Stat| {
         let line = fs::read(format!("/proc/{}/cmdline", stat.pid)).unwrap_or_default();
         let mut arguments = line.split(|byte| *byte == 0).skip(1);
-        arguments.next() == Some(super::shim::SUBCOMMAND.as_bytes())
+        arguments.next() == Some(subcommand.as_bytes())
             && arguments.next() == Some(dir.as_os_str().as_bytes())
     };
     let shims = all().into_iter().filter(is_one);
