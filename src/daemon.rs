@@ -13,6 +13,7 @@ use crate::{
     config::{metrics::Listen, pattern::BadPattern, schema, Config},
     convert::{self, Settings},
     cri::{self, CriContext, Server},
+    disk::Disk,
     identity::{self, SiteUsers},
     interlink::{self, Client},
     kube::Api,
@@ -126,7 +127,7 @@ impl Daemon {
                 None
             }
         };
-        let logs = Arc::new(Registry::default());
+        let logs = Arc::new(Registry::new(Disk::new(config.daemon.disk_timeout)));
         let health = Arc::new(Health::new(client.is_some()));
         let api = Api::new(&config.kubernetes, Arc::new(SystemClock)).map(Arc::new);
         let context = Context::new(
@@ -196,7 +197,8 @@ impl Daemon {
     /// when something was late and had to be left behind; all that was acknowledged is on disk all
     /// the same.
     pub fn stop(self) -> bool {
-        let deadline = Instant::now() + self.shutdown_timeout;
+        // The rest is for what follows: after the whole of it the process ends, whatever hangs.
+        let deadline = Instant::now() + self.shutdown_timeout / 4 * 3;
         let Self {
             server,
             workers,

@@ -32,6 +32,7 @@
 //!   1  config     keys, defaults, checks, the sample
 //!      net        certificates, keys and tokens in files that are read again when they change
 //!      confined   ways through directories without a symlink on them
+//!      disk       calls to file systems that may never answer: threads of their own, a deadline
 //!   0  model      records, ids, time
 //!      proto      the generated CRI
 //!      threads    the one way to start a thread, and what a panic does
@@ -63,6 +64,7 @@ pub mod confined;
 pub mod convert;
 pub mod cri;
 pub mod daemon;
+pub mod disk;
 pub mod endpoint;
 pub mod host;
 pub mod identity;

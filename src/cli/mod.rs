@@ -6,6 +6,7 @@ mod client;
 mod cri_log;
 mod doctor;
 mod jobs;
+mod log_queue;
 mod man;
 mod manifest;
 mod node_view;

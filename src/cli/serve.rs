@@ -1,27 +1,32 @@
 //! `serve`: the daemon, and the signals that it heeds.
 
-use std::{process::ExitCode, str::FromStr as _, sync::Arc};
+use std::{io::IsTerminal as _, process::ExitCode, str::FromStr as _, sync::Arc, time::Duration};
 
+use crossbeam_channel::{unbounded, Sender};
 use log::LevelFilter;
 use signal_hook::{
     consts::{SIGHUP, SIGINT, SIGTERM},
     iterator::Signals,
 };
 
-use super::arguments::ServeArgs;
+use super::{arguments::ServeArgs, log_queue::Queued};
 use crate::{
     config::Config,
     daemon::Daemon,
     plugin::{http::ListenAddress, PluginConfig, THIS_EXECUTABLE},
     service::ServiceManager,
     telemetry::chain,
-    threads,
+    threads::{self, Threads},
 };
+
+/// The exit code of a daemon that did not come to its end within `daemon.shutdown_timeout` after a signal,
+/// because a disk or a thread hangs: `EX_TEMPFAIL` of sysexits.h. Nothing acknowledged is lost by it.
+pub const LATE_EXIT_CODE: i32 = 75;
 
 /// Serves until a signal ends it.
 pub fn run(args: &ServeArgs) -> Result<ExitCode, String> {
     let config = args.config.load()?;
-    start_logging(&config.daemon.log_level);
+    start_logging_unheld(&config.daemon.log_level);
     threads::end_process_on_panic();
     let findings = args.config.check_machine(&config);
     findings
@@ -33,14 +38,19 @@ pub fn run(args: &ServeArgs) -> Result<ExitCode, String> {
         return Err(format!("configuration: {}", faults.join("\n")));
     }
     // Before any thread starts, so that no signal is lost.
-    let mut signals =
+    let signals =
         Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(|error| format!("signals: {error}"))?;
+    let (send, received) = unbounded();
+    let (listener, patience) = (Threads::default(), config.daemon.shutdown_timeout);
+    listener
+        .start("signals", move || listen(signals, &send, patience))
+        .map_err(|error| format!("a thread for signals cannot be started: {error}"))?;
     let embedded = args.embedded_plugin.then(|| embedded(&config));
     let service = ServiceManager::from_environment()
         .map_err(|error| format!("systemd cannot be told anything (NOTIFY_SOCKET): {error}"))?;
     let service = Arc::new(service);
     let daemon = Daemon::start(config, embedded, &service).map_err(|error| chain(&error))?;
-    for signal in signals.forever() {
+    for signal in received {
         threads::point("main");
         if signal != SIGHUP {
             log::info!("signal {signal} stops the daemon; remote jobs go on");
@@ -53,6 +63,27 @@ pub fn run(args: &ServeArgs) -> Result<ExitCode, String> {
     log::info!("the daemon has stopped");
     log::logger().flush();
     Ok(ExitCode::SUCCESS)
+}
+
+/// Passes signals on to the main thread. From the one that ends the daemon on, it waits for the end, and
+/// brings it about where nobody else does: the main thread may be the one that hangs.
+fn listen(mut signals: Signals, main: &Sender<i32>, patience: Duration) {
+    for signal in signals.forever() {
+        threads::point("signals");
+        // The main thread has returned; so will the process.
+        let _ = main.send(signal);
+        if signal != SIGHUP {
+            break;
+        }
+    }
+    std::thread::sleep(patience);
+    log::error!(
+        target: threads::LAST_LINE,
+        "the daemon has not stopped within {patience:?} (daemon.shutdown_timeout), because something \
+         hangs; it ends with code {LATE_EXIT_CODE}; all that was acknowledged is on disk"
+    );
+    log::logger().flush();
+    signal_hook::low_level::exit(LATE_EXIT_CODE)
 }
 
 /// What may change while the daemon runs: the log level, the token, certificates.
@@ -89,6 +120,37 @@ fn set_level(config: &Config) {
 
 /// Starts logging to standard error. Times are left to the journal where it adds its own.
 pub fn start_logging(level: &str) {
+    // A second start, in tests, keeps the first logger.
+    let _ = logging(level).try_init();
+    limit_level(level);
+}
+
+/// The same, where nobody may be held up by a standard error that takes nothing. It has a thread of its
+/// own; the last lines have to be flushed.
+fn start_logging_unheld(level: &str) {
+    let mut builder = logging(level);
+    builder.write_style(match std::io::stderr().is_terminal() {
+        true => env_logger::WriteStyle::Always,
+        false => env_logger::WriteStyle::Never,
+    });
+    match Queued::start(builder, std::io::stderr()) {
+        Ok(logger) => {
+            log::set_max_level(logger.level());
+            // A second start, in tests, keeps the first logger.
+            let _ = log::set_boxed_logger(Box::new(logger));
+            limit_level(level);
+        }
+        Err(_) => start_logging(level),
+    }
+}
+
+fn limit_level(level: &str) {
+    if let Ok(level) = LevelFilter::from_str(level) {
+        log::set_max_level(level);
+    }
+}
+
+fn logging(level: &str) -> env_logger::Builder {
     let mut builder = env_logger::Builder::new();
     match LevelFilter::from_str(level) {
         // The logger lets all of ours through, so that a later level can be higher than the first.
@@ -104,9 +166,5 @@ pub fn start_logging(level: &str) {
     } else {
         builder.format_timestamp_millis();
     }
-    // A second start, in tests, keeps the first logger.
-    let _ = builder.try_init();
-    if let Ok(level) = LevelFilter::from_str(level) {
-        log::set_max_level(level);
-    }
+    builder
 }

@@ -447,6 +447,8 @@ fn interlink(config: &Config, check: &mut Check) {
         ("interlink.create_timeout", interlink.create_timeout),
         ("interlink.retry_min", interlink.retry_min),
         ("interlink.ping_interval", interlink.ping_interval),
+        ("daemon.disk_timeout", config.daemon.disk_timeout),
+        ("daemon.shutdown_timeout", config.daemon.shutdown_timeout),
     ] {
         check.require(!span.is_zero(), key, span, "must not be zero");
     }

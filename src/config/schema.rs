@@ -69,9 +69,13 @@ pub struct Daemon {
     pub state_dir: PathBuf,
     /// `off`, `error`, `warn`, `info`, `debug`, `trace`, or an env_logger filter.
     pub log_level: String,
-    /// How long a clean stop may take before it is cut short.
+    /// How long a stop may take. Then the process ends, whatever hangs, with exit code 75.
     #[serde(with = "duration")]
     pub shutdown_timeout: Duration,
+    /// How long a call waits for a file system that a pod names: a host path, a volume, its log
+    /// directory. Then it is refused with the path, until the file system answers.
+    #[serde(with = "duration")]
+    pub disk_timeout: Duration,
 }
 
 impl Default for Daemon {
@@ -82,6 +86,8 @@ impl Default for Daemon {
             state_dir: "/var/lib/interlink-cri".into(),
             log_level: "info".to_owned(),
             shutdown_timeout: Duration::from_secs(20),
+            // A busy NFS server takes a second now and then; the kubelet gives up after two minutes.
+            disk_timeout: Duration::from_secs(5),
         }
     }
 }
@@ -90,7 +96,7 @@ impl Default for Daemon {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Cri {
-    /// Threads that handle CRI calls.
+    /// Threads that handle CRI calls; a quarter as many more handle those that only read memory.
     pub handler_threads: usize,
     /// Calls that may wait for a handler; one more is refused with RESOURCE_EXHAUSTED.
     pub queue_length: usize,

@@ -13,7 +13,11 @@ use grpcio::{RpcContext, RpcStatus, ServerStreamingSink, UnarySink, WriteFlags};
 use parking_lot::Mutex;
 use protobuf::Message;
 
-use super::{list_size::size, pool::Pool, Error};
+use super::{
+    list_size::size,
+    pool::{Lane, Pool},
+    Error,
+};
 use crate::{
     proto::{Dispatch, Replies},
     telemetry::{chain, Counter, Counters, LimitedByText},
@@ -160,7 +164,7 @@ impl Dispatch for Caller {
         };
         let (caller, reply) = (self.clone(), answer.clone());
         let work = move || reply(caller.run(method, || handler(request)));
-        if self.pool.hand_over(work).is_err() {
+        if self.pool.hand_over(Lane::of(method), work).is_err() {
             answer(Err(self.refusal(method)));
         }
         // The call is cancelled if its last handle goes before the answer has left, so somebody
@@ -190,7 +194,7 @@ impl Dispatch for Caller {
         };
         let refusal = self
             .pool
-            .hand_over(work)
+            .hand_over(Lane::of(method), work)
             .is_err()
             .then(|| self.refusal(method));
         // A reader that is slow holds up this future and nothing else: no thread waits for it.

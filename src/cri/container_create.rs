@@ -8,12 +8,11 @@ use protobuf::Message as _;
 use super::{validate, CriContext, Error};
 use crate::{
     convert,
-    host::MountReader,
+    host::PodMounts,
     logs,
     model::{Container, ContainerId, ContainerPhase, Image, Pod, SandboxPhase},
     plan::lifecycle,
     proto::{ContainerConfig, CreateContainerRequest, CreateContainerResponse},
-    telemetry::chain,
 };
 
 impl CriContext {
@@ -46,10 +45,9 @@ impl CriContext {
         let mut warnings = convert::check_container(config, &self.settings)
             .map_err(|error| Error::convert(&about, &error))?;
         self.check_user(&about, &pod, config)?;
-        let (root, limit) = (&self.settings.kubelet_root, self.settings.max_volume_bytes);
-        let found = MountReader::for_check(root, &pod.sandbox.uid, limit)
+        let found = PodMounts::for_check(self.logs.disk(), &pod.sandbox, &self.config)
             .read(&config.mounts)
-            .map_err(|error| Error::Precondition(format!("{about}: {}", chain(&error))))?;
+            .map_err(|error| Error::host(&about, &error))?;
         let volumes = convert::check_volumes(config, &found, &self.settings);
         warnings.extend(volumes.map_err(|error| Error::convert(&about, &error))?);
         warnings

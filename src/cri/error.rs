@@ -6,7 +6,7 @@
 
 use grpcio::{RpcStatus, RpcStatusCode};
 
-use crate::{convert, identity, logs, plan::batch, store, telemetry::chain, text};
+use crate::{convert, host, identity, logs, plan::batch, store, telemetry::chain, text};
 
 /// Why a CRI call is refused.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +46,9 @@ pub enum Error {
     /// The log file cannot be used.
     #[error("{0}")]
     Log(String),
+    /// A file system that the pod names does not answer.
+    #[error("{0}")]
+    Hung(String),
     /// Something that must not happen did.
     #[error("{0}")]
     Internal(String),
@@ -78,7 +81,20 @@ impl Error {
 
     /// A log file that cannot be used.
     pub fn log(about: &str, error: &logs::Error) -> Self {
-        Self::Log(format!("{about}: {}", chain(error)))
+        let text = format!("{about}: {}", chain(error));
+        match error {
+            logs::Error::Hung(_) => Self::Hung(text),
+            _ => Self::Log(text),
+        }
+    }
+
+    /// A mount of which it cannot be told what it is.
+    pub fn host(about: &str, error: &host::Error) -> Self {
+        let text = format!("{about}: {}", chain(error));
+        match error.is_hung() {
+            true => Self::Hung(text),
+            false => Self::Precondition(text),
+        }
     }
 
     /// The name of its gRPC code, as metrics have it.
@@ -114,16 +130,21 @@ impl Error {
             Self::Store(
                 store::Error::OverBudget(_) | store::Error::Disk(store::DiskError::Commit { .. }),
             ) => RpcStatusCode::RESOURCE_EXHAUSTED,
-            Self::Store(store::Error::Disk(_)) | Self::Log(_) => RpcStatusCode::UNAVAILABLE,
+            Self::Store(store::Error::Disk(_)) | Self::Log(_) | Self::Hung(_) => {
+                RpcStatusCode::UNAVAILABLE
+            }
             Self::Store(store::Error::Record { .. }) | Self::Internal(_) => RpcStatusCode::INTERNAL,
         }
     }
 
     /// Whether it is our fault or our machine's, and so worth a line in the daemon's log.
     pub fn is_ours(&self) -> bool {
-        // Who asks for too much asks again and again.
-        let asks_too_much = matches!(self, Self::Store(store::Error::OverBudget(_)));
-        !asks_too_much
+        // Who asks for too much asks again and again, and of a disk that hangs there is a line already.
+        let comes_again = matches!(
+            self,
+            Self::Store(store::Error::OverBudget(_)) | Self::Hung(_)
+        );
+        !comes_again
             && matches!(
                 self.code(),
                 RpcStatusCode::INTERNAL

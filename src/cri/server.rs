@@ -82,7 +82,7 @@ impl Server {
             .map(group_id)
             .transpose()?;
         let threads = config.cri.handler_threads;
-        let metrics = context.counters.metrics.pool("cri", threads);
+        let metrics = context.counters.metrics.pool("cri", Pool::size(threads));
         let pool = Pool::start(threads, config.cri.queue_length, metrics);
         let pool = Arc::new(pool.map_err(StartError::Threads)?);
         let caller = Caller::new(pool.clone(), context.counters.clone());

@@ -2,10 +2,15 @@
 
 use std::{io, path::PathBuf};
 
+use crate::disk::Hung;
+
 /// What is wrong with a volume on this node. Names no contents.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "each message says what its fields are")]
 pub enum Error {
+    /// A file system does not answer.
+    #[error(transparent)]
+    Hung(#[from] Hung),
     /// The kubelet has not prepared the volume yet, or not again since the node started, or is
     /// about to take it away; or the disk fails. Later it may be another matter.
     #[error("volume `{volume}`: {}", path.display())]
@@ -56,6 +61,14 @@ pub enum Error {
 impl Error {
     /// Whether the same may go well later, without anybody's doing.
     pub fn is_temporary(&self) -> bool {
-        matches!(self, Self::NotReady { .. } | Self::NotMounted { .. })
+        matches!(
+            self,
+            Self::Hung(_) | Self::NotReady { .. } | Self::NotMounted { .. }
+        )
+    }
+
+    /// Whether a file system does not answer.
+    pub fn is_hung(&self) -> bool {
+        matches!(self, Self::Hung(_))
     }
 }

@@ -3,6 +3,7 @@
 //! ```text
 //! tree         the files of a volume, at one moment and never outside of it
 //! mount_table  which part of a volume a subPath is, and what else a directory is called
+//! pod_mounts   the same on the threads of `disk`
 //! ```
 //!
 //! A pod chooses names, and the daemon often runs as root: every path is walked down from the
@@ -10,6 +11,7 @@
 
 mod error;
 mod mount_table;
+mod pod_mounts;
 #[cfg(test)]
 mod tests;
 mod volume_reader;
@@ -24,9 +26,11 @@ use std::{
 
 pub use error::Error;
 pub use mount_table::MountTable;
+pub use pod_mounts::PodMounts;
 use volume_reader::{Budget, Fault, MAX_FILES};
 
 use crate::{
+    disk,
     kubelet::{
         directory::{self, VolumeKind},
         mount_source, ContentKind, Files, FoundMount, MountSource, PathKind,
@@ -38,9 +42,12 @@ use crate::{
 const MAX_ETC_HOSTS: u64 = 64 << 10;
 
 /// Reads what a pod's containers mount: each volume once, and all of them count against one bound.
-pub struct MountReader<'a> {
-    root: &'a Path,
-    pod_uid: &'a str,
+///
+/// It touches what a pod names: only benchmarks and tests use one on a thread that others need, and all
+/// else [`PodMounts`].
+pub struct MountReader {
+    root: PathBuf,
+    pod_uid: String,
     limit: u64,
     left: Budget,
     /// What only a job says is looked for too: host paths, which may lie on a file system that
@@ -50,12 +57,12 @@ pub struct MountReader<'a> {
     known: HashMap<PathBuf, Arc<Files>>,
 }
 
-impl<'a> MountReader<'a> {
+impl MountReader {
     /// For a job that is about to be submitted, on a worker. Volumes may hold `max_volume_bytes`.
-    pub fn for_job(kubelet_root: &'a Path, pod_uid: &'a str, max_volume_bytes: u64) -> Self {
+    pub fn for_job(kubelet_root: &Path, pod_uid: &str, max_volume_bytes: u64) -> Self {
         Self {
-            root: kubelet_root,
-            pod_uid,
+            root: kubelet_root.to_owned(),
+            pod_uid: pod_uid.to_owned(),
             limit: max_volume_bytes,
             left: Budget {
                 bytes: max_volume_bytes,
@@ -69,7 +76,7 @@ impl<'a> MountReader<'a> {
 
     /// For a container that is being created: touches only what lies on the node's own disks, for
     /// a CRI call may not wait.
-    pub fn for_check(kubelet_root: &'a Path, pod_uid: &'a str, max_volume_bytes: u64) -> Self {
+    pub fn for_check(kubelet_root: &Path, pod_uid: &str, max_volume_bytes: u64) -> Self {
         Self {
             thorough: false,
             ..Self::for_job(kubelet_root, pod_uid, max_volume_bytes)
@@ -86,18 +93,21 @@ impl<'a> MountReader<'a> {
 
     fn found(&mut self, mount: &Mount) -> Result<FoundMount, Error> {
         let host_path = Path::new(&mount.host_path);
-        Ok(match mount_source::source(mount, self.pod_uid, self.root) {
-            MountSource::KubeletOwn => FoundMount::KubeletOwn,
-            MountSource::EtcHosts => self.etc_hosts(host_path),
-            MountSource::Image(image) => FoundMount::Image(image.to_owned()),
-            MountSource::HostPath(path) => self.host_path(path),
-            MountSource::SubPath { volume, .. } => return self.sub_path(host_path, volume),
-            MountSource::Volume { kind, name, inside } => match kind {
-                VolumeKind::EmptyDir => self.empty_dir(name, inside)?,
-                VolumeKind::Content(kind) => self.content(kind, host_path, name, inside)?,
-                VolumeKind::Plugin(plugin) => self.other(plugin, name, host_path)?,
+        disk::at(host_path);
+        Ok(
+            match mount_source::source(mount, &self.pod_uid, &self.root) {
+                MountSource::KubeletOwn => FoundMount::KubeletOwn,
+                MountSource::EtcHosts => self.etc_hosts(host_path),
+                MountSource::Image(image) => FoundMount::Image(image.to_owned()),
+                MountSource::HostPath(path) => self.host_path(path),
+                MountSource::SubPath { volume, .. } => return self.sub_path(host_path, volume),
+                MountSource::Volume { kind, name, inside } => match kind {
+                    VolumeKind::EmptyDir => self.empty_dir(name, inside)?,
+                    VolumeKind::Content(kind) => self.content(kind, host_path, name, inside)?,
+                    VolumeKind::Plugin(plugin) => self.other(plugin, name, host_path)?,
+                },
             },
-        })
+        )
     }
 
     /// The pod does not fail for its host aliases.
@@ -119,11 +129,22 @@ impl<'a> MountReader<'a> {
         }
     }
 
+    /// What a file system of other machines is mounted at is a directory: it is not asked, for it may
+    /// hang. What lies below one is, because there are plugins that take nothing but a `Directory`.
     fn host_path(&self, path: &str) -> FoundMount {
-        let kind = match self.thorough.then(|| fs::metadata(path)) {
-            Some(Ok(found)) if found.is_dir() => PathKind::Directory,
-            Some(Ok(found)) if found.is_file() => PathKind::File,
-            _ => PathKind::Unknown,
+        let at = Path::new(path);
+        let is_remote_mount = |table: &MountTable| table.is_mount_point(at) && !table.is_local(at);
+        let kind = match self.thorough {
+            false => PathKind::Unknown,
+            true if self.table("").is_ok_and(is_remote_mount) => PathKind::Directory,
+            true => {
+                disk::at(at);
+                match fs::metadata(at) {
+                    Ok(found) if found.is_dir() => PathKind::Directory,
+                    Ok(found) if found.is_file() => PathKind::File,
+                    _ => PathKind::Unknown,
+                }
+            }
         };
         FoundMount::HostPath {
             path: path.to_owned(),
@@ -270,10 +291,17 @@ impl<'a> MountReader<'a> {
 
     /// The directory of a volume, and the plugin that made it.
     fn find_volume(&self, name: &str) -> Option<(String, PathBuf)> {
-        let plugins = fs::read_dir(self.volumes()).ok()?;
+        let table = self.table(name).ok()?;
+        let plugins = listed(&self.volumes())?;
         plugins.flatten().find_map(|plugin| {
             let directory = plugin.path().join(name);
-            let is_directory = fs::symlink_metadata(&directory).is_ok_and(|meta| meta.is_dir());
+            // What is mounted there is not asked: it may be what hangs.
+            let is_directory = table.is_mount_point(&directory)
+                || listed(&plugin.path())
+                    .into_iter()
+                    .flatten()
+                    .flatten()
+                    .any(|entry| is_directory_of(&entry, name));
             let plugin = plugin.file_name().into_string().ok()?;
             is_directory.then_some((plugin, directory))
         })
@@ -283,23 +311,24 @@ impl<'a> MountReader<'a> {
     fn outside(&self, names: Vec<PathBuf>) -> Vec<String> {
         let names = names.into_iter();
         names
-            .filter(|name| !name.starts_with(self.root))
+            .filter(|name| !name.starts_with(&self.root))
             .filter_map(|name| name.into_os_string().into_string().ok())
             .collect()
     }
 
     fn pod(&self) -> PathBuf {
-        directory::pod(self.root, self.pod_uid)
+        directory::pod(&self.root, &self.pod_uid)
     }
 
     fn volumes(&self) -> PathBuf {
-        directory::volumes(self.root, self.pod_uid)
+        directory::volumes(&self.root, &self.pod_uid)
     }
 
     /// Opens a directory below the kubelet's root.
     fn open(&self, directory: &Path) -> Result<std::os::fd::OwnedFd, Fault> {
-        let below = directory.strip_prefix(self.root).unwrap_or(directory);
-        volume_reader::open_below(self.root, below)
+        disk::at(directory);
+        let below = directory.strip_prefix(&self.root).unwrap_or(directory);
+        volume_reader::open_below(&self.root, below)
     }
 
     fn table(&self, volume: &str) -> Result<&MountTable, Error> {
@@ -335,6 +364,17 @@ impl<'a> MountReader<'a> {
             },
         }
     }
+}
+
+/// Whether a directory's entry is a directory of this name. The entry tells; it is not opened.
+fn is_directory_of(entry: &fs::DirEntry, name: &str) -> bool {
+    entry.file_name() == name && entry.file_type().is_ok_and(|kind| kind.is_dir())
+}
+
+/// The entries of a directory, if it can be read.
+fn listed(directory: &Path) -> Option<fs::ReadDir> {
+    disk::at(directory);
+    fs::read_dir(directory).ok()
 }
 
 /// The file at a path of a volume, or the files below it; and whether it is one file.

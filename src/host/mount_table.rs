@@ -27,6 +27,31 @@ struct Entry {
     is_shared: bool,
 }
 
+/// File systems that no other machine and no process has a part in, so that they answer.
+const LOCAL: &[&str] = &[
+    "bcachefs",
+    "btrfs",
+    "cgroup2",
+    "devtmpfs",
+    "erofs",
+    "ext2",
+    "ext3",
+    "ext4",
+    "f2fs",
+    "hugetlbfs",
+    "iso9660",
+    "overlay",
+    "proc",
+    "ramfs",
+    "rootfs",
+    "squashfs",
+    "sysfs",
+    "tmpfs",
+    "vfat",
+    "xfs",
+    "zfs",
+];
+
 /// Where a file lies within its file system.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Location {
@@ -60,6 +85,12 @@ impl MountTable {
     /// Whether a mount below a path shows in other mount namespaces that were made from this one.
     pub fn is_shared(&self, path: &Path) -> bool {
         self.covering(path).is_some_and(|entry| entry.is_shared)
+    }
+
+    /// Whether a path lies on a file system of this machine alone.
+    pub fn is_local(&self, path: &Path) -> bool {
+        self.covering(path)
+            .is_some_and(|entry| LOCAL.contains(&entry.kind.as_str()))
     }
 
     /// Where a path lies within its file system.
@@ -239,6 +270,20 @@ nonsense
             ("/lustre/hidden", false),
         ] {
             assert_eq!(table.is_shared(Path::new(path)), want, "{path}");
+        }
+    }
+
+    #[test]
+    fn file_systems_of_the_network_are_not_local() {
+        let table = table();
+        for (path, want) in [
+            ("/srv/data", true),
+            ("/kub/pods/U/volumes/kubernetes.io~secret/key", true),
+            ("/home/ann", false),
+            ("/lustre/data", false),
+            ("/lustre/hidden/x", true),
+        ] {
+            assert_eq!(table.is_local(Path::new(path)), want, "{path}");
         }
     }
 

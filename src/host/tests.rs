@@ -28,7 +28,7 @@ impl Node {
         }
     }
 
-    fn reader(&self) -> MountReader<'_> {
+    fn reader(&self) -> MountReader {
         MountReader::for_job(self.root.path(), UID, self.max_volume_bytes)
     }
 
@@ -275,7 +275,7 @@ fn media_and_host_paths_are_looked_at_for_a_job_only() {
     assert_eq!(medium(node.look_mounted(&scratch, &[]).unwrap()), "");
     assert_eq!(huge_pages("rw,pagesize=2M"), "HugePages-2Mi");
     assert_eq!(huge_pages("rw"), "HugePages");
-    let kind = |reader: &mut MountReader<'_>, path: &Path| match reader.read(&[node.mount(path)]) {
+    let kind = |reader: &mut MountReader, path: &Path| match reader.read(&[node.mount(path)]) {
         Ok(found) => match &found[0] {
             FoundMount::HostPath { kind, .. } => *kind,
             other => panic!("{other:?}"),

@@ -34,7 +34,7 @@ pub fn validate_log_path(log_directory: &str, log_path: &str) -> Result<PathBuf,
 }
 
 /// The validated path of a log file.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct LogPath {
     root: PathBuf,
     relative: PathBuf,

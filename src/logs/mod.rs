@@ -1,8 +1,10 @@
 //! CRI log files: where they may lie (`log_path`), how their lines look (`line`), and how a remote log
-//! gets into one exactly once, through disconnects, rotation and restarts (`sink`, `recover`).
+//! gets into one exactly once, through disconnects, rotation and restarts (`sink`, `recover`), where a
+//! directory that hangs holds up its own pod alone (`log`).
 
 mod checkpoint;
 mod line;
+mod log;
 mod log_path;
 /// What must hold whatever comes in; `fuzz/` and the tests share it.
 #[cfg(any(test, fuzzing))]
@@ -11,15 +13,18 @@ pub mod properties;
 mod recover;
 mod registry;
 mod sink;
-pub mod termination;
+mod termination;
 
 use std::{io, path::PathBuf};
 
+#[cfg(any(test, fuzzing))]
+use self::sink::LogSink;
 pub use self::{
+    log::{Fetch, Log, Progress},
     log_path::validate_log_path,
     registry::Registry,
-    sink::{LogSink, Stream},
 };
+use crate::disk::Hung;
 
 /// Why a log cannot be written.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +40,9 @@ pub enum Error {
         path: PathBuf,
         source: io::Error,
     },
+    /// Its file system does not answer.
+    #[error(transparent)]
+    Hung(#[from] Hung),
     /// Another reader has taken over this log.
     #[error("another reader has taken over this log")]
     Superseded,

@@ -1,63 +1,84 @@
 //! The open logs of all containers. The CRI calls open and reopen them, the workers write them.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, path::Path, sync::Arc};
 
 use parking_lot::Mutex;
 
-use super::{log_path::LogPath, Error, LogSink};
-use crate::model::{Container, ContainerId, Sandbox};
+use super::{log_path::LogPath, termination, Error, Log};
+use crate::{
+    disk::Disk,
+    model::{Container, ContainerId, Sandbox},
+};
 
 /// The open logs, by container.
 #[derive(Default)]
 pub struct Registry {
-    open: Mutex<HashMap<ContainerId, Arc<LogSink>>>,
+    disk: Disk,
+    open: Mutex<HashMap<ContainerId, Arc<Log>>>,
 }
 
 impl Registry {
+    /// With the threads that touch log files.
+    pub fn new(disk: Disk) -> Self {
+        Self {
+            disk,
+            open: Mutex::default(),
+        }
+    }
+
+    /// The threads that touch log files, and whatever else pods name: each pod has one turn for all of
+    /// it.
+    pub fn disk(&self) -> &Disk {
+        &self.disk
+    }
+
     /// Makes the log of a container that starts.
     ///
     /// # Errors
-    /// A log that cannot be made.
+    /// A log that cannot be made; [`Error::Hung`].
     pub fn create(&self, sandbox: &Sandbox, container: &Container) -> Result<(), Error> {
-        let sink = match log_path(sandbox, container)? {
-            Some(path) => LogSink::create(path)?,
-            None => LogSink::discard(),
+        let pod = sandbox.id.as_str();
+        let log = match log_path(sandbox, container)? {
+            Some(path) => Log::create(&self.disk, pod, path)?,
+            None => Log::discard(&self.disk, pod),
         };
-        self.open
-            .lock()
-            .insert(container.id.clone(), Arc::new(sink));
+        self.insert(container, log);
         Ok(())
     }
 
-    /// Opens the log of a container again after a restart.
+    /// Takes up the log of a container again after a restart. Its file is opened when it is needed.
     ///
     /// # Errors
-    /// A log that cannot be opened.
+    /// [`Error::Escapes`].
     pub fn recover(
         &self,
         sandbox: &Sandbox,
         container: &Container,
-        checkpoint: Option<&[u8]>,
+        checkpoint: Option<Vec<u8>>,
     ) -> Result<(), Error> {
-        let sink = match log_path(sandbox, container)? {
-            Some(path) => LogSink::recover(path, checkpoint)?,
-            None => LogSink::discard(),
+        let pod = sandbox.id.as_str();
+        let log = match log_path(sandbox, container)? {
+            Some(path) => Log::recover(&self.disk, pod, path, checkpoint),
+            None => Log::discard(&self.disk, pod),
         };
-        self.open
-            .lock()
-            .insert(container.id.clone(), Arc::new(sink));
+        self.insert(container, log);
         Ok(())
     }
 
+    fn insert(&self, container: &Container, log: Log) {
+        let id = container.id.clone();
+        self.open.lock().insert(id, Arc::new(log));
+    }
+
     /// The open log of a container.
-    pub fn get(&self, id: &ContainerId) -> Option<Arc<LogSink>> {
+    pub fn get(&self, id: &ContainerId) -> Option<Arc<Log>> {
         self.open.lock().get(id).cloned()
     }
 
     /// Opens a container's log file anew after a rotation; returns a checkpoint to be kept.
     ///
     /// # Errors
-    /// [`Error::NotOpen`]; a file that cannot be made.
+    /// [`Error::NotOpen`]; a file that cannot be made; [`Error::Hung`].
     pub fn reopen(&self, id: &ContainerId) -> Result<Option<Vec<u8>>, Error> {
         self.get(id).ok_or(Error::NotOpen)?.reopen()
     }
@@ -65,6 +86,23 @@ impl Registry {
     /// Closes a container's log. A reader that still has it can write it to its end.
     pub fn remove(&self, id: &ContainerId) {
         self.open.lock().remove(id);
+    }
+
+    /// Writes what a job said at its end into the file that the kubelet has made for it below its
+    /// root directory. No symlink is followed on the way, and no file is made.
+    ///
+    /// # Errors
+    /// A path outside the root, or a file that is not there or not a regular one; [`Error::Hung`].
+    pub fn write_termination(
+        &self,
+        sandbox: &Sandbox,
+        root: &Path,
+        path: &Path,
+        message: &str,
+    ) -> Result<(), Error> {
+        let (root, file, message) = (root.to_owned(), path.to_owned(), message.to_owned());
+        let write = move || termination::write(&root, &file, &message);
+        self.disk.call(sandbox.id.as_str(), path, write)?
     }
 }
 

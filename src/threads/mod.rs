@@ -36,7 +36,7 @@ use parking_lot::{Condvar, Mutex};
 pub use self::{
     failpoint::{fault, point},
     heartbeat::{beat, idle, late, watch, Late},
-    panics::{all_or_end, contain, end_process_on_panic, working_on, Panic, EXIT_CODE},
+    panics::{all_or_end, contain, end_process_on_panic, working_on, Panic, EXIT_CODE, LAST_LINE},
 };
 
 /// Threads that have one owner. Dropping it lets them end, and waits for none.

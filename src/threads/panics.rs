@@ -15,6 +15,9 @@ use super::heartbeat;
 /// other end of `serve` or `plugin` has.
 pub const EXIT_CODE: i32 = 70;
 
+/// The target of the line that says why the process ends: a logger may take none after it.
+pub const LAST_LINE: &str = concat!(env!("CARGO_CRATE_NAME"), "::end");
+
 /// A panic that was contained: its text, and where it happened.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("panicked {0}")]
@@ -102,8 +105,8 @@ pub(super) fn end_process(thread: &str, what: &str) -> ! {
     );
     // Without a logger that takes it, this still has to be seen. `eprintln` would go to the output that
     // a test captures, which is lost with the process.
-    if log::log_enabled!(log::Level::Error) {
-        log::error!("{line}");
+    if log::log_enabled!(target: LAST_LINE, log::Level::Error) {
+        log::error!(target: LAST_LINE, "{line}");
     } else {
         let _ = writeln!(std::io::stderr(), "{line}");
     }

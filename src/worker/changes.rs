@@ -16,6 +16,8 @@ pub enum Hold {
     No,
     /// The disk refused to keep what has happened.
     ForDisk,
+    /// A file system that the pod names does not answer.
+    ForHungDisk,
     /// No interLink is configured.
     NoInterLink,
 }
@@ -26,7 +28,7 @@ impl Hold {
         match self {
             Hold::No => None,
             Hold::ForDisk => Some(Duration::from_secs(1)),
-            Hold::NoInterLink => Some(Duration::from_secs(10)),
+            Hold::ForHungDisk | Hold::NoInterLink => Some(Duration::from_secs(10)),
         }
     }
 }

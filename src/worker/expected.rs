@@ -12,7 +12,7 @@ use protobuf::Message as _;
 use super::{api_objects, api_pod::api_pod, Context};
 use crate::{
     convert::{self, JobContainer},
-    host::{self, MountReader},
+    host::{self, PodMounts},
     kube::{self, Api},
     kubelet::{self, all_containers, Allowance, KubeletPod},
     model::{Container, ContainerId, Job, Pod},
@@ -40,6 +40,13 @@ pub enum Error {
     /// It cannot be written.
     #[error(transparent)]
     Encode(#[from] protobuf::Error),
+}
+
+impl Error {
+    /// Whether a file system on this node does not answer, so that it cannot be told yet.
+    pub fn is_hung(&self) -> bool {
+        matches!(self, Self::Host(error) if error.is_hung())
+    }
 }
 
 /// What the API server adds to a job.
@@ -146,10 +153,8 @@ fn written<'a>(api_pod: &'a ApiPod, name: &str) -> Option<&'a PodContainer> {
 }
 
 /// What reads the volumes of a pod for its job.
-pub fn mount_reader<'a>(context: &'a Context, pod: &'a Pod) -> MountReader<'a> {
-    let settings = &context.settings;
-    let (root, limit) = (&settings.kubelet_root, settings.max_volume_bytes);
-    MountReader::for_job(root, &pod.sandbox.uid, limit)
+pub fn mount_reader(context: &Context, pod: &Pod) -> PodMounts {
+    PodMounts::for_job(context.logs.disk(), &pod.sandbox, &context.config)
 }
 
 /// The first container of the job that the kubelet has created.

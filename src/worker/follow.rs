@@ -273,38 +273,39 @@ fn follow_once(
     let Some(job) = pod.job_of(entry.id()) else {
         return Ok(Followed::ToItsEnd);
     };
-    let Some(sink) = context.logs.get(entry.id()) else {
+    let Some(log) = context.logs.get(entry.id()) else {
         return Ok(Followed::ToItsEnd);
     };
     let Some(request) = job_request::log_request(pod, job, entry.id()) else {
         return Ok(Followed::ToItsEnd);
     };
+    let mut fetch = log.begin().map_err(|error| chain(&error))?;
     let mut reader = context
-        .call(|| client.follow(&request, &watch.begin(sink.bytes())))
+        .call(|| client.follow(&request, &watch.begin(fetch.bytes())))
         .map_err(|error| chain(&error))?;
-    let stream = sink.begin();
     let mut buffer = vec![0; BUFFER_BYTES];
     let mut written = 0;
     loop {
         let count = reader.read(&mut buffer).map_err(|error| chain(&error))?;
         if count == 0 {
-            return match stream.finish(false) {
+            return match fetch.finish(false) {
                 Ok(_) => Ok(Followed::ToItsEnd),
                 Err(error) => refused(context, pod, entry, error),
             };
         }
-        if let Err(error) = stream.push(&buffer[..count]) {
-            return refused(context, pod, entry, error);
-        }
-        if stream.written() > written {
-            written = stream.written();
+        let progress = match fetch.push(&buffer[..count]) {
+            Ok(progress) => progress,
+            Err(error) => return refused(context, pod, entry, error),
+        };
+        if progress.written > written {
+            written = progress.written;
             watch.heard(Instant::now());
         }
-        if stream.is_in_doubt() && !is_patient {
+        if progress.is_in_doubt && !is_patient {
             return Ok(Followed::InDoubt);
         }
         context.counters.add(Counter::LogBytes, count as u64);
-        logs::keep_checkpoint(context, entry.id(), &sink);
+        logs::keep_checkpoint(context, entry.id(), progress.checkpoint);
     }
 }
 

@@ -7,7 +7,7 @@ use crate::{
     convert,
     interlink::{Client, LogEnd, LogLimits},
     kubelet::termination_log,
-    logs::{self, LogSink},
+    logs,
     model::{ContainerEntry, ContainerId, Pod, SandboxId},
     plan::{observe, JobLog, LogForm},
     profile,
@@ -75,8 +75,8 @@ pub fn abandon(context: &Context, id: &SandboxId, container: &ContainerId) -> Ho
 
 /// Ends a log with what there is of it.
 fn end_log(context: &Context, pod: &Pod, entry: &ContainerEntry) {
-    if let Some(sink) = context.logs.get(entry.id()) {
-        if let Err(error) = sink.begin().finish(true) {
+    if let Some(log) = context.logs.get(entry.id()) {
+        if let Err(error) = log.begin().and_then(|fetch| fetch.finish(true)) {
             log::warn!(
                 "{}: cannot write the last line of its log, and shows its end: {}",
                 about(pod, entry),
@@ -134,7 +134,10 @@ fn write_termination_message(context: &Context, pod: &Pod, entry: &ContainerEntr
         return;
     };
     let root = &context.config.pods.kubelet_root;
-    if let Err(error) = logs::termination::write(root, &path, text) {
+    let written = context
+        .logs
+        .write_termination(&pod.sandbox, root, &path, text);
+    if let Err(error) = written {
         log::warn!(
             "{}: cannot write its termination message, and goes on without it: {}",
             about(pod, entry),
@@ -187,8 +190,13 @@ pub fn note_beginning(context: &Context, pod: &Pod, entry: &ContainerEntry) {
         about(pod, entry)
     );
     // Else a crash would make the new lines part of the old log.
-    if let Some(sink) = context.logs.get(entry.id()) {
-        keep_checkpoint(context, entry.id(), &sink);
+    if let Some(log) = context.logs.get(entry.id()) {
+        // Without an answer the next fetch gives one.
+        keep_checkpoint(
+            context,
+            entry.id(),
+            log.take_checkpoint().unwrap_or_default(),
+        );
     }
 }
 
@@ -215,7 +223,7 @@ fn fetch_once(
     let Some(job) = pod.job_of(entry.id()) else {
         return Ok(beginning);
     };
-    let Some(sink) = context.logs.get(entry.id()) else {
+    let Some(log) = context.logs.get(entry.id()) else {
         return Ok(beginning);
     };
     let Some(request) = job_request::log_request(pod, job, entry.id()) else {
@@ -226,7 +234,7 @@ fn fetch_once(
         true => profile::LOOKED_THROUGH,
         false => 0,
     };
-    let stream = sink.begin();
+    let mut fetch = log.begin()?;
     let limits = LogLimits {
         bytes: u64::MAX,
         time: context.config.interlink.request_timeout,
@@ -236,8 +244,11 @@ fn fetch_once(
         client.logs(&request, limits, &mut |bytes| {
             let room = kept.saturating_sub(beginning.len()).min(bytes.len());
             beginning.extend_from_slice(&bytes[..room]);
-            match stream.push(bytes) {
-                Ok(()) => ControlFlow::Continue(()),
+            match fetch.push(bytes) {
+                Ok(progress) => {
+                    keep_checkpoint(context, entry.id(), progress.checkpoint);
+                    ControlFlow::Continue(())
+                }
                 Err(error) => {
                     refused = Some(error);
                     ControlFlow::Break(())
@@ -251,20 +262,20 @@ fn fetch_once(
     if fetched.map_err(|error| Trouble::Call(chain(&error)))? != LogEnd::Complete {
         return Err(Trouble::Call("it was not read to its end".to_owned()));
     }
-    let written = stream.finish(is_end);
-    if let Err(error) = &written {
+    let finished = fetch.finish(is_end);
+    if let Err(error) = &finished {
         count_resync(context, error);
     }
-    let written = written?;
+    let (written, checkpoint) = finished?;
     context.counters.add(Counter::LogBytes, written);
-    keep_checkpoint(context, entry.id(), &sink);
+    keep_checkpoint(context, entry.id(), checkpoint);
     Ok(beginning)
 }
 
-/// Keeps a checkpoint of a log when one is worth keeping. Without it a restart has more to work
+/// Keeps a checkpoint of a log, when there is one. Without it a restart has more to work
 /// out, and no more than that.
-pub fn keep_checkpoint(context: &Context, container: &ContainerId, sink: &LogSink) {
-    if let Some(position) = sink.take_checkpoint() {
+pub fn keep_checkpoint(context: &Context, container: &ContainerId, checkpoint: Option<Vec<u8>>) {
+    if let Some(position) = checkpoint {
         if let Err(error) = context.store.put_log_position(container, position) {
             log::debug!("container {container}: cannot keep its log position, and keeps the next one: {error}");
         }

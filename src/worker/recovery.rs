@@ -42,7 +42,8 @@ impl Context {
         self.recognise(ids.find_map(recognise::by_job_id));
     }
 
-    /// Opens the logs of the containers that have not ended, before anybody can ask for them.
+    /// Takes up the logs of the containers that have not ended, before anybody can ask for them. Touches
+    /// no file.
     pub fn recover_logs(&self) {
         for pod in self.store.pods() {
             for entry in &pod.containers {
@@ -51,9 +52,7 @@ impl Context {
                     continue;
                 }
                 let position = self.store.take_log_position(entry.id());
-                let opened = self
-                    .logs
-                    .recover(&pod.sandbox, &entry.container, position.as_deref());
+                let opened = self.logs.recover(&pod.sandbox, &entry.container, position);
                 if let Err(error) = opened {
                     let about = logs::about(&pod, entry);
                     log::error!(

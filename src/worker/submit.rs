@@ -96,6 +96,11 @@ fn ask_api(context: &Context, id: &SandboxId, number: u32) -> Result<Option<From
     };
     let error = match expected::read(context, pod, job) {
         Ok(from_api) => return Ok(from_api),
+        Err(error) if error.is_hung() => {
+            let (name, uid, reason) = (pod.full_name(), job.uid, chain(&error));
+            log::warn!("pod {name}: job {uid} not submitted, to be tried again: {reason}");
+            return Err(Hold::ForHungDisk);
+        }
         Err(error) => error,
     };
     log::warn!(

@@ -120,6 +120,11 @@ pub const ROOMS: &[Room] = &[
         "confined",
         "ways through directories without a symlink on them",
     ),
+    room(
+        1,
+        "disk",
+        "calls to file systems that may never answer: threads of their own, a deadline",
+    ),
     room(0, "model", "records, ids, time"),
     room(0, "proto", "the generated CRI"),
     room(
@@ -183,6 +188,19 @@ pub const EFFECTS: &[&str] = &[
     "std::time::SystemTime::now",
     "rustix",
     "ureq",
+];
+
+/// Rooms whose threads many pods share: they touch no path that a pod names, but through what runs on the
+/// threads of `disk` (`host::PodMounts`, `logs::Registry`).
+pub const SHARED_BY_PODS: &[&str] = &["cri", "worker"];
+
+/// What touches disks on the thread that calls it.
+pub const DISKS: &[&str] = &["std::fs", "rustix::fs", "confined", "host::MountReader"];
+
+/// Files of those rooms that touch paths all the same, which no pod names.
+pub const OWN_PATHS: &[(&str, &str)] = &[
+    ("cri/server.rs", "the socket"),
+    ("cri/image_fs.rs", "the state directory"),
 ];
 
 /// Rooms behind a wall: all that they may name of other rooms, as path prefixes.

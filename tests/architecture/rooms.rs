@@ -100,6 +100,65 @@ fn violations_are_found() {
     );
 }
 
+/// What modules of rooms that pods share name of disks.
+fn disks(all: &Crate) -> Vec<String> {
+    let mut found = Vec::new();
+    for (path, module) in &all.modules {
+        let is_shared = room_of(path).is_some_and(|room| map::SHARED_BY_PODS.contains(&room));
+        let is_own = |(file, _): &(&str, &str)| module.file.ends_with(file);
+        if !is_shared || map::OWN_PATHS.iter().any(is_own) {
+            continue;
+        }
+        let imports = module.imports.iter().map(|import| import.path.clone());
+        let paths = module.paths.iter().map(|path| in_full(module, path));
+        let written = imports.chain(paths).map(|path| path.join("::"));
+        let named = written.chain(named(all, path, module));
+        found.extend(
+            named
+                .filter(|named| map::is_within(named, map::DISKS))
+                .map(|named| format!("{}: {named}", module.file)),
+        );
+    }
+    found.sort();
+    found.dedup();
+    found
+}
+
+#[test]
+fn threads_that_pods_share_touch_no_disk_that_a_pod_names() {
+    let found = disks(&Crate::read());
+    assert!(
+        found.is_empty(),
+        "a mount that hangs would hold up all pods:\n{}",
+        found.join("\n")
+    );
+}
+
+#[test]
+fn calls_to_disks_are_found() {
+    let mut all = Crate::default();
+    for (path, text) in [
+        ("", "mod cri; mod worker; mod host; mod store;"),
+        ("cri", "use std::fs; fn f() { fs::metadata(p) }"),
+        (
+            "worker",
+            "use crate::host::{MountReader, PodMounts}; fn g() { crate::confined::root(p) }",
+        ),
+        ("store", "use std::fs::File;"),
+    ] {
+        all.add(path, path, text.parse().expect("tokens"));
+    }
+    assert_eq!(
+        disks(&all),
+        [
+            "cri: std::fs",
+            "cri: std::fs::metadata",
+            "worker: confined::root",
+            "worker: host::MountReader",
+        ]
+    );
+}
+
 /// A path with what an import put before it.
 fn in_full(module: &Module, path: &[String]) -> Segments {
     let named = |import: &&Import| import.name.as_ref() == path.first();

@@ -24,6 +24,7 @@ mod exits;
 mod features;
 mod front_end;
 mod hostile_input;
+mod hung;
 mod idempotence;
 mod identity;
 mod jobs;

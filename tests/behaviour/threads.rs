@@ -216,6 +216,8 @@ fn hang_up(daemon: &Daemon, _: usize) {
 const REMOTE: &[(&str, &str)] = &[
     ("grpc=panic@3", "grpc-0"),
     ("cri=panic", "cri-"),
+    ("cri-read=panic", "cri-read-"),
+    ("log=panic@3", "log"),
     ("lanes=panic", "lanes"),
     ("lanes=panic@8", "lanes"),
     ("interlink=panic", "interlink-"),
@@ -277,6 +279,7 @@ fn a_thread_that_panics_ends_the_daemon_and_no_pod_is_lost() {
     let mut bench = Bench::remote();
     die_of_panics(&mut bench, REMOTE);
     bench.die("main=panic", "main", "planted at `main`", hang_up);
+    bench.die("signals=panic", "signals", "planted at `signals`", hang_up);
 }
 
 #[test]
@@ -321,6 +324,21 @@ fn a_handler_that_panics_answers_and_all_others_go_on() {
     assert!(
         lines[0].contains("ERROR") && lines[0].contains("Version failed: its handler panicked at")
     );
+    assert!(daemon.terminate().success());
+}
+
+#[test]
+fn a_call_to_a_disk_that_panics_is_its_caller_s_fault() {
+    let mut daemon = Daemon::prepare("");
+    daemon.plant("disk-call=panic");
+    daemon.run();
+    let cri = daemon.cri();
+    let pod = cri.run(&sandbox("fine"));
+    let id = cri.create(&pod, &container("main", &["true"]));
+    let (code, text) = code(cri.try_start(&id));
+    assert_eq!(code, RpcStatusCode::INTERNAL);
+    assert!(text.contains("planted at `disk-call`"), "{text}");
+    cri.start(&id);
     assert!(daemon.terminate().success());
 }
 
@@ -505,7 +523,7 @@ fn each_kind_of_thread_has_died_here() {
         dead.iter()
             .any(|(_, thread)| *thread == kind || kind.ends_with('N') && thread.starts_with(name))
     };
-    let by_hand = ["main", "grpc-stop"];
+    let by_hand = ["main", "signals", "grpc-stop", "disk-N"];
     // No code of ours runs there.
     let of_grpc = [
         "default-executor",

@@ -11,6 +11,7 @@ mod api_server;
 mod create_form;
 mod cri;
 mod fake;
+mod hung;
 mod listener;
 
 use std::{
@@ -27,6 +28,7 @@ pub use self::{
     create_form::CreateForm,
     cri::{code, container, options, sandbox, Cri, UID},
     fake::{Fake, Fault, FirstOnly, JobState, JOB_NUMBER},
+    hung::Hung,
 };
 
 /// How long anything may take before a test gives up on it.
