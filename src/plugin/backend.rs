@@ -43,7 +43,7 @@ pub(crate) trait Backend: Send + Sync {
     /// for what this backend cannot run; `Failed`.
     fn create(&self, request: &PodRequest) -> Result<String, Refusal>;
 
-    /// Ends a pod and removes all that is left of it: asks its containers to end, and kills them
+    /// Ends a pod, and removes all that is left of it, or keeps that for a while: asks its containers to end, and kills them
     /// when `grace` is over (the grace period of the pod's own spec, where none is given). Waits up
     /// to `patience` for that.
     ///
@@ -56,6 +56,7 @@ pub(crate) trait Backend: Send + Sync {
         &self,
         uid: &str,
         grace: Option<Duration>,
+        then: AfterEnd,
         patience: Duration,
     ) -> Result<DeleteOutcome, Refusal>;
 
@@ -77,6 +78,15 @@ pub(crate) trait Backend: Send + Sync {
     fn begin_stop(&self);
 }
 
+/// What becomes of a pod that is deleted when it has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AfterEnd {
+    /// Nothing of it is left.
+    Remove,
+    /// How it ended and its logs are there for some minutes, or until it is deleted once more.
+    Keep,
+}
+
 /// What became of a deletion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DeleteOutcome {
@@ -84,6 +94,8 @@ pub(crate) enum DeleteOutcome {
     Unknown,
     /// Nothing of the pod is left.
     Gone,
+    /// Nothing of the pod runs, and how it ended is kept.
+    Ended,
     /// The pod is still ending. It is killed at that time if it has not ended by then.
     KilledAt(Timestamp),
 }

@@ -25,9 +25,9 @@ use serde::de::DeserializeOwned;
 
 use self::route::Route;
 use super::{
-    backend::{Backend, ContainerLog, DeleteOutcome},
+    backend::{AfterEnd, Backend, ContainerLog, DeleteOutcome},
     http::{Request, Responder},
-    pods::{grace_period, is_pod_uid, PodRequest},
+    pods::{grace_period, is_pod_uid, keeps_end, PodRequest},
     refusal::Refusal,
 };
 use crate::interlink::wire::{CreateStruct, LogStruct, PodStatus};
@@ -42,6 +42,8 @@ pub(super) use self::{
 // The interLink server waits 120 s for its plugin (0.6, 0.7); `interlink.request_timeout` of this
 // daemon is 30 s by default.
 const DELETE_PATIENCE: Duration = Duration::from_secs(25);
+/// The same where the caller asks how the pod has ended.
+const KEEP_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Answers requests from what a backend knows.
 pub(super) struct Api {
@@ -138,9 +140,15 @@ impl Api {
             return Err(Refusal::invalid(text));
         }
         let grace = grace_period(&pod);
-        Ok(match self.backend.delete(&uid, grace, DELETE_PATIENCE)? {
+        // Who wants to know how the pod ended asks for that, so nobody has to wait here.
+        let (then, patience) = match keeps_end(&pod) {
+            true => (AfterEnd::Keep, KEEP_PATIENCE),
+            false => (AfterEnd::Remove, DELETE_PATIENCE),
+        };
+        Ok(match self.backend.delete(&uid, grace, then, patience)? {
             DeleteOutcome::Unknown => format!("pod {uid} is not here, so it is gone"),
             DeleteOutcome::Gone => format!("pod {uid} is gone"),
+            DeleteOutcome::Ended => format!("pod {uid} is gone; how it ended is kept for a while"),
             DeleteOutcome::KilledAt(time) => {
                 format!("pod {uid} is ending, and is killed at {time:.0}")
             }

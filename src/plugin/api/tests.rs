@@ -75,6 +75,7 @@ impl Backend for MemoryBackend {
         &self,
         uid: &str,
         grace: Option<Duration>,
+        _: AfterEnd,
         patience: Duration,
     ) -> Result<DeleteOutcome, Refusal> {
         self.deletions.lock().push((grace, patience));

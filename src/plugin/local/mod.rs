@@ -28,7 +28,7 @@ use std::{
 
 use self::supervisor::Supervisor;
 use super::{
-    backend::{Backend, Capacity, ContainerLog, DeleteOutcome, PodReport},
+    backend::{AfterEnd, Backend, Capacity, ContainerLog, DeleteOutcome, PodReport},
     error::Error,
     pods::PodRequest,
     refusal::Refusal,
@@ -62,9 +62,10 @@ impl Backend for LocalBackend {
         &self,
         uid: &str,
         grace: Option<Duration>,
+        then: AfterEnd,
         patience: Duration,
     ) -> Result<DeleteOutcome, Refusal> {
-        Ok(self.supervisor.delete(uid, grace, patience)?)
+        Ok(self.supervisor.delete(uid, grace, then, patience)?)
     }
 
     fn status(&self, uid: &str) -> Option<PodReport> {

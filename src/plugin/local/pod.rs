@@ -12,7 +12,7 @@ use super::{
     shims::Shims,
 };
 use crate::plugin::{
-    backend::{ContainerReport, PodReport, ReportedState},
+    backend::{AfterEnd, ContainerReport, PodReport, ReportedState},
     pods::{write_record, DeletionRecord, PodDir, PodRecord, StoredPod},
 };
 
@@ -21,6 +21,8 @@ const SHIM_PATIENCE: SignedDuration = SignedDuration::from_secs(3);
 /// How soon it is looked again whether the rest of a container that has ended is gone; most often that is
 /// its shim, which is about to end.
 const REST_PACE: SignedDuration = SignedDuration::from_millis(10);
+/// For how long it is kept how a pod ended that was deleted.
+const KEEP: SignedDuration = SignedDuration::from_secs(300);
 /// How soon a pod that is being killed is looked at again.
 const KILL_PACE: SignedDuration = SignedDuration::from_millis(200);
 
@@ -99,21 +101,37 @@ impl LocalPod {
     }
 
     /// Asks for the pod's end, not later than `grace` from now; gives the time of the kill. An
-    /// earlier request stands where it is the stricter one.
-    pub(super) fn begin_deletion(&self, grace: Duration, now: Timestamp) -> io::Result<Timestamp> {
+    /// earlier request stands where it is the stricter one; whether the pod is kept, the last one says.
+    pub(super) fn begin_deletion(
+        &self,
+        grace: Duration,
+        then: AfterEnd,
+        now: Timestamp,
+    ) -> io::Result<Timestamp> {
         let grace = SignedDuration::try_from(grace).unwrap_or(SignedDuration::MAX);
         let kill_at = now.saturating_add(grace).unwrap_or(now);
         let mut inner = self.inner.lock();
-        if let Some(deletion) = &inner.deletion {
-            if deletion.kill_at <= kill_at {
-                return Ok(deletion.kill_at);
-            }
-        }
-        let deletion = DeletionRecord { kill_at };
+        let earlier = inner.deletion.as_ref().map(|deletion| deletion.kill_at);
+        let kill_at = earlier.map_or(kill_at, |earlier| earlier.min(kill_at));
+        let keep_until = match then {
+            AfterEnd::Remove => None,
+            AfterEnd::Keep => kill_at.max(now).saturating_add(KEEP).ok(),
+        };
+        let deletion = DeletionRecord {
+            kill_at,
+            keep_until,
+        };
         // On disk before it is begun: the plugin that comes after this one ends the pod as well.
         write_record(&self.dir.deletion(), &deletion)?;
         inner.deletion = Some(deletion);
         Ok(kill_at)
+    }
+
+    /// Whether it was deleted and has ended, and how it ended is kept.
+    pub(super) fn is_kept(&self) -> bool {
+        let inner = self.inner.lock();
+        let deletion = inner.deletion.as_ref();
+        deletion.is_some_and(|deletion| deletion.keep_until.is_some()) && inner.has_ended()
     }
 
     pub(super) fn is_being_deleted(&self) -> bool {
@@ -199,12 +217,23 @@ impl Inner {
             }
         }
         let soon = now.saturating_add(KILL_PACE).unwrap_or(now);
-        match is_live {
-            false => NextLook::Remove,
-            true if is_asked => NextLook::At(soon.max(deletion.kill_at)),
-            true if is_killed => NextLook::At(soon),
-            true => NextLook::At(now.saturating_add(REST_PACE).unwrap_or(now)),
+        let keep_until = deletion.keep_until.filter(|until| now < *until);
+        match (is_live, keep_until) {
+            (false, Some(until)) if self.has_ended() => NextLook::At(until),
+            (false, _) => NextLook::Remove,
+            (true, _) if is_asked => NextLook::At(soon.max(deletion.kill_at)),
+            (true, _) if is_killed => NextLook::At(soon),
+            (true, _) => NextLook::At(now.saturating_add(REST_PACE).unwrap_or(now)),
         }
+    }
+
+    /// Whether something of it has run, and nothing does.
+    fn has_ended(&self) -> bool {
+        let mut states = self.containers.iter().map(|container| &container.state);
+        states
+            .clone()
+            .any(|state| matches!(state, RunState::Ended(_)))
+            && states.all(|state| matches!(state, RunState::Ended(_) | RunState::NotStarted))
     }
 
     fn failed_init(&self, inits: usize) -> Option<&LocalContainer> {

@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     plugin::{
-        backend::DeleteOutcome,
+        backend::{AfterEnd, DeleteOutcome},
         error::Error,
         pods::{remove_tree, take_over, PodRequest, RootDir},
         refusal::Refusal,
@@ -57,7 +57,7 @@ struct Shared {
     /// Held while a pod is being written, so that no other is under the same UID.
     creating: Mutex<()>,
     pods: Mutex<HashMap<String, Arc<LocalPod>>>,
-    /// Notified when a pod was removed, and when the plugin stops.
+    /// Notified when a pod was removed, or has ended and is kept, and when the plugin stops.
     removed: Condvar,
     is_stopping: AtomicBool,
 }
@@ -106,6 +106,9 @@ impl Supervisor {
         let uid = &request.uid;
         let pod = {
             let _creating = shared.creating.lock();
+            // One that has ended and was deleted makes room, also where how it ended is kept.
+            let kept = self.pod(uid).filter(|pod| pod.is_kept());
+            kept.iter().for_each(|pod| shared.remove(pod));
             if let Some(pod) = self.pod(uid) {
                 let is_being_deleted = pod.is_being_deleted();
                 pod.record
@@ -140,18 +143,19 @@ impl Supervisor {
         Arc::clone(&self.shared.shims)
     }
 
-    /// Ends a pod and removes all that is left of it, and waits up to `patience` for that.
+    /// Ends a pod and removes or keeps what is left of it, and waits up to `patience` for that.
     pub(super) fn delete(
         &self,
         uid: &str,
         grace: Option<Duration>,
+        then: AfterEnd,
         patience: Duration,
     ) -> io::Result<DeleteOutcome> {
         let Some(pod) = self.pod(uid) else {
             return Ok(DeleteOutcome::Unknown);
         };
         let grace = grace.unwrap_or(Duration::from_secs(pod.record.grace_seconds));
-        let kill_at = pod.begin_deletion(grace, Timestamp::now())?;
+        let kill_at = pod.begin_deletion(grace, then, Timestamp::now())?;
         pod.advance(&self.shared.shims, Timestamp::now());
         wakeup::send(&self.shared.root.0, uid);
 
@@ -159,6 +163,9 @@ impl Supervisor {
         let mut pods = self.shared.pods.lock();
         loop {
             match pods.get(uid) {
+                Some(there) if Arc::ptr_eq(there, &pod) && pod.is_kept() => {
+                    return Ok(DeleteOutcome::Ended);
+                }
                 Some(there) if Arc::ptr_eq(there, &pod) => {}
                 _ => return Ok(DeleteOutcome::Gone),
             }
@@ -173,9 +180,7 @@ impl Supervisor {
     pub(super) fn begin_stop(&self) {
         self.threads.begin_stop();
         self.shared.is_stopping.store(true, Ordering::Relaxed);
-        // Under the lock, so that nobody falls asleep between the look and the wait.
-        let _pods = self.shared.pods.lock();
-        self.shared.removed.notify_all();
+        self.shared.tell_waiters();
     }
 
     /// Ends the thread. The containers go on; the next plugin on this root directory adopts them.
@@ -240,6 +245,9 @@ impl Shared {
             NextLook::NotNeeded => IDLE_PERIOD,
             NextLook::Periodically => LIVE_PERIOD,
             NextLook::At(time) => {
+                if pod.is_kept() {
+                    self.tell_waiters();
+                }
                 let left = Duration::try_from(time.duration_since(now));
                 left.unwrap_or_default().min(LIVE_PERIOD)
             }
@@ -248,6 +256,12 @@ impl Shared {
                 IDLE_PERIOD
             }
         }
+    }
+
+    fn tell_waiters(&self) {
+        // Under the lock, so that nobody falls asleep between the look and the wait.
+        let _pods = self.pods.lock();
+        self.removed.notify_all();
     }
 
     /// Removes a pod: its place, its files, and at last its name, so that who hears that it is gone

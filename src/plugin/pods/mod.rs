@@ -15,7 +15,7 @@ pub(crate) use self::{
     container_request::{ContainerRequest, MountRequest},
     identifiers::{is_pod_uid, relative_path},
     record::{read_record, write_record, ContainerExit, DeletionRecord, PodRecord},
-    request::{grace_period, PodRequest},
+    request::{grace_period, keeps_end, PodRequest},
     root_dir::{make_private_dir, remove_tree, take_over, PodDir, RootDir, StoredPod},
     volume_files::write_volume,
     volumes::VolumeSource,

@@ -79,6 +79,9 @@ pub(crate) struct ContainerRecord {
 pub(crate) struct DeletionRecord {
     /// When the grace period is over.
     pub(crate) kill_at: Timestamp,
+    /// Until when the pod is kept although it has ended.
+    #[serde(default)]
+    pub(crate) keep_until: Option<Timestamp>,
 }
 
 /// How a container ended. The local backend's shim keeps it as `exit.json`.
@@ -126,10 +129,20 @@ mod tests {
         let path = dir.path().join("deletion.json");
         assert_eq!(read_record::<DeletionRecord>(&path).unwrap(), None);
         for kill_at in [Timestamp::UNIX_EPOCH, Timestamp::now()] {
-            write_record(&path, &DeletionRecord { kill_at }).unwrap();
+            write_record(
+                &path,
+                &DeletionRecord {
+                    kill_at,
+                    keep_until: None,
+                },
+            )
+            .unwrap();
             assert_eq!(
                 read_record(&path).unwrap(),
-                Some(DeletionRecord { kill_at })
+                Some(DeletionRecord {
+                    kill_at,
+                    keep_until: None
+                })
             );
         }
         assert_eq!(

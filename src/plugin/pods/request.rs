@@ -21,6 +21,8 @@ use crate::{
     text::is_dns_label,
 };
 
+/// The annotation of a deletion whose caller wants to know how the pod ended.
+const KEEP_END: &str = "cri.interlink.eu/keep-end";
 /// The default of `terminationGracePeriodSeconds` (Kubernetes API, PodSpec).
 const DEFAULT_GRACE_SECONDS: u64 = 30;
 /// A longer grace period than this is taken for a mistake, and cut to this.
@@ -133,6 +135,14 @@ fn check(pod: &Pod, contents: &VolumeContents) -> Result<PodRequest, Refusal> {
         volumes,
         name,
     })
+}
+
+/// Whether a pod that is deleted is to be kept when it has ended, so that it can be asked how it did:
+/// interlink-cri says so (docs/wire.md, W16).
+pub(crate) fn keeps_end(pod: &Pod) -> bool {
+    let annotations = pod.metadata.annotations.as_ref();
+    let value = annotations.and_then(|all| all.get(KEEP_END));
+    value.is_some_and(|value| value == "true")
 }
 
 /// How long a pod's containers may take to end, if the pod says so.
