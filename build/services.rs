@@ -6,6 +6,9 @@ use protobuf::descriptor::{FileDescriptorProto, MethodDescriptorProto, ServiceDe
 
 /// Calls whose answers the handlers give encoded: the lists that a kubelet asks for all the time.
 const ENCODED: [&str; 2] = ["ListPodSandbox", "ListContainers"];
+/// Methods with one answer, which may come long after the handler has returned. On the wire a stream of
+/// one message is the same as a single answer, and a stream is told when the client is gone.
+const PARKED: [&str; 2] = ["StopContainer", "StopPodSandbox"];
 
 /// The code for every service of a file.
 pub fn generate(file: &FileDescriptorProto) -> Result<String, std::fmt::Error> {
@@ -93,6 +96,8 @@ fn service_trait(code: &mut String, service: &ServiceDescriptorProto) -> std::fm
             format!("Replies<{response}>")
         } else if is_encoded(method) {
             format!("Encoded<{response}>")
+        } else if PARKED.contains(&method.name()) {
+            format!("Later<{response}, Self::Error>")
         } else {
             response
         };
@@ -125,6 +130,8 @@ fn registration(code: &mut String, service: &ServiceDescriptorProto) -> std::fmt
     for method in &service.method {
         let (adder, call) = if method.server_streaming() {
             ("add_server_streaming_handler", "streaming")
+        } else if PARKED.contains(&method.name()) {
+            ("add_server_streaming_handler", "parked")
         } else {
             ("add_unary_handler", "unary")
         };

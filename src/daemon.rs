@@ -278,8 +278,9 @@ fn status_line(reach: &Reach, pods: &[Arc<Pod>]) -> String {
         Reach::Away(why) => format!("interLink cannot be reached: {}", text::beginning(why, 120)),
     };
     let jobs = pods.iter().flat_map(|pod| &pod.jobs);
-    let waiting = jobs.clone().filter(|job| job.is_unsubmitted()).count();
-    let submitted = jobs.filter(|job| job.is_polled()).count();
+    let waiting = jobs.filter(|job| job.is_unsubmitted()).count();
+    let polled = |pod: &Arc<Pod>| pod.jobs.iter().filter(|job| pod.is_polled(job)).count();
+    let submitted: usize = pods.iter().map(polled).sum();
     format!("{interlink}; {submitted} jobs there, {waiting} wait to be submitted")
 }
 

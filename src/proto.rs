@@ -1,9 +1,9 @@
 //! The CRI as generated from `proto/`: messages, service traits, registration, clients. Written by
-//! hand are only the two ways in which a call can be carried out, and answers that are encoded already.
+//! hand are only the ways in which a call can be carried out, and answers that are encoded already.
 
 use std::{io::Read as _, marker::PhantomData};
 
-use futures_util::stream::BoxStream;
+use futures_util::{future::BoxFuture, stream::BoxStream};
 use grpcio::{GrpcSlice, MessageReader, RpcContext, ServerStreamingSink, UnarySink};
 use parking_lot::Mutex;
 use protobuf::Message;
@@ -76,6 +76,9 @@ impl<T: Message> Encoded<T> {
 /// The answers of a server-streaming call.
 pub type Replies<T> = BoxStream<'static, T>;
 
+/// An answer that comes later, or an error instead of it.
+pub type Later<T, E> = BoxFuture<'static, Result<T, E>>;
+
 /// How calls are carried out: on which thread, with what around them.
 pub trait Dispatch: Clone + Send + Sync + 'static {
     /// What a handler fails with.
@@ -89,6 +92,16 @@ pub trait Dispatch: Clone + Send + Sync + 'static {
         request: Q,
         sink: UnarySink<P>,
         handler: impl FnOnce(Q) -> Result<P, Self::Error> + Send + 'static,
+    );
+
+    /// Carries out a call with one answer that comes later; no thread waits for it.
+    fn parked<Q: Send + 'static, P: Send + 'static>(
+        &self,
+        context: RpcContext<'_>,
+        method: &'static str,
+        request: Q,
+        sink: ServerStreamingSink<P>,
+        handler: impl FnOnce(Q) -> Result<Later<P, Self::Error>, Self::Error> + Send + 'static,
     );
 
     /// Carries out a call with a stream of answers.

@@ -375,6 +375,14 @@ fn identity(config: &Config, check: &mut Check) {
         &config.metrics.listen,
         "IP:PORT, unix:///PATH, or off",
     );
+    for entry in &config.jobs.unconfirmed_stops {
+        check.require(
+            Patterns::new(&entry.namespaces).is_ok(),
+            "jobs.unconfirmed_stops",
+            &entry.namespaces,
+            "has what is no pattern",
+        );
+    }
     if let Some(file) = &config.audit.file {
         check.absolute("audit.file", file);
     }

@@ -21,6 +21,7 @@ pub mod properties;
 mod sample;
 pub mod schema;
 mod secret;
+pub mod stops;
 
 pub use self::{
     check::{check_machine, Fault, Findings},

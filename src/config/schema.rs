@@ -13,6 +13,7 @@ use super::{
     metrics::Metrics,
     node::Node,
     policy::{Limits, Metadata, Network, Pods, Resources, Security, States},
+    stops::{UnconfirmedStop, UnconfirmedStopEntry},
 };
 
 /// The whole configuration, as written in TOML. Unknown keys are refused.
@@ -337,6 +338,23 @@ pub struct Jobs {
     /// for jobs; half a minute is enough where none are.
     #[serde(with = "duration")]
     pub prepare_grace: Duration,
+    /// How long after its grace period a stop is waited for. A container that is being stopped stays
+    /// RUNNING until the plugin says how it ended, or that its job is gone. Shorter than the kubelet's
+    /// `runtimeRequestTimeout`, which is 2 minutes unless set.
+    #[serde(with = "duration")]
+    pub stop_patience: Duration,
+    /// What becomes of a stop that the plugin has not confirmed by then: `release` ends the container with
+    /// code 137, and its job may still run; `hold` refuses with DEADLINE_EXCEEDED, and the container stays
+    /// RUNNING and its pod Terminating, so that no successor runs beside it. The cancellation goes on in
+    /// both. `hold` is for StatefulSets, and whatever else must run at most once.
+    pub unconfirmed_stop: UnconfirmedStop,
+    /// The same for some pods: the first entry counts that fits. `namespaces` are patterns, `handlers`
+    /// are runtime handlers (RuntimeClass), each without any fits all; `then` is `release` or `hold`.
+    pub unconfirmed_stops: Vec<UnconfirmedStopEntry>,
+    /// How long processes of a job may go on after the plugin has confirmed its end and does not know it
+    /// any more: slurm.conf's KillWait for the SLURM plugin, whose DELETE is an scancel.
+    #[serde(with = "duration")]
+    pub kill_wait: Duration,
     /// Memory limit given to containers that have none, as a quantity. Set it for the SLURM
     /// plugin, which takes a missing one for 1 MB. Flags for sbatch with `--mem` count more.
     pub default_memory: Option<String>,
@@ -374,6 +392,10 @@ impl Default for Jobs {
             lost_grace: Duration::from_secs(120),
             // Nodes in a cloud can take so long.
             prepare_grace: Duration::from_secs(30 * 60),
+            stop_patience: Duration::from_secs(30),
+            unconfirmed_stop: UnconfirmedStop::Release,
+            unconfirmed_stops: Vec::new(),
+            kill_wait: Duration::ZERO,
             default_memory: None,
             time_limit: true,
             end_warning: EndWarning::Auto,

@@ -54,6 +54,11 @@ pub fn delete_pod(pod: &Pod, job: &Job, grace: Duration, settings: &Settings) ->
     let mut short = short_pod(pod, job, started.chain(expected).collect(), settings);
     let seconds = i64::try_from(grace.as_secs()).unwrap_or(i64::MAX);
     short.metadata.deletion_grace_period_seconds = Some(seconds);
+    if pod.awaits_stop(job) {
+        // docs/wire.md, W16. Of the known plugins the embedded one understands it.
+        let annotations = short.metadata.annotations.get_or_insert_default();
+        annotations.insert(metadata::KEEP_END.to_owned(), "true".to_owned());
+    }
     short
 }
 

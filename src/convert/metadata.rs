@@ -20,6 +20,8 @@ use crate::{
 
 /// What the labels and annotations that we add begin with.
 const PREFIX: &str = "cri.interlink.eu/";
+/// The annotation of a DELETE whose sender wants to know how the pod ended.
+pub const KEEP_END: &str = "cri.interlink.eu/keep-end";
 /// kubectl's copy of the whole pod.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 /// The longest id that fits a label value with room to spare; as much as people read.

@@ -1,14 +1,16 @@
 //! The one wrapper round every RPC: pool, timing, log line, panic guard.
 
 use std::{
+    convert::Infallible,
     future::poll_fn,
     sync::Arc,
     task::{ready, Poll},
     time::{Duration, Instant},
 };
 
+use crossbeam_channel::{bounded, Receiver, Sender};
 use futures_channel::oneshot;
-use futures_util::{SinkExt as _, StreamExt as _};
+use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
 use grpcio::{RpcContext, RpcStatus, ServerStreamingSink, UnarySink, WriteFlags};
 use parking_lot::Mutex;
 use protobuf::Message;
@@ -19,7 +21,7 @@ use super::{
     Error,
 };
 use crate::{
-    proto::{Dispatch, Replies},
+    proto::{Dispatch, Later, Replies},
     telemetry::{chain, Counter, Counters, LimitedByText},
     threads::{self, contain, Panic},
 };
@@ -30,6 +32,9 @@ pub struct Caller {
     pool: Arc<Pool>,
     counters: Arc<Counters>,
     refusals: Arc<LimitedByText>,
+    /// Held by each parked call until its answer has left; nothing is ever sent.
+    under_way: Arc<Mutex<Option<Sender<Infallible>>>>,
+    all_sent: Receiver<Infallible>,
 }
 
 /// The kubelet makes a call that was refused again, some of them each second, for as long as the pod
@@ -39,11 +44,21 @@ const REFUSAL_AGAIN: Duration = Duration::from_secs(600);
 impl Caller {
     /// A caller on a pool.
     pub fn new(pool: Arc<Pool>, counters: Arc<Counters>) -> Self {
+        let (under_way, all_sent) = bounded(0);
         Self {
             pool,
             counters,
             refusals: Arc::new(LimitedByText::new(REFUSAL_AGAIN)),
+            under_way: Arc::new(Mutex::new(Some(under_way))),
+            all_sent,
         }
+    }
+
+    /// Waits until the answers of parked calls have left, when no more such calls come.
+    pub fn wait_for_answers(&self, deadline: Instant) {
+        drop(self.under_way.lock().take());
+        // Disconnected when the last answer has left.
+        let _ = self.all_sent.recv_deadline(deadline);
     }
 
     /// Runs a handler, and turns what comes of it into a status.
@@ -64,15 +79,18 @@ impl Caller {
         self.counters.metrics.rpc(method, code, took);
         answer
             .inspect(|_| log::debug!("{method} succeeded in {took:.1?}"))
-            .map_err(|error| {
-                self.counters.count(Counter::CriErrors);
-                if error.is_ours() {
-                    log::error!("{method} failed: {}", chain(&error));
-                } else {
-                    self.log_refusal(&format!("{method} refused: {}", chain(&error)));
-                }
-                RpcStatus::from(&error)
-            })
+            .map_err(|error| self.status(method, &error))
+    }
+
+    /// What a caller gets instead of an answer.
+    fn status(&self, method: &str, error: &Error) -> RpcStatus {
+        self.counters.count(Counter::CriErrors);
+        if error.is_ours() {
+            log::error!("{method} failed: {}", chain(error));
+        } else {
+            self.log_refusal(&format!("{method} refused: {}", chain(error)));
+        }
+        RpcStatus::from(error)
     }
 
     /// What the caller gets when its handler panicked. The kubelet makes most calls again for as long
@@ -178,6 +196,51 @@ impl Dispatch for Caller {
         });
     }
 
+    fn parked<Q: Send + 'static, P: Send + 'static>(
+        &self,
+        context: RpcContext<'_>,
+        method: &'static str,
+        request: Q,
+        mut sink: ServerStreamingSink<P>,
+        handler: impl FnOnce(Q) -> Result<Later<P, Error>, Error> + Send + 'static,
+    ) {
+        threads::point("grpc");
+        let (send, answer) = oneshot::channel();
+        let (runner, caller) = (self.clone(), self.clone());
+        let work = move || {
+            // The client may have gone in the meantime.
+            let _ = send.send(runner.run(method, || handler(request)));
+        };
+        let is_refused = self.pool.hand_over(Lane::of(method), work).is_err();
+        let refusal = is_refused.then(|| self.refusal(method));
+        let under_way = self.under_way.lock().clone();
+        context.spawn(async move {
+            let ending = || Err(RpcStatus::from(&Error::Ending));
+            let later = match refusal {
+                Some(status) => Err(status),
+                None => answer.await.unwrap_or_else(|_| ending()),
+            };
+            let answer = match later {
+                Ok(later) => unless_gone(&mut sink, later)
+                    .await
+                    .map(|answer| answer.map_err(|error| caller.status(method, &error))),
+                Err(status) => Ok(Err(status)),
+            };
+            let sent = match answer {
+                Ok(Ok(answer)) => match sink.send((answer, WriteFlags::default())).await {
+                    Ok(()) => sink.close().await,
+                    Err(gone) => Err(gone),
+                },
+                Ok(Err(status)) => sink.fail(status).await,
+                Err(gone) => Err(gone),
+            };
+            if let Err(gone) = sent {
+                log::debug!("{method}: the client is gone: {gone}");
+            }
+            drop(under_way);
+        });
+    }
+
     fn streaming<Q: Send + 'static, P: Send + 'static>(
         &self,
         context: RpcContext<'_>,
@@ -218,6 +281,21 @@ impl Dispatch for Caller {
             }
         });
     }
+}
+
+/// What comes later, unless the client is gone before.
+async fn unless_gone<P: Send + 'static>(
+    sink: &mut ServerStreamingSink<P>,
+    mut later: Later<P, Error>,
+) -> grpcio::Result<Result<P, Error>> {
+    poll_fn(|context| {
+        // Nothing is being sent, so this is ready, or tells that the client is gone.
+        if let Poll::Ready(Err(gone)) = sink.poll_ready_unpin(context) {
+            return Poll::Ready(Err(gone));
+        }
+        later.poll_unpin(context).map(Ok)
+    })
+    .await
 }
 
 /// The stream of a list: the items in messages of a bounded size each. One that is larger alone goes

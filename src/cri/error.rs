@@ -49,6 +49,12 @@ pub enum Error {
     /// A file system that the pod names does not answer.
     #[error("{0}")]
     Hung(String),
+    /// What the call waits for has not come in time.
+    #[error("{0}")]
+    TimeOut(String),
+    /// The daemon ends before what the call waits for has come.
+    #[error("interlink-cri is being stopped; ask it again when it is back")]
+    Ending,
     /// Something that must not happen did.
     #[error("{0}")]
     Internal(String),
@@ -130,9 +136,10 @@ impl Error {
             Self::Store(
                 store::Error::OverBudget(_) | store::Error::Disk(store::DiskError::Commit { .. }),
             ) => RpcStatusCode::RESOURCE_EXHAUSTED,
-            Self::Store(store::Error::Disk(_)) | Self::Log(_) | Self::Hung(_) => {
+            Self::Store(store::Error::Disk(_)) | Self::Log(_) | Self::Hung(_) | Self::Ending => {
                 RpcStatusCode::UNAVAILABLE
             }
+            Self::TimeOut(_) => RpcStatusCode::DEADLINE_EXCEEDED,
             Self::Store(store::Error::Record { .. }) | Self::Internal(_) => RpcStatusCode::INTERNAL,
         }
     }
@@ -140,11 +147,11 @@ impl Error {
     /// Whether it is our fault or our machine's, and so worth a line in the daemon's log.
     pub fn is_ours(&self) -> bool {
         // Who asks for too much asks again and again, and of a disk that hangs there is a line already.
-        let comes_again = matches!(
+        let is_usual = matches!(
             self,
-            Self::Store(store::Error::OverBudget(_)) | Self::Hung(_)
+            Self::Store(store::Error::OverBudget(_)) | Self::Hung(_) | Self::Ending
         );
-        !comes_again
+        !is_usual
             && matches!(
                 self.code(),
                 RpcStatusCode::INTERNAL
@@ -256,6 +263,11 @@ mod tests {
                 Error::Unimplemented(String::new()),
                 RpcStatusCode::UNIMPLEMENTED,
             ),
+            (
+                Error::TimeOut(String::new()),
+                RpcStatusCode::DEADLINE_EXCEEDED,
+            ),
+            (Error::Ending, RpcStatusCode::UNAVAILABLE),
         ];
         for (error, code) in rows {
             assert_eq!(error.code(), code, "{error:?}");

@@ -1,7 +1,7 @@
 //! The gRPC services: translate, validate, change the store, answer.
 //!
-//! Every answer comes from local state. This room cannot see `interlink`, so none can wait for a
-//! plugin. One file holds one RPC, a list together with its streaming twin; files are named noun
+//! Every answer comes from local state. This room cannot see `interlink`, so none can call a plugin; the
+//! answer to a stop is parked until the state says what has come of it. One file holds one RPC, a list together with its streaming twin; files are named noun
 //! first.
 
 mod call;
@@ -26,6 +26,7 @@ mod list_size;
 mod listed;
 mod metrics;
 mod not_supported;
+mod parked;
 mod pod_address;
 mod pool;
 /// What must hold whatever comes in; `fuzz/` and the tests share it.

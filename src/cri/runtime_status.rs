@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{sandbox_status::job_info, CriContext, Error};
 use crate::{
-    model::{Cancellation, Nanos, SandboxPhase},
+    model::{Nanos, SandboxPhase},
     proto::{
         RuntimeCondition, RuntimeFeatures, RuntimeHandler, RuntimeHandlerFeatures, RuntimeStatus,
         StatusRequest, StatusResponse,
@@ -53,7 +53,7 @@ impl CriContext {
         let owed: Vec<_> = pods
             .iter()
             .flat_map(|pod| pod.jobs.iter().map(move |job| (pod, job)))
-            .filter(|(_, job)| matches!(job.cancel, Some(Cancellation::Requested { .. })))
+            .filter(|(_, job)| job.is_owed_a_cancellation())
             .map(|(pod, job)| json!({ "pod": pod.full_name(), "job": job_info(job) }))
             .collect();
         let (state, message) = words(reach);
@@ -82,6 +82,7 @@ impl CriContext {
             "oldestUnsubmittedSeconds": age(unsubmitted.iter().min().copied()),
             "oldestOwedCancellationSeconds": age(self.store.oldest_owed_cancellation()),
             "stateBytes": self.store.size_on_disk().ok(),
+            "parkedStops": self.store.watches().count(),
             "eventSubscribers": self.store.subscriber_count(),
             "podCIDR": self.store.pod_cidr().or_else(|| self.config.network.pod_cidr.clone()),
             "counters": counters,

@@ -1,10 +1,11 @@
-//! `StopPodSandbox`: every container ends, and every job is cancelled. Success for a sandbox that
-//! does not exist, as the CRI demands of this call.
+//! `StopPodSandbox`: every job is cancelled, and the answer comes when every container is known to have
+//! ended, or the time for that is over. Success for a sandbox that does not exist, as the CRI demands of
+//! this call.
 
-use super::{CriContext, Error};
+use super::{parked::at_once, CriContext, Error};
 use crate::{
-    plan::lifecycle,
-    proto::{StopPodSandboxRequest, StopPodSandboxResponse},
+    plan::stopping,
+    proto::{Later, StopPodSandboxRequest, StopPodSandboxResponse},
     store,
 };
 
@@ -12,15 +13,19 @@ impl CriContext {
     pub(super) fn stop_pod_sandbox(
         &self,
         request: &StopPodSandboxRequest,
-    ) -> Result<StopPodSandboxResponse, Error> {
-        if let Some(id) = self.find_sandbox(&request.pod_sandbox_id)? {
-            let stopped = self.store.update(&id, |pod| {
-                lifecycle::stop_sandbox(pod, self.now());
-                Ok(())
-            });
-            accept_gone(stopped)?;
-        }
-        Ok(StopPodSandboxResponse::default())
+    ) -> Result<Later<StopPodSandboxResponse, Error>, Error> {
+        let found = self.find_sandbox(&request.pod_sandbox_id)?;
+        let Some((id, pod)) = found.and_then(|id| self.store.pod(&id).map(|pod| (id, pod))) else {
+            return Ok(at_once());
+        };
+        let patience = self.config.jobs.stop_patience;
+        let stopped = self.store.update(&id, |pod| {
+            stopping::stop_sandbox(pod, patience, self.now());
+            Ok(())
+        });
+        accept_gone(stopped)?;
+        let what = format!("pod {}", pod.full_name());
+        Ok(self.when_stopped(&id, what, stopping::of_sandbox))
     }
 }
 

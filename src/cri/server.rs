@@ -8,7 +8,7 @@ use std::{
     },
     path::{Path, PathBuf},
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use grpcio::{ChannelBuilder, EnvBuilder, Environment, ServerBuilder, ServerCredentials};
@@ -28,6 +28,9 @@ use crate::{
 
 /// Completion queue threads: they only move messages; the handlers have threads of their own.
 const QUEUE_THREADS: usize = 1;
+
+/// How long the answers of parked calls may take to leave at the daemon's end.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
 
 /// Why the CRI cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +65,8 @@ pub enum StartError {
 pub struct Server {
     server: grpcio::Server,
     pool: Arc<Pool>,
+    context: Arc<CriContext>,
+    caller: Caller,
     socket: PathBuf,
     /// Its threads end when the last handle is gone.
     _environment: Arc<Environment>,
@@ -107,7 +112,10 @@ impl Server {
                 Arc::new(Runtime(context.clone())),
                 caller.clone(),
             ))
-            .register_service(image_service(Arc::new(Images(context)), caller))
+            .register_service(image_service(
+                Arc::new(Images(context.clone())),
+                caller.clone(),
+            ))
             .channel_args(arguments)
             .build()
             .map_err(failed)?;
@@ -132,6 +140,8 @@ impl Server {
         Ok(Self {
             server,
             pool,
+            context,
+            caller,
             socket,
             _environment: environment,
         })
@@ -141,6 +151,10 @@ impl Server {
     /// threads that had not ended at the deadline.
     pub fn stop(mut self, deadline: Instant) -> Vec<String> {
         let mut late = self.pool.stop(deadline);
+        // Who waits for a stop asks again, and joins it: it is on disk.
+        self.context.store.watches().end();
+        let soon = Instant::now() + LAST_ANSWERS;
+        self.caller.wait_for_answers(soon.min(deadline));
         // Ends what never ends by itself: event streams.
         self.server.cancel_all_calls();
         let shutdown = self.server.shutdown();

@@ -9,7 +9,7 @@ use crate::proto::{
     ContainerStatsResponse, ContainerStatusRequest, ContainerStatusResponse,
     CreateContainerRequest, CreateContainerResponse, Encoded, ExecRequest, ExecResponse,
     ExecSyncRequest, ExecSyncResponse, GetEventsRequest, ImageFsInfoRequest, ImageFsInfoResponse,
-    ImageService, ImageStatusRequest, ImageStatusResponse, ListContainerStatsRequest,
+    ImageService, ImageStatusRequest, ImageStatusResponse, Later, ListContainerStatsRequest,
     ListContainerStatsResponse, ListContainersRequest, ListContainersResponse, ListImagesRequest,
     ListImagesResponse, ListMetricDescriptorsRequest, ListMetricDescriptorsResponse,
     ListPodSandboxMetricsRequest, ListPodSandboxMetricsResponse, ListPodSandboxRequest,
@@ -55,7 +55,7 @@ impl RuntimeService for Runtime {
     fn stop_pod_sandbox(
         &self,
         request: StopPodSandboxRequest,
-    ) -> Result<StopPodSandboxResponse, Error> {
+    ) -> Result<Later<StopPodSandboxResponse, Error>, Error> {
         self.0.stop_pod_sandbox(&request)
     }
 
@@ -104,7 +104,7 @@ impl RuntimeService for Runtime {
     fn stop_container(
         &self,
         request: StopContainerRequest,
-    ) -> Result<StopContainerResponse, Error> {
+    ) -> Result<Later<StopContainerResponse, Error>, Error> {
         self.0.stop_container(&request)
     }
 

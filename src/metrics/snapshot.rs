@@ -18,8 +18,8 @@ use super::process::Process;
 use crate::{
     convert::{self, Asked},
     model::{
-        Cancellation, Container, ContainerEntry, ContainerId, ContainerPhase, Job, Nanos, Pod,
-        Remote, SandboxPhase, Submission,
+        Container, ContainerEntry, ContainerId, ContainerPhase, Job, Nanos, Pod, Remote,
+        SandboxPhase, Submission,
     },
     store::Store,
     telemetry::{
@@ -319,7 +319,7 @@ fn queued_since(pod: &Pod, job: &Job) -> Option<Nanos> {
 }
 
 fn is_owed(job: &Job) -> bool {
-    matches!(job.cancel, Some(Cancellation::Requested { .. }))
+    job.is_owed_a_cancellation()
 }
 
 fn all_jobs(pods: &[Arc<Pod>]) -> impl Iterator<Item = (&Pod, &Job)> {

@@ -44,8 +44,10 @@ pub struct Container {
 ///            start                    report              log complete
 ///  CREATED ─────────► RUNNING ───────────────► (reported) ─────────────► EXITED
 ///     │    started_at    │                      still RUNNING for the CRI   ▲ exit
-///     └──────────────────┴──────────────── stop, failure ───────────────────┘
+///     └──────────────────┴──────────────── kill, failure ───────────────────┘
 /// ```
+///
+/// A container that is being stopped stays RUNNING until its end is known: see [`Stopping`].
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ContainerStatus {
     /// When `StartContainer` succeeded; later, once it is known, when the remote run began.
@@ -68,9 +70,24 @@ pub struct ContainerStatus {
     /// All of the remote log that can be had is in the log file.
     #[serde(default)]
     pub log_complete: bool,
+    /// Set while the container is being stopped, and still RUNNING because it is not known to have ended.
+    #[serde(default)]
+    pub stopping: Option<Stopping>,
     /// The end as the CRI shows it. Set once; the container is EXITED from here on.
     #[serde(default)]
     pub exit: Option<Exit>,
+}
+
+/// A stop that waits to be known to have happened. `plan::stopping` moves it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stopping {
+    /// When it was asked for, the last time that it was asked for anew.
+    pub since: Nanos,
+    /// The longest that it is waited for: grace period and patience.
+    pub deadline: Nanos,
+    /// The time is over, and the end is not known: whoever waited has been told, and asks again.
+    #[serde(default)]
+    pub is_overdue: bool,
 }
 
 /// What the plugin says of a container that has not ended; each state comes before the next.
@@ -104,6 +121,11 @@ impl ContainerStatus {
             (None, Some(_)) => ContainerPhase::Running,
             (None, None) => ContainerPhase::Created,
         }
+    }
+
+    /// Whether it is being stopped, and nobody knows yet how it ended.
+    pub fn awaits_stop(&self) -> bool {
+        self.stopping.is_some() && self.is_live()
     }
 
     /// Whether the remote side may still have more to say about it: it was started, no end is

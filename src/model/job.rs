@@ -281,6 +281,12 @@ pub enum Cancellation {
         #[serde(default)]
         denials: u32,
     },
+    /// The plugin has confirmed it, and is asked how the containers ended that are being stopped. What
+    /// it still has of the job afterwards is deleted with another DELETE.
+    Delivered {
+        /// When it was confirmed.
+        at: Nanos,
+    },
     /// The plugin confirmed it, or nothing was there to cancel.
     Done,
 }
@@ -318,9 +324,12 @@ impl Job {
         }
     }
 
-    /// Whether the poller has to ask for it: the plugin has it and has not been told to end it.
-    pub fn is_polled(&self) -> bool {
-        matches!(self.submission, Submission::Submitted { .. }) && self.cancel.is_none()
+    /// Whether its end was asked for and is not settled.
+    pub fn is_owed_a_cancellation(&self) -> bool {
+        matches!(
+            self.cancel,
+            Some(Cancellation::Requested { .. } | Cancellation::Delivered { .. })
+        )
     }
 
     /// Whether the plugin has not taken it yet, and is to.

@@ -14,7 +14,7 @@ mod sandbox;
 mod time;
 mod weight;
 
-pub use container::{Container, ContainerEntry, ContainerPhase, ContainerStatus, Remote};
+pub use container::{Container, ContainerEntry, ContainerPhase, ContainerStatus, Remote, Stopping};
 pub use derived::Derived;
 pub use exit::{exit_code, exit_reason, Exit};
 pub use ids::{ContainerId, JobUid, SandboxId};

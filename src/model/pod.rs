@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{
     Container, ContainerEntry, ContainerId, ContainerStatus, Derived, Job, Nanos, Pieces, Sandbox,
-    SandboxPhase, SandboxStatus,
+    SandboxPhase, SandboxStatus, Submission,
 };
 
 /// One sandbox with its containers and jobs.
@@ -82,6 +82,19 @@ impl Pod {
     /// The job that carries a container; a container is started once, so there is at most one.
     pub fn job_of(&self, id: &ContainerId) -> Option<&Job> {
         self.jobs.iter().find(|job| job.containers.contains(id))
+    }
+
+    /// Whether a container of a job is being stopped, and it is not known yet how it ended.
+    pub fn awaits_stop(&self, job: &Job) -> bool {
+        let mut carried = job.containers.iter().filter_map(|id| self.container(id));
+        carried.any(|entry| entry.status.awaits_stop())
+    }
+
+    /// Whether the poller has to ask for a job: the plugin has it, and has not been told to end it, or
+    /// somebody waits to know how it ended.
+    pub fn is_polled(&self, job: &Job) -> bool {
+        let has_it = matches!(job.submission, Submission::Submitted { .. });
+        has_it && (job.cancel.is_none() || job.is_owed_a_cancellation() && self.awaits_stop(job))
     }
 
     /// A creation time for the next container: `now`, but later than every one before it.

@@ -6,6 +6,7 @@
 use super::{
     lifecycle, observe,
     report::JobReport,
+    stop_ends,
     submission::{Event, MIN_DENIALS},
     Rules,
 };
@@ -100,6 +101,7 @@ pub fn posted(pod: &mut Pod, number: u32, posted: &Posted, now: Nanos, rules: &R
         job.submission_event(Event::Refused, now, rules);
         fail_submission(pod, number, reason, now);
     }
+    stop_ends::conclude(pod, now);
     refusal.is_some()
 }
 
@@ -166,6 +168,7 @@ pub fn asked(
             }
         }
     }
+    stop_ends::conclude(pod, now);
     lifecycle::forget_settled_jobs(pod);
     refused
 }
@@ -205,16 +208,32 @@ pub fn may_be_gone(job: &Job, says_gone: bool, now: Nanos, rules: &Rules) -> boo
     (says_gone || refused_before) && !is_fresh
 }
 
-/// Takes over how the DELETE of a job ended.
-pub fn deleted(pod: &mut Pod, number: u32, deleted: Deleted, now: Nanos, rules: &Rules) {
+/// Takes over how the DELETE of a job ended that was sent with this grace period. If a container of the
+/// job is being stopped, a confirmation alone does not tell how it ended, so the plugin is asked; and
+/// where the grace period has become shorter meanwhile, the plugin is told that.
+pub fn deleted(
+    pod: &mut Pod,
+    number: u32,
+    deleted: Deleted,
+    sent_grace_seconds: u32,
+    now: Nanos,
+    rules: &Rules,
+) {
+    let is_with_plugin = |job: &&Job| matches!(job.submission, Submission::Submitted { .. });
+    let job = pod.job(number).filter(is_with_plugin);
+    let is_asked_for = job.is_some_and(|job| pod.awaits_stop(job));
     if let Some(job) = pod.job_mut(number) {
+        let is_shorter = job.grace_seconds < sent_grace_seconds;
         match deleted {
+            Deleted::Confirmed if is_asked_for && is_shorter => job.cancel_again(now),
+            Deleted::Confirmed if is_asked_for => job.cancel_delivered(now),
             Deleted::Confirmed => job.cancel_confirmed(),
             Deleted::Failed => job.cancel_failed(now, rules),
             Deleted::Denied => job.cancel_denied(now, rules),
             Deleted::Untold => job.cancel_untold(now, rules),
         }
     }
+    stop_ends::conclude(pod, now);
     lifecycle::forget_settled_jobs(pod);
 }
 

@@ -142,7 +142,7 @@ fn begin_anew(pod: &mut Pod, number: u32, failed: &str, code: i32, now: Nanos) {
     let reason = exit_reason::INIT_CONTAINER_FAILED;
     // What the job itself has written is in their logs.
     lifecycle::report_end(pod, number, code, reason, &message, now);
-    lifecycle::stop_sandbox(pod, now);
+    lifecycle::kill_sandbox(pod, now);
 }
 
 #[cfg(test)]

@@ -420,7 +420,7 @@ mod tests {
         assert_eq!(events, [want]);
         // One that was stopped before it left was not refused.
         let stopped = with(&before, |pod| {
-            lifecycle::stop_sandbox(pod, Nanos(9));
+            lifecycle::kill_sandbox(pod, Nanos(9));
         });
         assert!(words(Some(&before), &stopped).is_empty());
     }
@@ -439,7 +439,7 @@ mod tests {
         };
         let ended = with(&remote(1, Remote::Running), |pod| {
             let id = pod.containers[1].id().clone();
-            lifecycle::stop_container(pod, &id, 0, Nanos(9));
+            lifecycle::kill_container(pod, &id, 0, Nanos(9));
         });
         let lost = with(&ended, |pod| pod.jobs[0].submission = Submission::Lost);
         for (name, pod, want) in [

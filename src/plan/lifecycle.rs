@@ -1,18 +1,16 @@
-//! How containers and sandboxes are stopped, fail, and are removed. The CRI's answer is local: a
-//! stopped container is EXITED at once, and what the remote side is owed follows from the pod.
+//! How containers and sandboxes are killed, fail, and are removed: they have ended at once, and what the
+//! remote side is owed follows from the pod. Stops that wait to be known to have happened are in `stopping`.
 
+use super::stop_ends;
 use crate::model::{
     exit_code, exit_reason, Cancellation, Container, ContainerEntry, ContainerId, ContainerPhase,
     ContainerStatus, Exit, Job, Nanos, Pod, SandboxPhase, Submission,
 };
 
-/// Stops one container. Its job is cancelled once none of its containers is left to run; one
-/// that shares its job with others goes on over there until the last of them ends.
-///
-/// A container that was never started stays as it is, as the kubelet does not stop those
-/// (`ConvertPodStatusToRunningPod` in pkg/kubelet/container/helpers.go).
-/// `grace_seconds` is how long it may take to end over there.
-pub fn stop_container(pod: &mut Pod, id: &ContainerId, grace_seconds: u32, now: Nanos) {
+/// Ends one container here and now. Its job is cancelled once none of its containers is left to run;
+/// one that shares its job with others goes on over there until the last of them ends.
+/// `grace_seconds` is how long it may take to end over there. One that was never started stays as it is.
+pub fn kill_container(pod: &mut Pod, id: &ContainerId, grace_seconds: u32, now: Nanos) {
     let Some(entry) = pod.containers.iter_mut().find(|entry| entry.id() == id) else {
         return;
     };
@@ -28,17 +26,26 @@ pub fn stop_container(pod: &mut Pod, id: &ContainerId, grace_seconds: u32, now: 
     cancel_idle_jobs(pod, now);
 }
 
-/// Stops the sandbox: every container ends, also one that was never started, and every job is
-/// cancelled. This is where the pod is gone for the remote side: the kubelet removes records
-/// minutes later, when it collects garbage (pkg/kubelet/kuberuntime/kuberuntime_gc.go).
-pub fn stop_sandbox(pod: &mut Pod, now: Nanos) {
-    if pod.phase() != SandboxPhase::Ready {
-        return;
+/// Ends the sandbox here and now: every container, also one that was never started; and every job is
+/// cancelled.
+pub fn kill_sandbox(pod: &mut Pod, now: Nanos) {
+    end_sandbox(pod, now, |_| false);
+}
+
+/// The same, but for the containers that are waited for.
+pub(super) fn end_sandbox(
+    pod: &mut Pod,
+    now: Nanos,
+    is_waited_for: impl Fn(&ContainerEntry) -> bool,
+) {
+    if pod.phase() == SandboxPhase::Ready {
+        pod.status.stopped_at = Some(now.max(pod.sandbox.created_at));
     }
-    pod.status.stopped_at = Some(now.max(pod.sandbox.created_at));
     // CREATED ones, too: no call of the kubelet stops them one by one.
     for entry in &mut pod.containers {
-        end_now(&entry.container, &mut entry.status, now);
+        if !is_waited_for(entry) {
+            end_now(&entry.container, &mut entry.status, now);
+        }
     }
     for job in &mut pod.jobs {
         job.request_cancel(now);
@@ -48,7 +55,7 @@ pub fn stop_sandbox(pod: &mut Pod, now: Nanos) {
 /// Removes a container's record; a running one is killed first. The job goes with its last
 /// container.
 pub fn remove_container(pod: &mut Pod, id: &ContainerId, now: Nanos) {
-    stop_container(pod, id, 0, now);
+    kill_container(pod, id, 0, now);
     pod.containers.retain(|entry| entry.id() != id);
     let left: Vec<ContainerId> = pod
         .containers
@@ -65,15 +72,17 @@ pub fn remove_container(pod: &mut Pod, id: &ContainerId, now: Nanos) {
             job.request_cancel(now);
         }
     }
+    stop_ends::conclude(pod, now);
     forget_settled_jobs(pod);
 }
 
 /// Removes the sandbox with all its containers. What stays is the tombstone that remembers the
 /// cancellations still owed.
 pub fn remove_sandbox(pod: &mut Pod, now: Nanos) {
-    stop_sandbox(pod, now);
+    kill_sandbox(pod, now);
     pod.containers.clear();
     pod.status.removed_at = pod.status.removed_at.or(Some(now));
+    stop_ends::conclude(pod, now);
     forget_settled_jobs(pod);
 }
 
@@ -165,7 +174,8 @@ pub(super) fn forget_what_will_not_run(pod: &mut Pod, number: u32) {
     let init_failed = carried.any(|entry| {
         let status = &entry.status;
         let end = status.exit.as_ref().or(status.reported.as_ref());
-        job.is_init(&entry.container.name) && end.is_some_and(|end| end.code != 0)
+        let has_failed = end.is_some_and(|end| end.code != 0);
+        job.is_init(&entry.container.name) && (has_failed || status.awaits_stop())
     });
     let mut expected = job.expected.iter();
     let expected_init_failed = expected
@@ -280,7 +290,7 @@ mod tests {
             let job = &mut pod.jobs[0];
             job.expected = vec![Expected::new("main")];
             job.inits = is_init.then(|| "first".to_owned()).into_iter().collect();
-            stop_container(&mut pod, &ids[0], 5, Nanos(300));
+            kill_container(&mut pod, &ids[0], 5, Nanos(300));
             assert_eq!(pod.jobs[0].expected.len(), want);
             assert_eq!(pod.jobs[0].cancel.is_some(), is_init);
         }
@@ -289,13 +299,13 @@ mod tests {
     #[test]
     fn a_shared_job_is_cancelled_with_its_last_container() {
         let (mut pod, ids) = running(&["a", "b"]);
-        stop_container(&mut pod, &ids[0], 5, Nanos(300));
+        kill_container(&mut pod, &ids[0], 5, Nanos(300));
         assert_eq!(
             (code(&pod, &ids[0]), code(&pod, &ids[1])),
             (Some(exit_code::KILLED), None)
         );
         assert_eq!(pod.jobs[0].cancel, None);
-        stop_container(&mut pod, &ids[1], 5, Nanos(400));
+        kill_container(&mut pod, &ids[1], 5, Nanos(400));
         assert!(matches!(
             pod.jobs[0].cancel,
             Some(Cancellation::Requested { .. })
@@ -313,10 +323,10 @@ mod tests {
             finished_at: Nanos(250),
             termination_message: None,
         });
-        stop_container(&mut pod, &ids[0], 5, Nanos(300));
+        kill_container(&mut pod, &ids[0], 5, Nanos(300));
         assert_eq!(code(&pod, &ids[0]), Some(3));
         let before = pod.clone();
-        stop_container(&mut pod, &ids[0], 5, Nanos(999));
+        kill_container(&mut pod, &ids[0], 5, Nanos(999));
         assert_eq!(pod, before, "a second stop changes nothing");
     }
 
@@ -326,7 +336,7 @@ mod tests {
         pod.jobs[0].submission = Submission::Gathering {
             last_start: Nanos(100),
         };
-        stop_container(&mut pod, &ids[0], 5, Nanos(300));
+        kill_container(&mut pod, &ids[0], 5, Nanos(300));
         assert_eq!(pod.jobs[0].submission, Submission::Dropped);
         assert!(pod.containers[0].status.log_complete);
     }
@@ -336,7 +346,7 @@ mod tests {
         let (mut pod, _) = running(&["a"]);
         pod.add_container(container(&pod, "never-started", 0));
         pod.jobs[0].submission = Submission::Finished;
-        stop_sandbox(&mut pod, Nanos(300));
+        kill_sandbox(&mut pod, Nanos(300));
         assert_eq!(pod.phase(), SandboxPhase::NotReady);
         assert!(pod
             .containers

@@ -14,7 +14,10 @@
 //! unmentioned      what follows for containers that a plugin never mentions
 //! unproven_exit    when an end without a start is believed
 //! exit_table       what a reported end looks like to the kubelet
-//! lifecycle        how containers and sandboxes end
+//! lifecycle        how containers and sandboxes end at once, fail, and are removed
+//! stopping         how they are stopped, and when that is known to have happened
+//! stop_ends        what a stop comes to where the plugin does not say how a container ended
+//! unconfirmed_stop what becomes of stops that the plugin does not confirm in time
 //! limits           which jobs wait for room in their namespace
 //! job_events       events and the readiness condition
 //! node_offer       what the node offers beside its machine
@@ -49,10 +52,13 @@ pub mod properties;
 pub mod questions;
 mod report;
 mod rules;
+mod stop_ends;
+pub mod stopping;
 pub mod submission;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod testing;
 mod traits;
+mod unconfirmed_stop;
 mod unmentioned;
 pub mod unproven_exit;
 
@@ -62,3 +68,4 @@ pub use traits::{
     Allocation, CreateBody, EmptyJobId, EndsWithoutStart, ImageRefs, InitContainers, KnownEnd,
     LogForm, PluginTraits, Probes, VolumeKeys,
 };
+pub use unconfirmed_stop::UnconfirmedStops;

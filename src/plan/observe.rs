@@ -6,6 +6,7 @@
 use super::{
     init_containers, lifecycle,
     report::{JobReport, ReportedEnd, ReportedState, Verdict},
+    stop_ends,
     submission::Event,
     unmentioned, unproven_exit, Rules,
 };
@@ -45,6 +46,7 @@ pub fn apply(pod: &mut Pod, number: u32, report: &JobReport, now: Nanos, rules: 
             job.submission_event(Event::Ended, now, rules);
         }
     }
+    stop_ends::conclude(pod, now);
 }
 
 fn take_over(pod: &mut Pod, number: u32, report: &JobReport, now: Nanos, rules: &Rules) {
@@ -200,6 +202,11 @@ pub fn lose(pod: &mut Pod, number: u32, now: Nanos, rules: &Rules) {
     if job.submission == was {
         return;
     }
+    // Those that are being stopped have come to what was wanted of them.
+    stop_ends::end(pod, number, now);
+    let Some(job) = pod.job(number) else {
+        return;
+    };
     let named = job
         .remote_id
         .as_ref()

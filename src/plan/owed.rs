@@ -138,7 +138,15 @@ fn owed_job(pod: &Pod, job: &Job, now: Nanos, rules: &Rules) -> Option<Owed> {
                 duty: Duty::ProveExit(number),
             })
         }
-        (Submission::Finished | Submission::Lost, None) => None,
+        // The poller asks about a job whose DELETE is confirmed, while somebody waits for its end.
+        (
+            Submission::Submitted { .. }
+            | Submission::Finished
+            | Submission::Lost
+            | Submission::Dropped,
+            Some(Cancellation::Delivered { .. }),
+        )
+        | (Submission::Finished | Submission::Lost, None) => None,
     }
 }
 
@@ -151,8 +159,12 @@ fn owed_log(pod: &Pod, entry: &ContainerEntry, now: Nanos, rules: &Rules) -> Opt
             duty: Duty::AbandonLog(id),
         });
     }
-    let asked = match pod.job_of(entry.id()).map(|job| &job.submission) {
-        // Nothing over there could have a log.
+    let job = pod.job_of(entry.id());
+    let asked = match job
+        .filter(|job| !job.is_settled())
+        .map(|job| &job.submission)
+    {
+        // Nothing over there could have a log, or has one any more.
         None | Some(Submission::Dropped | Submission::Gathering { .. }) => {
             return Some(Owed {
                 due: now,
@@ -264,7 +276,7 @@ mod tests {
     fn the_log_is_fetched_before_the_job_is_cancelled() {
         let now = Nanos(1_000);
         let mut pod = started(Submission::Submitted { at: Nanos(200) });
-        lifecycle::stop_sandbox(&mut pod, now);
+        lifecycle::kill_sandbox(&mut pod, now);
         let id = pod.containers[0].id().clone();
         assert_eq!(duty(&pod, now), Some(Duty::CompleteLog(id.clone())));
         let late = now.plus(rules().complete_timeout);

@@ -6,15 +6,21 @@ use super::{
     log_position::Position,
     log_resync::{End, Piece, Resync},
 };
-use crate::model::{Cancellation, ContainerPhase, Job, Nanos, Pod, SandboxPhase, Submission};
+use crate::model::{
+    Cancellation, ContainerPhase, ContainerStatus, Job, Nanos, Pod, SandboxPhase, Submission,
+};
 
 /// What holds of every pod at any time. No time in it lies behind `latest`.
 pub fn holds(pod: &Pod, latest: Nanos) {
     containers_hold(pod, latest);
     jobs_hold(pod);
     if pod.phase() != SandboxPhase::Ready {
-        let mut phases = pod.containers.iter().map(|entry| entry.status.phase());
-        assert!(phases.all(|phase| phase == ContainerPhase::Exited));
+        let mut statuses = pod.containers.iter().map(|entry| &entry.status);
+        assert!(statuses.all(|status| match status.phase() {
+            ContainerPhase::Created => false,
+            ContainerPhase::Running => status.stopping.is_some(),
+            ContainerPhase::Exited => true,
+        }));
         let mut cancels = pod.jobs.iter().map(|job| &job.cancel);
         assert!(cancels.all(Option::is_some), "a job outlives its pod");
     }
@@ -60,7 +66,10 @@ fn jobs_hold(pod: &Pod) {
         assert!(!may_leave || job.cancel.is_none(), "cancelled, but to go");
         let is_over = matches!(job.submission, Submission::Dropped | Submission::Lost);
         let mut carried = job.containers.iter().filter_map(|id| pod.container(id));
-        let all_ended = carried.all(|entry| entry.status.exit.is_some());
+        // A job that may have left all the same is waited for until its deletion is settled.
+        let awaits =
+            |status: &ContainerStatus| job.is_owed_a_cancellation() && status.awaits_stop();
+        let all_ended = carried.all(|entry| entry.status.exit.is_some() || awaits(&entry.status));
         assert!(!is_over || all_ended, "what runs nowhere has ended");
         let wanted = job.containers.iter().any(|id| pod.container(id).is_some());
         assert!(wanted || job.cancel.is_some(), "a job outlives its pod");

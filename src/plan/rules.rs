@@ -6,6 +6,7 @@ use super::{
     exit_table::ExitTable,
     limits::NamespaceLimits,
     traits::{InitContainers, PluginTraits},
+    unconfirmed_stop::UnconfirmedStops,
 };
 use crate::{
     backoff::Backoff,
@@ -29,6 +30,10 @@ pub struct Rules {
     pub lost_polls: u32,
     /// How long a job must be missing before it is lost.
     pub lost_grace: Duration,
+    /// How long processes may go on after the plugin has confirmed the end of their job and forgotten it.
+    pub kill_wait: Duration,
+    /// What becomes of stops that the plugin does not confirm in time.
+    pub unconfirmed_stops: Arc<UnconfirmedStops>,
     /// Whether the API server is asked what a pod consists of.
     pub asks_api_server: bool,
     /// What a job is, where the API server is asked.
@@ -52,6 +57,8 @@ impl Rules {
             complete_timeout: config.logs.complete_timeout,
             lost_polls: config.jobs.lost_polls,
             lost_grace: config.jobs.lost_grace,
+            kill_wait: config.jobs.kill_wait,
+            unconfirmed_stops: Arc::new(UnconfirmedStops::new(&config.jobs)),
             asks_api_server: config.kubernetes.kubeconfig.is_some(),
             scope: scope(config.jobs.job_scope, plugin.init_containers),
             exit_table: Arc::new(ExitTable::new(&config.states, plugin.known_ends)),

@@ -312,6 +312,24 @@ impl Job {
         });
     }
 
+    /// Asks for the end once more of a job whose end was asked for, at once, and is not settled.
+    pub fn cancel_again(&mut self, now: Nanos) {
+        if self.is_owed_a_cancellation() {
+            self.cancel = Some(Cancellation::Requested {
+                failures: 0,
+                not_before: now,
+                denials: 0,
+            });
+        }
+    }
+
+    /// The plugin confirmed the cancellation, and is asked how its containers ended.
+    pub fn cancel_delivered(&mut self, now: Nanos) {
+        if self.cancel.is_some() {
+            self.cancel = Some(Cancellation::Delivered { at: now });
+        }
+    }
+
     /// The plugin confirmed the cancellation, or does not know the job.
     pub fn cancel_confirmed(&mut self) {
         if self.cancel.is_some() {

@@ -83,7 +83,7 @@ pub(crate) trait Backend: Send + Sync {
 pub(crate) enum AfterEnd {
     /// Nothing of it is left.
     Remove,
-    /// How it ended and its logs are there for some minutes, or until it is deleted once more.
+    /// How it ended and its logs are there for a while, or until it is deleted once more.
     Keep,
 }
 

@@ -192,7 +192,7 @@ mod tests {
         assert_eq!(kinds(Some(&created), &running), own(&[(Started, "a-0")]));
         assert_eq!(kinds(Some(&running), &running), []);
         let mut stopped = running.clone();
-        lifecycle::stop_sandbox(&mut stopped, Nanos(2));
+        lifecycle::kill_sandbox(&mut stopped, Nanos(2));
         assert_eq!(
             kinds(Some(&running), &stopped),
             own(&[(Stopped, "a-0"), (Stopped, "sandbox")])

@@ -11,7 +11,8 @@
 //! # Lock order
 //!
 //! A pod's `turn` (several only in ascending order of sandbox id), then any one of `names`, `pods`,
-//! a pod's `current`, `owners`, `subscribers`, what the budget has given; `image_turn`, then `images`.
+//! a pod's `current`, `owners`, `subscribers`, what the budget has given; `watches`, then `pods` or a pod's
+//! `current`; `image_turn`, then `images`.
 //! Only turns are held while the disk is waited for, and none across a network call.
 //!
 //! # Panics
@@ -37,6 +38,7 @@ mod recover;
 mod salvage;
 mod table;
 mod transitions;
+mod watches;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -63,6 +65,7 @@ pub use self::{
     events::{Delivery, Event, EventKind, Subscriber},
     index::Ambiguous,
     table::{Table, Write},
+    watches::{Watch, Watcher, Watches},
 };
 
 /// Why the state could not be changed.
@@ -134,6 +137,7 @@ pub struct Store {
     pod_cidr: RwLock<Option<String>>,
     log_positions: Mutex<HashMap<ContainerId, Vec<u8>>>,
     subscribers: Subscribers,
+    watches: Watches,
     budget: Budget,
     journal: Journal,
     transitions: Transitions,
@@ -221,6 +225,7 @@ impl Store {
             pod_cidr: RwLock::new(cidr),
             log_positions: Mutex::new(found.log_positions),
             subscribers: Subscribers::default(),
+            watches: Watches::default(),
             budget,
             journal,
             transitions: Transitions::default(),
@@ -429,6 +434,7 @@ impl Store {
             self.subscribers
                 .publish(&events::between(before, after, self.clock.now()));
         }
+        self.watches.tell(after);
         // Nobody listens any more when the daemon is about to end; what is owed is on disk.
         let _ = self.wake.send(after.sandbox.id.clone());
     }
@@ -449,6 +455,16 @@ impl Store {
     /// How many listen.
     pub fn subscriber_count(&self) -> usize {
         self.subscribers.count()
+    }
+
+    /// Calls a watcher with each state of a pod, the present one first, until it has seen enough.
+    pub fn watch(&self, id: &SandboxId, watcher: Watcher) -> Watch {
+        self.watches.add(id, watcher, || self.pod(id))
+    }
+
+    /// Those who wait for a pod to come to a state.
+    pub fn watches(&self) -> &Watches {
+        &self.watches
     }
 
     /// The node's pod CIDR, as the kubelet last gave it.

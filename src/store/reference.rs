@@ -94,12 +94,12 @@ fn change(step: Step, pod: &mut Pod) {
         // What is refused changes nothing.
         Step::Start(number, container) => drop(batch::start(pod, &name(number, container), NOW)),
         Step::Stop(number, container) => {
-            lifecycle::stop_container(pod, &name(number, container), 1, NOW);
+            lifecycle::kill_container(pod, &name(number, container), 1, NOW);
         }
         Step::RemoveContainer(number, container) => {
             lifecycle::remove_container(pod, &name(number, container), NOW);
         }
-        Step::StopPod(_) => lifecycle::stop_sandbox(pod, NOW),
+        Step::StopPod(_) => lifecycle::kill_sandbox(pod, NOW),
         Step::RemovePod(_) => lifecycle::remove_sandbox(pod, NOW),
         Step::Submission(_, event) => {
             for job in &mut pod.jobs {

@@ -120,7 +120,7 @@ fn a_refused_change_changes_nothing() {
     assert_eq!(store.pod(&id), before);
     store.close();
     let closed = store.update(&id, |pod| {
-        lifecycle::stop_sandbox(pod, Nanos(9_000));
+        lifecycle::kill_sandbox(pod, Nanos(9_000));
         Ok::<_, Error>(())
     });
     assert!(matches!(closed, Err(Error::Disk(DiskError::Closed))));
@@ -136,11 +136,11 @@ fn many_pods_change_with_one_write_and_the_same_one_twice() {
         .collect();
     let mut changes: Vec<(SandboxId, Change<'_>)> = Vec::new();
     for (id, container) in &pods {
-        let stop = |pod: &mut Pod| lifecycle::stop_container(pod, container, 0, Nanos(5_000));
+        let stop = |pod: &mut Pod| lifecycle::kill_container(pod, container, 0, Nanos(5_000));
         changes.push((id.clone(), Box::new(stop)));
         changes.push((
             id.clone(),
-            Box::new(|pod| lifecycle::stop_sandbox(pod, Nanos(6_000))),
+            Box::new(|pod| lifecycle::kill_sandbox(pod, Nanos(6_000))),
         ));
     }
     changes.push((

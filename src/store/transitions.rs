@@ -6,8 +6,8 @@ use parking_lot::Mutex;
 
 use crate::{
     model::{
-        exit_reason, Cancellation, ContainerEntry, ContainerPhase, Job, JobUid, Nanos, Pod, Remote,
-        SandboxPhase, Submission,
+        exit_reason, ContainerEntry, ContainerPhase, Job, JobUid, Nanos, Pod, Remote, SandboxPhase,
+        Submission,
     },
     telemetry::{Counters, Phase},
 };
@@ -150,7 +150,7 @@ impl Transitions {
 }
 
 fn is_owed(job: &Job) -> bool {
-    matches!(job.cancel, Some(Cancellation::Requested { .. }))
+    job.is_owed_a_cancellation()
 }
 
 fn has_run(pod: &Pod, id: &crate::model::ContainerId) -> bool {
@@ -183,7 +183,7 @@ mod tests {
         let [kept, forgotten] = pods;
         for (pod, is_forgotten) in [(kept, false), (forgotten, true)] {
             let mut asked = pod.clone();
-            asked.jobs[0].cancel = Some(Cancellation::Requested {
+            asked.jobs[0].cancel = Some(crate::model::Cancellation::Requested {
                 failures: 0,
                 not_before: Nanos(0),
                 denials: 0,
@@ -191,7 +191,7 @@ mod tests {
             transitions.follow(Some(&pod), &asked, Nanos(1_000_000_000));
             assert_eq!(transitions.oldest_owed(), Some(Nanos(1_000_000_000)));
             let mut done = asked.clone();
-            done.jobs[0].cancel = Some(Cancellation::Done);
+            done.jobs[0].cancel = Some(crate::model::Cancellation::Done);
             if is_forgotten {
                 done.jobs.clear();
             }

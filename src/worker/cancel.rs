@@ -3,15 +3,21 @@
 
 use std::time::Duration;
 
-use super::{audit_line, changes::Hold, job_request, Context};
+use super::{audit_line, changes::Hold, job_request, logs, Context};
 use crate::{
     audit::Outcome,
     interlink::Client,
     model::{Cancellation, Job, Pod, SandboxId, Submission},
-    plan::call_results::{self, Asked, Deleted},
+    plan::{
+        call_results::{self, Asked, Deleted},
+        observe, stopping,
+    },
     profile::Speaker,
     telemetry::{chain, Counter},
 };
+
+/// How long the rest of a log may hold up the cancellation of its job.
+const LOG_TIME: Duration = Duration::from_secs(5);
 
 /// Delivers a cancellation.
 pub fn cancel(context: &Context, client: &Client, id: &SandboxId, number: u32) -> Hold {
@@ -28,6 +34,9 @@ pub fn cancel(context: &Context, client: &Client, id: &SandboxId, number: u32) -
         true => "cleaned up",
         false => "cancelled",
     };
+    if pod.awaits_stop(job) && is_first(job) {
+        read_logs(context, client, &pod, job);
+    }
     let sent = job_request::delete_pod(context, &pod, job, grace);
     let ended = match context.call(|| client.delete(&sent)) {
         Ok(Speaker::Interlink) => {
@@ -54,13 +63,15 @@ pub fn cancel(context: &Context, client: &Client, id: &SandboxId, number: u32) -
         }
     };
     let was_denied = ended == Deleted::Denied;
-    let mut done = false;
+    let grace_seconds = job.grace_seconds;
+    let (mut done, mut is_asked_for) = (false, false);
     let hold = context.change(id, |pod, now| {
-        call_results::deleted(pod, number, ended, now, &context.rules);
-        let left = pod.job(number);
-        done = left.is_none_or(|job| job.cancel == Some(Cancellation::Done));
+        call_results::deleted(pod, number, ended, grace_seconds, now, &context.rules);
+        let cancel = pod.job(number).map(|job| job.cancel.as_ref());
+        done = cancel.is_none_or(|cancel| cancel == Some(&Cancellation::Done));
+        is_asked_for = matches!(cancel, Some(Some(Cancellation::Delivered { .. })));
     });
-    if done && hold == Hold::No {
+    if (done || is_asked_for) && hold == Hold::No {
         if !has_ended {
             context.counters.count(Counter::JobsCancelled);
         }
@@ -74,7 +85,62 @@ pub fn cancel(context: &Context, client: &Client, id: &SandboxId, number: u32) -
         };
         audit_line::cancellation(context, &pod, job, &sent.metadata, outcome);
     }
-    hold
+    match is_asked_for && hold == Hold::No {
+        true => ask_for_the_end(context, client, id, number),
+        false => hold,
+    }
+}
+
+/// Whether a cancellation is delivered for the first time.
+fn is_first(job: &Job) -> bool {
+    matches!(
+        job.cancel,
+        Some(Cancellation::Requested { failures: 0, .. })
+    )
+}
+
+/// Reads what there is of the logs of a job's containers: some plugins delete them with the job.
+fn read_logs(context: &Context, client: &Client, pod: &Pod, job: &Job) {
+    let carried = job.containers.iter().filter_map(|id| pod.container(id));
+    for entry in carried.filter(|entry| entry.status.is_live()) {
+        if let Err(reason) = logs::fetch_within(context, client, pod, entry, false, LOG_TIME) {
+            log::debug!(
+                "{}: cannot read its log before its job is cancelled: {reason}",
+                logs::about(pod, entry)
+            );
+        }
+    }
+}
+
+/// Asks, right after a DELETE was confirmed, how the containers ended that are being stopped: many plugins
+/// forget a job soon after. While it still runs, the poller asks on.
+fn ask_for_the_end(context: &Context, client: &Client, id: &SandboxId, number: u32) -> Hold {
+    context.nudge_poller();
+    let Some(pod) = context.store.pod(id) else {
+        return Hold::No;
+    };
+    let Some(job) = pod.job(number) else {
+        return Hold::No;
+    };
+    match context.ask_about(client, &pod, job) {
+        Ok(Asked::Report(report)) if report.shows_the_job() => context.change(id, |pod, now| {
+            observe::apply(pod, number, &report, now, &context.rules);
+        }),
+        Ok(Asked::Report(_)) => note_gone(context, id, number),
+        Err(error) if error.denies_the_job() => note_gone(context, id, number),
+        Ok(Asked::Untold | Asked::NoAnswer) => Hold::No,
+        Err(error) => {
+            let (name, uid, reason) = (pod.full_name(), job.uid, chain(&error));
+            log::debug!("pod {name}: asked how job {uid} ended: {reason}");
+            Hold::No
+        }
+    }
+}
+
+fn note_gone(context: &Context, id: &SandboxId, number: u32) -> Hold {
+    context.change(id, |pod, now| {
+        stopping::gone(pod, number, now, &context.rules);
+    })
 }
 
 /// Whether the plugin, asked, does not have a job any more whose deletion somebody has confirmed, or has

@@ -13,12 +13,18 @@ use std::{
 
 use crossbeam_channel::{select, Receiver, Sender};
 
-use super::current_rules::CurrentRules;
-use super::priority::{Task, Tasks};
-use super::waiting::Waiting;
+use super::{
+    current_rules::CurrentRules,
+    priority::{Task, Tasks},
+    stops::Told,
+    waiting::Waiting,
+};
 use crate::{
     model::SandboxId,
-    plan::owed::{self, Duty},
+    plan::{
+        owed::{self, Duty},
+        stopping,
+    },
     store::Store,
     telemetry::PoolMetrics,
     threads,
@@ -43,6 +49,8 @@ pub struct Channels {
     pub done: Receiver<Done>,
     /// Who else wants to know which pods changed. Full: it finds out by itself, later.
     pub listener: Option<Sender<SandboxId>>,
+    /// When the time for stops is over.
+    pub deadlines: Sender<Told>,
     /// Closed when it is time to end.
     pub stop: Receiver<()>,
     /// What waits for the workers is counted here.
@@ -63,6 +71,8 @@ pub fn dispatch(store: &Arc<Store>, rules: &CurrentRules, channels: &Channels) {
         busy: HashSet::new(),
         timers: Timers::default(),
         waiting: Waiting::default(),
+        deadlines: &channels.deadlines,
+        stopping: HashSet::new(),
     };
     loop {
         threads::beat("lanes", LIMIT);
@@ -99,6 +109,9 @@ struct Lanes<'a> {
     busy: HashSet<SandboxId>,
     timers: Timers,
     waiting: Waiting,
+    deadlines: &'a Sender<Told>,
+    /// Pods of which a stop is under way.
+    stopping: HashSet<SandboxId>,
 }
 
 impl Lanes<'_> {
@@ -134,9 +147,18 @@ impl Lanes<'_> {
         });
     }
 
-    /// Hears that a pod has changed: there may be room for another's job then.
+    /// Hears that a pod has changed: there may be room for another's job then, or a stop under way.
     fn note(&mut self, id: &SandboxId) {
         let (pod, limits) = (self.store.pod(id), &self.rules.limits);
+        let deadline = pod.as_ref().and_then(|pod| stopping::next_deadline(pod));
+        let was_stopping = match deadline {
+            Some(_) => !self.stopping.insert(id.clone()),
+            None => self.stopping.remove(id),
+        };
+        if deadline.is_some() || was_stopping {
+            // Its reader has ended; so will this thread.
+            let _ = self.deadlines.send((id.clone(), deadline));
+        }
         if let Some(other) = self.waiting.note(limits, id, pod.as_deref()) {
             self.look_at(&other);
         }

@@ -62,7 +62,7 @@ pub fn abandon(context: &Context, id: &SandboxId, container: &ContainerId) -> Ho
     };
     if pod
         .job_of(container)
-        .is_some_and(|job| job.remote_id.is_some())
+        .is_some_and(|job| job.remote_id.is_some() && !job.is_settled())
     {
         log::warn!(
             "{}: could not fetch the rest of its log in time, and shows its end without it",
@@ -163,7 +163,20 @@ pub fn fetch(
     entry: &ContainerEntry,
     is_end: bool,
 ) -> Result<Fetched, String> {
-    let once = || fetch_once(context, client, pod, entry, is_end);
+    let time = context.config.interlink.request_timeout;
+    fetch_within(context, client, pod, entry, is_end, time)
+}
+
+/// The same, with a time for it.
+pub fn fetch_within(
+    context: &Context,
+    client: &Client,
+    pod: &Pod,
+    entry: &ContainerEntry,
+    is_end: bool,
+    time: Duration,
+) -> Result<Fetched, String> {
+    let once = || fetch_once(context, client, pod, entry, is_end, time);
     let fetched = match once() {
         Ok(beginning) => return Ok(Fetched::Read(beginning)),
         Err(Trouble::Log(logs::Error::BegunAnew)) => {
@@ -218,6 +231,7 @@ fn fetch_once(
     pod: &Pod,
     entry: &ContainerEntry,
     is_end: bool,
+    time: Duration,
 ) -> Result<Vec<u8>, Trouble> {
     let mut beginning = Vec::new();
     let Some(job) = pod.job_of(entry.id()) else {
@@ -237,7 +251,7 @@ fn fetch_once(
     let mut fetch = log.begin()?;
     let limits = LogLimits {
         bytes: u64::MAX,
-        time: context.config.interlink.request_timeout,
+        time,
     };
     let mut refused = None;
     let fetched = context.call(|| {

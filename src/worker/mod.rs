@@ -5,6 +5,7 @@
 //! | `lanes` | names of pods that changed | told to stop; what is undone is on disk |
 //! | `interlink-N` | duties from `lanes` | `lanes` has ended |
 //! | `poll` | a nudge when a job was submitted | told to stop |
+//! | `stops` | deadlines of stops, from `lanes` | told to stop; the deadlines are on disk |
 //! | `announce` | names of pods that changed | told to stop; only with an API server |
 //! | `node` | a nudge when the plugin reports other resources | told to stop; only where `[node]` says something |
 //! | `follow-N` | containers whose log is to be read | told to stop; positions are on disk |
@@ -38,6 +39,7 @@ pub mod properties;
 mod question;
 mod recovery;
 mod reports;
+mod stops;
 mod submit;
 mod unproven_exit;
 mod waiting;
@@ -114,11 +116,13 @@ impl Workers {
         let metrics = self.context.counters.metrics.pool("interlink", threads);
         let (tasks, work) = priority::queues(threads);
         let (finished, done) = unbounded();
+        let deadlines = self.spawn_stops(stopped)?;
         let channels = Channels {
             woken,
             tasks,
             done,
             listener,
+            deadlines,
             stop: stopped.clone(),
             metrics: metrics.clone(),
         };
@@ -156,6 +160,15 @@ impl Workers {
                 })?;
         }
         Ok(())
+    }
+
+    fn spawn_stops(&self, stopped: &Receiver<()>) -> io::Result<Sender<stops::Told>> {
+        // One for each change that was committed to disk, and its reader calls nobody.
+        let (deadlines, told) = unbounded();
+        let (context, stopped) = (self.context.clone(), stopped.clone());
+        self.threads
+            .start("stops", move || stops::run(&context, &told, &stopped))?;
+        Ok(deadlines)
     }
 
     fn spawn_announce(&self, stopped: &Receiver<()>) -> io::Result<Option<Sender<SandboxId>>> {

@@ -17,8 +17,8 @@ use crate::{
     backoff::Backoff,
     config::Config,
     interlink::{wire::PingResources, Client},
-    model::{JobUid, Pod, SandboxId},
-    plan::{first_only::FirstOnly, observe, questions::Questions},
+    model::{Cancellation, JobUid, Pod, SandboxId},
+    plan::{first_only::FirstOnly, observe, questions::Questions, stopping},
     profile::{
         recognise,
         status_reply::{StatusReply, ToldJob},
@@ -327,16 +327,26 @@ impl<'a> Poller<'a> {
         is_about_it: bool,
         words: Option<String>,
     ) -> Option<(SandboxId, Change<'a>)> {
-        if !live.is_polled || !self.is_lost(live, asked_at) {
+        // Who was told to end it, and does not know it any more, needs to say so once.
+        let is_deleted = live
+            .pod
+            .job(live.number)
+            .is_some_and(|job| matches!(job.cancel, Some(Cancellation::Delivered { .. })));
+        if !live.is_polled || !is_deleted && !self.is_lost(live, asked_at) {
             return None;
         }
         if !is_about_it {
             self.to_verify.push(live.uid);
             return None;
         }
+        let (number, rules) = (live.number, &self.context.rules);
+        if is_deleted {
+            let now = self.context.store.clock().now();
+            let end = move |pod: &mut Pod| stopping::gone(pod, number, now, rules);
+            return Some((live.sandbox.clone(), Box::new(end)));
+        }
         self.context.counters.count(Counter::JobsLost);
         log::error!("pod {}: job {} is lost", live.pod.full_name(), live.uid);
-        let (number, rules) = (live.number, &self.context.rules);
         let now = self.context.store.clock().now();
         let lose = move |pod: &mut Pod| {
             let job = pod.job_mut(number);

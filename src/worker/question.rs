@@ -127,7 +127,7 @@ impl Context {
         let is_polled = self.repeats_for(&pods).is_some();
         let jobs = pods.iter().flat_map(|pod| {
             let jobs = pod.jobs.iter().filter(|other| other.uid != job);
-            let asked = jobs.filter(|job| is_doubtful(job) || is_polled && job.is_polled());
+            let asked = jobs.filter(|job| is_doubtful(job) || is_polled && pod.is_polled(job));
             asked.map(|job| (pod.clone(), job.number))
         });
         let most = plugin.max_question.unwrap_or(usize::MAX);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{logs, Context};
 use crate::{
-    model::{Cancellation, Pod, Submission},
+    model::{Cancellation, Job, Pod, Submission},
     plan::submission::Event,
     profile::recognise,
     telemetry::chain,
@@ -36,9 +36,11 @@ impl Context {
     /// restart.
     pub(super) fn recognise_by_records(&self) {
         let pods = self.store.pods();
-        let jobs = pods.iter().flat_map(|pod| &pod.jobs);
-        let ids = jobs.filter(|job| job.is_polled());
-        let mut ids = ids.filter_map(|job| job.remote_id.as_deref());
+        let polled = |pod: &Pod, job: &&Job| pod.is_polled(job);
+        let jobs = pods
+            .iter()
+            .flat_map(|pod| pod.jobs.iter().filter(|job| polled(pod, job)));
+        let mut ids = jobs.filter_map(|job| job.remote_id.as_deref());
         self.recognise(ids.find_map(recognise::by_job_id));
     }
 

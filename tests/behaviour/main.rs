@@ -51,6 +51,7 @@ mod service_manager;
 mod slurm_ends;
 mod state_on_disk;
 mod status_answers;
+mod stops;
 mod submission;
 /// Release builds have no failpoints to plant a panic at.
 #[cfg(debug_assertions)]

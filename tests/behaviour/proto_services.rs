@@ -10,8 +10,8 @@ use grpcio::{
 };
 use interlink_cri::proto::{
     image_service, Dispatch, Image, ImageFsInfoRequest, ImageFsInfoResponse, ImageService,
-    ImageServiceClient, ImageSpec, ImageStatusRequest, ImageStatusResponse, ListImagesRequest,
-    ListImagesResponse, PullImageRequest, PullImageResponse, RemoveImageRequest,
+    ImageServiceClient, ImageSpec, ImageStatusRequest, ImageStatusResponse, Later,
+    ListImagesRequest, ListImagesResponse, PullImageRequest, PullImageResponse, RemoveImageRequest,
     RemoveImageResponse, Replies, RuntimeServiceClient, StreamImagesRequest, StreamImagesResponse,
     VersionRequest,
 };
@@ -99,6 +99,20 @@ impl Dispatch for Inline {
         };
         // A caller that is gone fails on its own side.
         context.spawn(sent.map(drop));
+    }
+
+    fn parked<Q: Send + 'static, P: Send + 'static>(
+        &self,
+        context: RpcContext<'_>,
+        method: &'static str,
+        request: Q,
+        sink: ServerStreamingSink<P>,
+        handler: impl FnOnce(Q) -> Result<Later<P, String>, String> + Send + 'static,
+    ) {
+        let one = |later: Later<P, String>| later.map(Result::unwrap).into_stream().boxed();
+        self.streaming(context, method, request, sink, move |request| {
+            handler(request).map(one)
+        });
     }
 
     fn streaming<Q: Send + 'static, P: Send + 'static>(

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use interlink_cri::model::{Pod, Submission};
 
-use crate::world::World;
+use crate::world::{Over, World};
 
 impl World {
     /// What must hold in every state, and between two that follow each other.
@@ -44,7 +44,31 @@ impl World {
                 return Err(format!("job {} left a final state", old.number));
             }
         }
+        self.check_stops()?;
         self.check_ends()
+    }
+
+    /// Where stops are held, nothing of a container runs any more that was stopped and has ended, so
+    /// nothing runs beside its successor.
+    fn check_stops(&self) -> Result<(), String> {
+        let Some(pod) = self.pod.as_ref().filter(|_| self.budget.hold) else {
+            return Ok(());
+        };
+        let over = pod
+            .containers
+            .iter()
+            .filter(|entry| entry.status.exit.is_some() && self.waited_for.contains(entry.id()));
+        for entry in over {
+            let name = &entry.container.name;
+            let remote = pod
+                .job_of(entry.id())
+                .and_then(|job| self.plugin.get(&job.number));
+            let mut containers = remote.iter().flat_map(|remote| &remote.containers);
+            if containers.any(|(other, over)| other == name && *over == Over::Runs) {
+                return Err(format!("{name} runs on after its stop"));
+            }
+        }
+        Ok(())
     }
 
     pub fn check_runs(&self) -> Result<(), String> {
@@ -108,8 +132,9 @@ impl World {
     }
 
     pub fn check_nothing_left(&self) -> Result<(), String> {
-        match self.plugin.keys().next() {
-            Some(number) => Err(format!("job {number} outlives its pod")),
+        let mut jobs = self.plugin.iter().filter(|(_, job)| !job.is_ending);
+        match jobs.next() {
+            Some((number, _)) => Err(format!("job {number} outlives its pod")),
             None if !self.flights.is_empty() || !self.late.is_empty() => {
                 Err("a request outlives its pod".into())
             }

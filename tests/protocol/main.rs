@@ -32,7 +32,19 @@ const SHORT: Budget = Budget {
     forgets: 0,
     restarts: 0,
     containers: 1,
+    waits: false,
+    hold: false,
+    keeps: false,
     whole: false,
+};
+
+/// Stops that are held, with a plugin that confirms a deletion before the job has ended.
+const STOPS: Budget = Budget {
+    crashes: 0,
+    waits: true,
+    hold: true,
+    keeps: true,
+    ..SHORT
 };
 
 /// The same for a job that is a whole pod: an init container, and one that the kubelet starts after
@@ -100,7 +112,7 @@ const DEEP: [Budget; 6] = [
 fn budgets() -> Vec<Budget> {
     match std::env::var_os("MODEL_DEEP") {
         Some(_) => DEEP.to_vec(),
-        None => vec![SHORT, WHOLE, TARDY, GANG, REPEATS],
+        None => vec![SHORT, WHOLE, TARDY, GANG, REPEATS, STOPS],
     }
 }
 
@@ -139,6 +151,9 @@ fn every_mutation_is_caught() {
         (Mutation::ExistsCountsAsRefused, "ended with"),
         (Mutation::GangCountsAsMissing, "ended with"),
         (Mutation::RepetitionDenies, "ran twice"),
+        (Mutation::StopIsBelievedAtOnce, "runs on"),
+        (Mutation::StopEndsWithItsTime, "runs on"),
+        (Mutation::EarlierDenialCounts, "runs on"),
     ];
     for (mutation, want) in rows {
         let budget = match mutation {
@@ -148,6 +163,9 @@ fn every_mutation_is_caught() {
             },
             Mutation::GangCountsAsMissing => GANG,
             Mutation::RepetitionDenies => REPEATS,
+            Mutation::StopIsBelievedAtOnce
+            | Mutation::StopEndsWithItsTime
+            | Mutation::EarlierDenialCounts => STOPS,
             Mutation::DoubtEndsWithDenials | Mutation::ExistsCountsAsRefused => TARDY,
             _ => SHORT,
         };

@@ -107,6 +107,7 @@ impl World {
         let remote = Remote {
             since: self.now,
             containers,
+            is_ending: false,
         };
         next.plugin.insert(number, remote);
         next
@@ -118,7 +119,7 @@ impl World {
             return vec![View::new()];
         };
         let mut views = vec![remote.containers.clone()];
-        if self.now.since(remote.since) < ticks(BLIND) {
+        if self.now.since(remote.since) < ticks(BLIND) && !remote.is_ending {
             views.push(View::new());
         }
         views

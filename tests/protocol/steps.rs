@@ -2,16 +2,22 @@
 
 use crate::{
     plugin::report,
-    world::{container, rules, ticks, Heard, Lane, Mutation, Over, World, INIT, LATE, LIMIT, TICK},
+    world::{
+        container, rules, ticks, Budget, Heard, Lane, Mutation, Over, World, INIT, LATE, LIMIT,
+        PATIENCE, TICK,
+    },
 };
 use interlink_cri::{
-    model::{Container, ContainerPhase, Nanos, Pod, SandboxPhase, Submission},
+    model::{
+        Cancellation, Container, ContainerId, ContainerPhase, Nanos, Pod, SandboxPhase, Submission,
+    },
     plan::{
         batch,
         call_results::{self, Asked, Deleted, Posted},
         lifecycle, observe,
         owed::{self, Duty},
         pod_containers::PodContainers,
+        stopping::{self, StopOutcome},
         submission::{Event, MIN_DENIALS},
         Rules,
     },
@@ -73,9 +79,11 @@ impl World {
             // The kubelet stops a single main container as it does where a job is not the pod.
             let may_stop = name == INIT || !self.budget.whole;
             if may_stop && entry.status.phase() == ContainerPhase::Running {
-                let mut next = self.with_pod(|pod, now, _| {
-                    lifecycle::stop_container(pod, &id, 1, now);
+                let next = self.with_pod(|pod, now, _| match self.budget.waits {
+                    true => stopping::stop_container(pod, &id, 0, PATIENCE, now),
+                    false => lifecycle::kill_container(pod, &id, 0, now),
                 });
+                let mut next = next.after_stop_of(&id);
                 next.stopped.insert(id.clone());
                 steps.push((format!("the kubelet stops {name}"), next));
             }
@@ -87,10 +95,14 @@ impl World {
         }
         let ids = pod.containers.iter().map(|entry| entry.id().clone());
         if pod.phase() == SandboxPhase::Ready {
-            let mut next = self.with_pod(|pod, now, _| lifecycle::stop_sandbox(pod, now));
+            let mut next = self.with_pod(|pod, now, _| match self.budget.waits {
+                true => stopping::stop_sandbox(pod, PATIENCE, now),
+                false => lifecycle::kill_sandbox(pod, now),
+            });
             next.stopped.extend(ids.clone());
             steps.push(("the kubelet stops the sandbox".into(), next));
         }
+        steps.extend(self.time_for_stops_is_over());
         if pod.phase() != SandboxPhase::Removed {
             let mut next = self.with_pod(|pod, now, _| lifecycle::remove_sandbox(pod, now));
             next.stopped.extend(ids);
@@ -99,6 +111,39 @@ impl World {
             }
             steps.push(("the kubelet removes the sandbox".into(), next));
         }
+    }
+
+    /// Notes a stop that waits.
+    fn after_stop_of(mut self, id: &ContainerId) -> World {
+        let pod = self.pod.as_ref();
+        let outcome = pod.map(|pod| stopping::of_container(pod, id));
+        if outcome != Some(StopOutcome::Waits) {
+            return self;
+        }
+        self.waited_for.insert(id.clone());
+        match self.mutation {
+            Mutation::StopIsBelievedAtOnce => {
+                self.with_pod(|pod, now, _| lifecycle::kill_container(pod, id, 0, now))
+            }
+            _ => self,
+        }
+    }
+
+    /// Ends the wait for stops whose time is over.
+    fn time_for_stops_is_over(&self) -> Option<(String, World)> {
+        let deadline = stopping::next_deadline(self.pod.as_ref()?)?;
+        let next = self.with_pod(|pod, now, own| match self.mutation {
+            Mutation::StopEndsWithItsTime => {
+                let release = Budget {
+                    hold: false,
+                    ..self.budget
+                };
+                stopping::time_is_over(pod, now, &rules(release));
+            }
+            _ => stopping::time_is_over(pod, now, own),
+        });
+        let is_due = deadline <= self.now;
+        is_due.then(|| ("the time for a stop is over".to_owned(), next))
     }
 
     fn init_succeeded(&self) -> bool {
@@ -238,6 +283,18 @@ impl World {
                         world.flights.retain(|(flight, _)| *flight != number);
                     }
                 });
+                if self.budget.keeps && self.plugin.contains_key(&number) {
+                    let mut ending = self.clone();
+                    let remote = ending.plugin.get_mut(&number);
+                    remote
+                        .into_iter()
+                        .for_each(|remote| remote.is_ending = true);
+                    ending.late.remove(&number);
+                    say(
+                        "the plugin tells the job to end",
+                        with(&ending, Deleted::Confirmed),
+                    );
+                }
                 say(
                     "the plugin deletes the job",
                     with(&gone, Deleted::Confirmed),
@@ -359,7 +416,7 @@ impl World {
                 } else {
                     *deleted
                 };
-                call_results::deleted(pod, *number, deleted, now, rules);
+                call_results::deleted(pod, *number, deleted, 0, now, rules);
             }
             _ => {}
         });
@@ -372,10 +429,11 @@ impl World {
         let Some(pod) = &self.pod else { return };
         let Some((at, answer)) = &self.poll else {
             // One job is asked about at a time: what holds for each holds for all.
-            for job in pod.jobs.iter().filter(|job| job.is_polled()) {
+            for job in pod.jobs.iter().filter(|job| pod.is_polled(job)) {
+                let is_deleted = matches!(job.cancel, Some(Cancellation::Delivered { .. }));
                 for view in self.views(job.number) {
                     let next = self.after(|world| {
-                        world.poll = Some((world.now, vec![(job.number, view)]));
+                        world.poll = Some((world.now, vec![(job.number, view, is_deleted)]));
                     });
                     steps.push(("the poller asks".into(), next));
                 }
@@ -383,7 +441,14 @@ impl World {
             return;
         };
         let mut next = self.after(|world| world.poll = None);
-        for (number, view) in answer {
+        for (number, view, is_deleted) in answer {
+            let is_earlier = self.mutation == Mutation::EarlierDenialCounts;
+            if view.is_empty() && (*is_deleted || is_earlier) {
+                next = next.with_pod(|pod, now, rules| stopping::gone(pod, *number, now, rules));
+            }
+            if view.is_empty() && *is_deleted {
+                continue;
+            }
             if view.is_empty() {
                 // As the poller has it: it is not missing before the others have come.
                 let job = next.pod.as_ref().and_then(|pod| pod.job(*number));

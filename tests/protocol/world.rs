@@ -9,12 +9,15 @@ use std::{
 
 use interlink_cri::{
     backoff::Backoff,
-    config::schema::{JobScope, Plugin},
+    config::{
+        schema::{JobScope, Jobs, Plugin},
+        stops::UnconfirmedStop,
+    },
     model::{Cancellation, Container, ContainerId, Nanos, Pod, Sandbox, SandboxId, Submission},
     plan::{
         call_results::{Deleted, Posted},
         submission::MIN_DENIALS,
-        Rules,
+        Rules, UnconfirmedStops,
     },
 };
 
@@ -26,6 +29,8 @@ pub const LATE: u64 = 3;
 pub const BLIND: u64 = 1;
 /// How long an answer may take.
 pub const LIMIT: u64 = 2;
+/// How long a stop is waited for.
+pub const PATIENCE: Duration = TICK.saturating_mul(2);
 const GRACE: u32 = 4;
 /// The code that containers end with over there.
 pub const CODE: i32 = 7;
@@ -56,6 +61,13 @@ pub struct Budget {
     pub forgets: u8,
     /// Attempts at a container that the kubelet makes after one that failed.
     pub restarts: u8,
+    /// Stops wait to be known to have happened; else they are as those of a container whose job goes on
+    /// for others.
+    pub waits: bool,
+    /// A stop that is not confirmed in time is refused, and the container counts as running.
+    pub hold: bool,
+    /// The plugin confirms a deletion before the job has ended, and keeps how it ended.
+    pub keeps: bool,
     /// A job is the whole pod: the first container is an init container, those after it are started
     /// when it has succeeded. The API server may have no answer.
     pub whole: bool,
@@ -94,6 +106,9 @@ pub enum Mutation {
     ExistsCountsAsRefused,
     GangCountsAsMissing,
     RepetitionDenies,
+    StopIsBelievedAtOnce,
+    StopEndsWithItsTime,
+    EarlierDenialCounts,
 }
 
 /// The call that the pod's lane is busy with.
@@ -120,6 +135,8 @@ pub enum Heard {
     Repetition,
     NoAnswer,
 }
+/// What an answer to the poller shows of a job, and whether its deletion was confirmed before the question.
+pub type Told = (u32, View, bool);
 
 /// How a container is over there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -135,6 +152,8 @@ pub enum Over {
 pub struct Remote {
     pub since: Nanos,
     pub containers: View,
+    /// It was told to end it, and will.
+    pub is_ending: bool,
 }
 
 #[derive(Clone)]
@@ -145,7 +164,7 @@ pub struct World {
     pub mutation: Mutation,
     pub lane: Lane,
     /// An answer to /status that is not taken over yet.
-    pub poll: Option<(Nanos, Vec<(u32, View)>)>,
+    pub poll: Option<(Nanos, Vec<Told>)>,
     /// Jobs that the last answers left out, how often and since when.
     pub missing: BTreeMap<u32, (u32, Nanos)>,
     pub plugin: BTreeMap<u32, Remote>,
@@ -163,6 +182,8 @@ pub struct World {
     pub acted_late: BTreeSet<u32>,
     pub forgotten: BTreeSet<u32>,
     pub stopped: BTreeSet<ContainerId>,
+    /// Those whose stop waits to be known to have happened.
+    pub waited_for: BTreeSet<ContainerId>,
 }
 
 /// The container that runs first where a job is the whole pod.
@@ -175,6 +196,14 @@ pub fn rules(budget: Budget) -> Rules {
         server_error_retries: 0,
         unsure_grace: TICK * GRACE,
         complete_timeout: TICK * 2,
+        kill_wait: Duration::ZERO,
+        unconfirmed_stops: Arc::new(UnconfirmedStops::new(&Jobs {
+            unconfirmed_stop: match budget.hold {
+                true => UnconfirmedStop::Hold,
+                false => UnconfirmedStop::Release,
+            },
+            ..Jobs::default()
+        })),
         lost_polls: 2,
         lost_grace: TICK * 3,
         asks_api_server: budget.whole,
@@ -249,6 +278,7 @@ impl World {
             acted_late: BTreeSet::new(),
             forgotten: BTreeSet::new(),
             stopped: BTreeSet::new(),
+            waited_for: BTreeSet::new(),
         }
     }
 
@@ -302,6 +332,10 @@ impl World {
             status.started_at = status.started_at.map(|_| START);
             status.log_owed_since = status.log_owed_since.map(|time| move_(time, 2));
             status.log_not_before = Nanos(0);
+            if let Some(stop) = &mut status.stopping {
+                stop.since = START;
+                stop.deadline = move_(stop.deadline, 0);
+            }
             for exit in [&mut status.exit, &mut status.reported]
                 .into_iter()
                 .flatten()
@@ -339,6 +373,9 @@ impl World {
                 Submission::Submitted { at } => *at = START,
                 Submission::Finished | Submission::Lost | Submission::Dropped => {}
             }
+            if let Some(Cancellation::Delivered { at }) = &mut job.cancel {
+                *at = START;
+            }
             if let Some(Cancellation::Requested {
                 failures,
                 not_before,
@@ -367,6 +404,7 @@ impl World {
             (&self.lane, &self.poll, &self.missing, &self.plugin).hash(&mut hasher);
             (&self.flights, &self.runs, &self.mains, &self.ended).hash(&mut hasher);
             (&self.refused, &self.forgotten, &self.stopped).hash(&mut hasher);
+            self.waited_for.hash(&mut hasher);
             (&self.late, &self.acted_late).hash(&mut hasher);
             u128::from(hasher.finish())
         };

@@ -43,6 +43,7 @@ poll_min = '40ms'
 poll_max = '150ms'
 lost_polls = 3
 lost_grace = '400ms'
+stop_patience = '2s'
 [interlink]
 retry_min = '40ms'
 retry_max = '300ms'

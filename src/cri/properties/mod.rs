@@ -11,7 +11,7 @@ use crate::{
     convert::Settings,
     logs::{properties::Scratch, Registry},
     model::{exit_code, exit_reason, ContainerId, ManualClock, Nanos, Pod, SandboxId, Submission},
-    plan::{lifecycle, observe, submission::Event, Rules},
+    plan::{call_results, lifecycle, observe, submission::Event, Rules},
     profile,
     store::{Error, Store},
     telemetry::{Counters, Health},
@@ -150,13 +150,17 @@ impl Node {
             b'n' => {
                 let containers = profile::testing::containers_in(message);
                 self.for_jobs(|pod, number, now, rules| {
-                    if job_of(pod, number).is_polled() {
+                    if pod.job(number).is_some_and(|job| pod.is_polled(job)) {
                         let report = profile::job_report("7", &containers, job_of(pod, number));
                         observe::apply(pod, number, &report, now, rules);
                     }
                 });
             }
-            b'd' => self.for_jobs(|pod, number, _, _| job_of(pod, number).cancel_confirmed()),
+            b'd' => self.for_jobs(|pod, number, now, rules| {
+                let grace = job_of(pod, number).grace_seconds;
+                let deleted = call_results::Deleted::Confirmed;
+                call_results::deleted(pod, number, deleted, grace, now, rules);
+            }),
             b'w' => {
                 let seconds = message.first().map_or(0, |byte| i64::from(*byte as i8));
                 let now = self.store().clock().now().0;

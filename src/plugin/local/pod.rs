@@ -21,8 +21,9 @@ const SHIM_PATIENCE: SignedDuration = SignedDuration::from_secs(3);
 /// How soon it is looked again whether the rest of a container that has ended is gone; most often that is
 /// its shim, which is about to end.
 const REST_PACE: SignedDuration = SignedDuration::from_millis(10);
-/// For how long it is kept how a pod ended that was deleted.
-const KEEP: SignedDuration = SignedDuration::from_secs(300);
+/// For how long it is kept how a pod ended that was deleted: longer than a daemon waits for it
+/// (`jobs.stop_patience`, 30 s).
+const KEEP: SignedDuration = SignedDuration::from_secs(45);
 /// How soon a pod that is being killed is looked at again.
 const KILL_PACE: SignedDuration = SignedDuration::from_millis(200);
 

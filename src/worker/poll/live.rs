@@ -20,17 +20,17 @@ pub(super) struct Live {
     /// Its state is asked for. Others are asked about so that one answer tells of all: see
     /// `worker::question`.
     pub(super) is_polled: bool,
-    /// It was submitted a moment ago, or nothing is known of it yet: somebody waits for it.
+    /// It was submitted a moment ago, nothing is known of it yet, or it is to end: somebody waits for it.
     pub(super) fresh: bool,
 }
 
-/// All jobs that the plugin has, and that nobody has told it to end; and where the plugin repeats its
-/// answers, those of which it is not known whether it has them.
+/// All jobs that the plugin has and has not been told to end, or whose end somebody waits for; and where
+/// the plugin repeats its answers, those of which it is not known whether it has them.
 pub(super) fn live_jobs(context: &Context, pods: &[Arc<Pod>], now: Nanos) -> Vec<Live> {
     let repeats = context.repeats_for(pods).is_some();
-    let is_asked = |job: &&Job| job.is_polled() || repeats && question::is_doubtful(job);
     let mut live = Vec::new();
     for pod in pods {
+        let is_asked = |job: &&Job| pod.is_polled(job) || repeats && question::is_doubtful(job);
         for job in pod.jobs.iter().filter(is_asked) {
             let young = match job.submission {
                 Submission::Submitted { at } => now.since(at) < FRESH,
@@ -46,8 +46,8 @@ pub(super) fn live_jobs(context: &Context, pods: &[Arc<Pod>], now: Nanos) -> Vec
                 number: job.number,
                 uid: job.uid,
                 pod: pod.clone(),
-                is_polled: job.is_polled(),
-                fresh: job.is_polled() && (young || unknown),
+                is_polled: pod.is_polled(job),
+                fresh: pod.is_polled(job) && (young || unknown || pod.awaits_stop(job)),
             });
         }
     }

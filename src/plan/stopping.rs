@@ -1,0 +1,277 @@
+//! Stops that are true: a container that is being stopped stays RUNNING until it is known to have ended,
+//! or the time for that is over.
+//!
+//! ```text
+//!              stop_container                    the plugin reports the end, or the job is gone
+//!  RUNNING ────────────────────► stopping ────────────────────────────────────► EXITED
+//!     │                           │    ▲                                          ▲
+//!     │                           │    │ stop_container, again                    │
+//!     │             time_is_over  ├────┴─── overdue (hold)                        │
+//!     │                           └─────────────────────────── (release) ─────────┤
+//!     └─── the job never left, or goes on for other containers ──────────────────┘
+//! ```
+//!
+//! Meanwhile the job is owed a DELETE, and is asked about: `owed`, `call_results`.
+
+use std::time::Duration;
+
+use super::{
+    lifecycle,
+    stop_ends::{self, killed},
+    Rules,
+};
+use crate::{
+    config::stops::UnconfirmedStop,
+    model::{
+        Cancellation, ContainerEntry, ContainerId, ContainerPhase, ContainerStatus, Job, Nanos,
+        Pod, SandboxPhase, Stopping, Submission,
+    },
+};
+
+/// What a stop has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopOutcome {
+    /// It is not known yet whether all has ended.
+    Waits,
+    /// Nothing of it runs any more, as far as the kubelet is concerned.
+    Done,
+    /// The time is over, and the end is not known.
+    Overdue,
+}
+
+/// How a container can be stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// Its end can be waited for.
+    Wait,
+    /// Its job has not left, so there is nothing to wait for.
+    AtOnce,
+    /// Its job goes on for others, so its end will not come.
+    Shared,
+}
+
+/// Stops one container. Where it can be cancelled by itself, it stays RUNNING until its end is known, for
+/// at most the grace period and `patience`; one that shares its job with others that go on has ended at
+/// once, and so has one whose job never left. Asked again, a shorter grace period shortens, and a longer
+/// one changes nothing.
+///
+/// A container that was never started stays as it is, as the kubelet does not stop those
+/// (`ConvertPodStatusToRunningPod` in pkg/kubelet/container/helpers.go).
+pub fn stop_container(
+    pod: &mut Pod,
+    id: &ContainerId,
+    grace_seconds: u32,
+    patience: Duration,
+    now: Nanos,
+) {
+    let runs = |entry: &&ContainerEntry| entry.status.phase() == ContainerPhase::Running;
+    if pod.container(id).filter(runs).is_none() {
+        return;
+    }
+    match way(pod, id) {
+        Way::Wait => begin(pod, id, grace_seconds, patience, now),
+        Way::AtOnce => lifecycle::kill_container(pod, id, grace_seconds, now),
+        Way::Shared => {
+            lifecycle::kill_container(pod, id, grace_seconds, now);
+            let status = pod.status_mut(id);
+            if let Some(exit) = status.and_then(|status| status.exit.as_mut()) {
+                stop_ends::SHARED.clone_into(&mut exit.message);
+            }
+        }
+    }
+    stop_ends::conclude(pod, now);
+}
+
+/// Stops the sandbox: no container of it is started any more, every job is cancelled, and a container
+/// whose end can be waited for stays RUNNING until that is known. This is where the pod is gone for the
+/// remote side: the kubelet removes records minutes later, when it collects garbage
+/// (pkg/kubelet/kuberuntime/kuberuntime_gc.go).
+pub fn stop_sandbox(pod: &mut Pod, patience: Duration, now: Nanos) {
+    if pod.phase() == SandboxPhase::Removed {
+        return;
+    }
+    // The whole pod goes, so nothing is shared with what goes on.
+    let waits = |entry: &&ContainerEntry| {
+        entry.status.phase() == ContainerPhase::Running && way(pod, entry.id()) != Way::AtOnce
+    };
+    let waiting: Vec<_> = pod.containers.iter().filter(waits).collect();
+    let waiting: Vec<_> = waiting.iter().map(|entry| entry.id().clone()).collect();
+    for id in &waiting {
+        // The kubelet has given containers their grace period when it calls this.
+        begin(pod, id, 0, patience, now);
+    }
+    lifecycle::end_sandbox(pod, now, |entry| waiting.contains(entry.id()));
+    stop_ends::conclude(pod, now);
+}
+
+fn way(pod: &Pod, id: &ContainerId) -> Way {
+    let (Some(entry), Some(job)) = (pod.container(id), pod.job_of(id)) else {
+        return Way::AtOnce;
+    };
+    // Only the rest of its log is to come.
+    if entry.status.reported.is_some() || job.is_owed_a_cancellation() {
+        return Way::Wait;
+    }
+    let never_left = match job.submission {
+        Submission::Gathering { .. } | Submission::Pending { .. } | Submission::Dropped => {
+            job.in_doubt_since.is_none()
+        }
+        Submission::Submitting { .. }
+        | Submission::Unsure { .. }
+        | Submission::Submitted { .. } => false,
+        Submission::Finished | Submission::Lost => true,
+    };
+    if never_left {
+        return Way::AtOnce;
+    }
+    match goes_on_without(pod, job, entry) {
+        true => Way::Shared,
+        false => Way::Wait,
+    }
+}
+
+/// Whether a job carries others that are to go on.
+fn goes_on_without(pod: &Pod, job: &Job, stopped: &ContainerEntry) -> bool {
+    let mut carried = job.containers.iter().filter_map(|id| pod.container(id));
+    let goes_on = |status: &ContainerStatus| status.is_live() && status.stopping.is_none();
+    let others_go_on = carried.any(|entry| entry.id() != stopped.id() && goes_on(&entry.status));
+    // What comes after an init container that is stopped does not run.
+    let is_init = job.is_init(&stopped.container.name);
+    let more_to_come = !is_init && job.expected.iter().any(|expected| expected.end.is_none());
+    others_go_on || more_to_come
+}
+
+/// Begins to wait for a container's end, or shortens that.
+fn begin(pod: &mut Pod, id: &ContainerId, grace_seconds: u32, patience: Duration, now: Nanos) {
+    let Some(number) = pod.job_of(id).map(|job| job.number) else {
+        return;
+    };
+    let Some(status) = pod.status_mut(id) else {
+        return;
+    };
+    let deadline = now.plus(Duration::from_secs(grace_seconds.into()) + patience);
+    let under_way = status.stopping.as_ref().filter(|stop| !stop.is_overdue);
+    if under_way.is_some_and(|stop| stop.deadline <= deadline) {
+        return;
+    }
+    status.stopping = Some(Stopping {
+        since: now,
+        deadline,
+        is_overdue: false,
+    });
+    lifecycle::forget_what_will_not_run(pod, number);
+    let grace_seconds = longest_grace(pod, number, patience, now);
+    let Some(job) = pod.job_mut(number) else {
+        return;
+    };
+    if matches!(job.submission, Submission::Finished | Submission::Lost) {
+        return;
+    }
+    job.grace_seconds = grace_seconds;
+    job.cancel_again(now);
+    job.request_cancel(now);
+}
+
+/// The longest grace period that is left for any of a job's containers, in seconds.
+fn longest_grace(pod: &Pod, number: u32, patience: Duration, now: Nanos) -> u32 {
+    let carried = pod.job(number).into_iter().flat_map(|job| &job.containers);
+    let stops = carried.filter_map(|id| pod.container(id)?.status.stopping.as_ref());
+    let left = stops.map(|stop| stop.deadline.until(now).saturating_sub(patience));
+    let longest = left.max().unwrap_or_default();
+    let seconds = longest.as_nanos().div_ceil(1_000_000_000);
+    u32::try_from(seconds).unwrap_or(u32::MAX)
+}
+
+/// When the time for a stop is over, if anything of the pod is being stopped.
+pub fn next_deadline(pod: &Pod) -> Option<Nanos> {
+    let entries = pod.containers.iter().filter(|entry| is_waited_for(entry));
+    let stops = entries.filter_map(|entry| entry.status.stopping.as_ref());
+    stops.map(|stop| stop.deadline).min()
+}
+
+fn is_waited_for(entry: &ContainerEntry) -> bool {
+    let status = &entry.status;
+    status.exit.is_none()
+        && status
+            .stopping
+            .as_ref()
+            .is_some_and(|stop| !stop.is_overdue)
+}
+
+/// Ends the wait for stops whose time is over, as `jobs.unconfirmed_stop` has it. The job stays owed its
+/// cancellation.
+pub fn time_is_over(pod: &mut Pod, now: Nanos, rules: &Rules) {
+    let unconfirmed = rules.unconfirmed_stops.of(&pod.sandbox);
+    // A time before the beginning tells of a clock that has stepped back: how long it was is not known.
+    let is_over = |stop: &Stopping| stop.deadline <= now || now < stop.since;
+    let mut over = Vec::new();
+    for entry in pod
+        .containers
+        .iter_mut()
+        .filter(|entry| is_waited_for(entry))
+    {
+        let killed = killed(entry, stop_ends::MAY_RUN, now);
+        let status = &mut entry.status;
+        let Some(stop) = status.stopping.as_mut().filter(|stop| is_over(stop)) else {
+            continue;
+        };
+        if status.reported.is_none() && unconfirmed == UnconfirmedStop::Hold {
+            stop.is_overdue = true;
+        } else {
+            status.exit = Some(status.reported.clone().unwrap_or(killed));
+            status.log_owed_since = status.log_owed_since.or(Some(now));
+        }
+        over.push(entry.id().clone());
+    }
+    let is_over = |job: &&mut Job| job.containers.iter().any(|id| over.contains(id));
+    for job in pod.jobs.iter_mut().filter(is_over) {
+        if matches!(job.cancel, Some(Cancellation::Delivered { .. })) {
+            job.cancel_again(now);
+        }
+    }
+    stop_ends::conclude(pod, now);
+}
+
+/// Takes over that the plugin does not have a job any more whose DELETE it has confirmed: its containers
+/// have ended, nobody knows how. Where the batch system may leave processes running for a while
+/// (`jobs.kill_wait`), that is waited for.
+pub fn gone(pod: &mut Pod, number: u32, now: Nanos, rules: &Rules) {
+    let Some(job) = pod.job_mut(number) else {
+        return;
+    };
+    let Some(Cancellation::Delivered { at }) = job.cancel else {
+        return;
+    };
+    if now.since(at) >= rules.kill_wait || now < at {
+        job.cancel_confirmed();
+        stop_ends::conclude(pod, now);
+    }
+}
+
+/// What the stop of a container has come to; of one that is not there any more, too.
+pub fn of_container(pod: &Pod, id: &ContainerId) -> StopOutcome {
+    let status = pod.container(id).map(|entry| &entry.status);
+    match status.filter(|status| status.phase() == ContainerPhase::Running) {
+        None => StopOutcome::Done,
+        Some(status) => match &status.stopping {
+            Some(stop) if stop.is_overdue => StopOutcome::Overdue,
+            Some(_) => StopOutcome::Waits,
+            None => StopOutcome::Done,
+        },
+    }
+}
+
+/// What the stop of a sandbox has come to.
+pub fn of_sandbox(pod: &Pod) -> StopOutcome {
+    let outcomes: Vec<_> = pod
+        .containers
+        .iter()
+        .map(|entry| of_container(pod, entry.id()))
+        .collect();
+    let first = [StopOutcome::Waits, StopOutcome::Overdue];
+    let found = first.into_iter().find(|one| outcomes.contains(one));
+    found.unwrap_or(StopOutcome::Done)
+}
+
+#[cfg(test)]
+mod tests;
