@@ -1,4 +1,5 @@
-//! Whose socket is at the other end of a connection within this machine.
+//! Whose socket is at the other end of a connection within this machine; and what is at the path of a unix
+//! socket.
 //!
 //! A loopback port is everybody's: whoever binds it first is who answers there. The kernel has the owner of
 //! each socket in `/proc/net/tcp` and `tcp6` (Documentation/networking/proc_net_tcp.rst), and of the other end
@@ -7,7 +8,11 @@
 use std::{
     fs, io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    os::fd::AsFd,
+    os::{
+        fd::AsFd,
+        unix::{fs::FileTypeExt as _, net::UnixStream},
+    },
+    path::Path,
 };
 
 use rustix::net::sockopt::socket_peercred;
@@ -59,14 +64,55 @@ pub fn is_own(uid: u32) -> bool {
 
 /// The id of a user, by name or as a number, from the password file.
 pub fn user_id(name: &str) -> Option<u32> {
-    let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let listed = users.lines().find_map(|line| {
+    id_in("/etc/passwd", name)
+}
+
+/// The id of a group, by name or as a number, from the group file.
+pub fn group_id(name: &str) -> Option<u32> {
+    id_in("/etc/group", name)
+}
+
+/// The third field of the line that begins with a name, as both files have it; else the name as a number.
+fn id_in(file: &str, name: &str) -> Option<u32> {
+    let text = fs::read_to_string(file).unwrap_or_default();
+    let listed = text.lines().find_map(|line| {
         let mut fields = line.split(':');
         (fields.next() == Some(name))
             .then(|| fields.nth(1)?.parse().ok())
             .flatten()
     });
     listed.or_else(|| name.parse().ok())
+}
+
+/// What is at the path of a unix socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AtPath {
+    /// Nothing.
+    Nothing,
+    /// Something else than a socket.
+    NoSocket,
+    /// A socket that somebody listens on.
+    Live,
+    /// A socket that nobody listens on any more: a killed process leaves its own behind.
+    Dead,
+}
+
+/// Looks what is at the path of a unix socket.
+///
+/// # Errors
+/// It cannot be found out.
+pub fn socket_at(path: &Path) -> io::Result<AtPath> {
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(AtPath::Nothing),
+        Err(error) => return Err(error),
+        Ok(metadata) if !metadata.file_type().is_socket() => return Ok(AtPath::NoSocket),
+        Ok(_) => {}
+    }
+    match UnixStream::connect(path) {
+        Ok(_) => Ok(AtPath::Live),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(AtPath::Dead),
+        Err(error) => Err(error),
+    }
 }
 
 fn listeners_in(entries: &[Entry], address: SocketAddr) -> Vec<u32> {
@@ -222,5 +268,7 @@ mod tests {
         assert_eq!(user_id("root"), Some(0));
         assert_eq!(user_id("1234"), Some(1234));
         assert_eq!(user_id("no-such-user"), None);
+        assert_eq!(group_id("root"), Some(0));
+        assert_eq!(group_id("no-such-group"), None);
     }
 }

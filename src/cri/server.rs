@@ -2,10 +2,7 @@
 
 use std::{
     fs, io,
-    os::unix::{
-        fs::{DirBuilderExt as _, FileTypeExt as _},
-        net::UnixStream,
-    },
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
@@ -22,6 +19,7 @@ use super::{
 };
 use crate::{
     config::Config,
+    peer::{self, AtPath},
     proto::{image_service, runtime_service},
     threads::{self, Threads},
 };
@@ -211,24 +209,17 @@ fn clear_stale(socket: &Path) -> Result<(), StartError> {
     if let Some(directory) = socket.parent() {
         fs::create_dir_all(directory).map_err(failed)?;
     }
-    match fs::symlink_metadata(socket) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(failed(error)),
-        Ok(metadata) if !metadata.file_type().is_socket() => {
-            return Err(StartError::NotASocket(socket.into()));
-        }
-        Ok(_) => {}
-    }
-    match UnixStream::connect(socket) {
-        Ok(_) => Err(StartError::InUse(socket.into())),
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+    match peer::socket_at(socket).map_err(failed)? {
+        AtPath::Nothing => Ok(()),
+        AtPath::NoSocket => Err(StartError::NotASocket(socket.into())),
+        AtPath::Live => Err(StartError::InUse(socket.into())),
+        AtPath::Dead => {
             log::info!(
                 "removing socket {}, which nobody listens on",
                 socket.display()
             );
             fs::remove_file(socket).map_err(failed)
         }
-        Err(error) => Err(failed(error)),
     }
 }
 
@@ -242,16 +233,8 @@ fn open_to_group(socket: &Path, group: Option<rustix::fs::Gid>) -> io::Result<()
 
 /// The id of a group, by its name or as a number, from the group file.
 fn group_id(name: &str) -> Result<rustix::fs::Gid, StartError> {
-    let groups = fs::read_to_string("/etc/group").unwrap_or_default();
-    let listed = groups.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        (fields.next() == Some(name))
-            .then(|| fields.nth(1)?.parse::<u32>().ok())
-            .flatten()
-    });
-    let id = listed.or_else(|| name.parse().ok());
-    id.map(rustix::fs::Gid::from_raw)
-        .ok_or_else(|| StartError::NoGroup(name.to_owned()))
+    let id = peer::group_id(name).ok_or_else(|| StartError::NoGroup(name.to_owned()))?;
+    Ok(rustix::fs::Gid::from_raw(id))
 }
 
 #[cfg(test)]

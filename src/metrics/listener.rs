@@ -8,7 +8,7 @@ use std::{
     os::{
         fd::{AsFd, BorrowedFd},
         unix::{
-            fs::{FileTypeExt as _, PermissionsExt as _},
+            fs::PermissionsExt as _,
             net::{UnixListener, UnixStream},
         },
     },
@@ -16,7 +16,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::config::metrics::Listen;
+use crate::{
+    config::metrics::Listen,
+    peer::{self, AtPath},
+};
 
 /// How long a request may take to come.
 const READ: Duration = Duration::from_secs(1);
@@ -94,14 +97,10 @@ impl Drop for Listener {
 
 /// Removes a socket that nobody listens on any more: a killed daemon leaves its own behind.
 fn clear_stale(path: &Path) -> io::Result<()> {
-    match fs::symlink_metadata(path) {
-        Ok(meta) if meta.file_type().is_socket() => {}
+    match peer::socket_at(path) {
+        Ok(AtPath::Dead) => fs::remove_file(path),
         // Whatever else is in the way, `bind` says it best.
-        _ => return Ok(()),
-    }
-    match UnixStream::connect(path) {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
-        _ => Ok(()),
+        Ok(AtPath::Nothing | AtPath::NoSocket | AtPath::Live) | Err(_) => Ok(()),
     }
 }
 

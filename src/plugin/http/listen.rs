@@ -5,17 +5,17 @@ use std::{
     net::{SocketAddr, TcpListener},
     os::{
         fd::AsFd as _,
-        unix::{
-            fs::{FileTypeExt as _, PermissionsExt as _},
-            net::{UnixListener, UnixStream},
-        },
+        unix::{fs::PermissionsExt as _, net::UnixListener},
     },
     path::{Path, PathBuf},
     str::FromStr,
 };
 
 use super::{error::Error, stream::Stream};
-use crate::endpoint::{Endpoint, Target};
+use crate::{
+    endpoint::{Endpoint, Target},
+    peer::{self, AtPath},
+};
 
 /// Where a server listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -130,19 +130,14 @@ impl Drop for Listener {
 
 /// Removes the socket of a server that died; refuses when one still answers there.
 fn remove_stale(path: &Path) -> Result<(), Error> {
-    match fs::symlink_metadata(path) {
-        Ok(meta) if meta.file_type().is_socket() => {}
+    match peer::socket_at(path) {
+        Ok(AtPath::Live) => Err(Error::InUse { path: path.into() }),
+        Ok(AtPath::Dead) => fs::remove_file(path).map_err(|source| Error::Bind {
+            address: path.display().to_string(),
+            source,
+        }),
         // Whatever else is in the way, `bind` says it best.
-        _ => return Ok(()),
-    }
-    match UnixStream::connect(path) {
-        Ok(_) => Err(Error::InUse { path: path.into() }),
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path)
-            .map_err(|source| Error::Bind {
-                address: path.display().to_string(),
-                source,
-            }),
-        Err(_) => Ok(()),
+        Ok(AtPath::Nothing | AtPath::NoSocket) | Err(_) => Ok(()),
     }
 }
 
