@@ -114,6 +114,23 @@ pub enum ContainerPhase {
 }
 
 impl ContainerStatus {
+    /// An end of which the plugin has not told, with our own explanation: now, but not before the start.
+    pub fn own_end(
+        &self,
+        container: &Container,
+        (code, reason): (i32, &str),
+        message: &str,
+        now: Nanos,
+    ) -> Exit {
+        Exit {
+            code,
+            reason: reason.to_owned(),
+            message: message.to_owned(),
+            finished_at: now.max(self.started_at.unwrap_or(container.created_at)),
+            termination_message: None,
+        }
+    }
+
     /// The state, derived from what is set.
     pub fn phase(&self) -> ContainerPhase {
         match (&self.exit, self.started_at) {

@@ -4,7 +4,7 @@
 use super::stop_ends;
 use crate::model::{
     exit_code, exit_reason, Cancellation, Container, ContainerEntry, ContainerId, ContainerPhase,
-    ContainerStatus, Exit, Job, Nanos, Pod, SandboxPhase, Submission,
+    ContainerStatus, Job, Nanos, Pod, SandboxPhase, Submission,
 };
 
 /// Ends one container here and now. Its job is cancelled once none of its containers is left to run;
@@ -113,15 +113,10 @@ pub fn fail_job(pod: &mut Pod, number: u32, code: i32, reason: &str, message: &s
         if entry.status.exit.is_some() {
             continue;
         }
-        let finished_at = end_time(&entry.container, &entry.status, now);
-        entry.status.exit = Some(entry.status.reported.clone().unwrap_or(Exit {
-            code,
-            reason: reason.to_owned(),
-            message: message.to_owned(),
-            finished_at,
-            termination_message: None,
-        }));
-        entry.status.log_complete = true;
+        let (container, status) = (&entry.container, &mut entry.status);
+        let own = || status.own_end(container, (code, reason), message, now);
+        status.exit = Some(status.reported.clone().unwrap_or_else(own));
+        status.log_complete = true;
     }
 }
 
@@ -141,15 +136,9 @@ pub(super) fn report_end(
     let carried = job.containers.clone();
     let live = |entry: &&mut ContainerEntry| carried.contains(entry.id()) && entry.status.is_live();
     for entry in pod.containers.iter_mut().filter(live) {
-        let finished_at = end_time(&entry.container, &entry.status, now);
-        entry.status.reported = Some(Exit {
-            code,
-            reason: reason.to_owned(),
-            message: message.to_owned(),
-            finished_at,
-            termination_message: None,
-        });
-        entry.status.log_owed_since = entry.status.log_owed_since.or(Some(now));
+        let status = &mut entry.status;
+        status.reported = Some(status.own_end(&entry.container, (code, reason), message, now));
+        status.log_owed_since = status.log_owed_since.or(Some(now));
     }
 }
 
@@ -207,23 +196,13 @@ fn end_now(container: &Container, status: &mut ContainerStatus, now: Nanos) {
         return;
     }
     let was_started = status.started_at.is_some();
-    let finished_at = end_time(container, status, now);
-    status.exit = Some(status.reported.clone().unwrap_or_else(|| Exit {
-        code: exit_code::KILLED,
-        reason: exit_reason::ERROR.to_owned(),
-        message: String::new(),
-        finished_at,
-        termination_message: None,
-    }));
+    let killed = || status.own_end(container, (exit_code::KILLED, exit_reason::ERROR), "", now);
+    status.exit = Some(status.reported.clone().unwrap_or_else(killed));
     if was_started {
         status.log_owed_since = status.log_owed_since.or(Some(now));
     } else {
         status.log_complete = true;
     }
-}
-
-fn end_time(container: &Container, status: &ContainerStatus, now: Nanos) -> Nanos {
-    now.max(status.started_at.unwrap_or(container.created_at))
 }
 
 /// Cancels the jobs of which no container is left to run. One that finished by itself keeps its
@@ -256,7 +235,7 @@ fn cancel_idle_jobs(pod: &mut Pod, now: Nanos) {
 mod tests {
     use super::*;
     use crate::{
-        model::Expected,
+        model::{Exit, Expected},
         plan::{
             batch::start,
             testing::{container, pod},

@@ -59,12 +59,6 @@ pub(super) fn end(pod: &mut Pod, number: u32, now: Nanos) {
 
 /// The end of a container that was killed, with our explanation.
 pub(super) fn killed(entry: &ContainerEntry, message: &str, now: Nanos) -> Exit {
-    let started = entry.status.started_at;
-    Exit {
-        code: exit_code::KILLED,
-        reason: exit_reason::ERROR.to_owned(),
-        message: message.to_owned(),
-        finished_at: now.max(started.unwrap_or(entry.container.created_at)),
-        termination_message: None,
-    }
+    let killed = (exit_code::KILLED, exit_reason::ERROR);
+    entry.status.own_end(&entry.container, killed, message, now)
 }
