@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crossbeam_channel::{bounded, Receiver, Sender};
+use crossbeam_channel::Receiver;
 use parking_lot::Mutex;
 
+use super::nudge::Nudge;
 use crate::{
     interlink::{
         wire::{PingResponse, PingTaint},
@@ -19,18 +20,10 @@ use crate::{
 const NAME_MAX: usize = 317;
 
 /// What the plugin says of its cluster, from the poller to the thread that keeps the node.
+#[derive(Default)]
 pub struct ClusterReport {
     told: Mutex<Option<Reported>>,
-    nudge: (Sender<()>, Receiver<()>),
-}
-
-impl Default for ClusterReport {
-    fn default() -> Self {
-        Self {
-            told: Mutex::default(),
-            nudge: bounded(1),
-        }
-    }
+    nudge: Nudge,
 }
 
 impl ClusterReport {
@@ -42,8 +35,7 @@ impl ClusterReport {
         let mut told = self.told.lock();
         if told.as_ref() != Some(&reported) {
             *told = Some(reported);
-            // Full: the thread has been told already.
-            let _ = self.nudge.0.try_send(());
+            self.nudge.give();
         }
     }
 
@@ -54,7 +46,7 @@ impl ClusterReport {
 
     /// Told when an answer says something else than the one before.
     pub(super) fn nudged(&self) -> Receiver<()> {
-        self.nudge.1.clone()
+        self.nudge.heard()
     }
 }
 

@@ -8,10 +8,10 @@ use std::{
     time::Duration,
 };
 
-use crossbeam_channel::{bounded, Receiver, Sender};
+use crossbeam_channel::Receiver;
 use parking_lot::Mutex;
 
-use super::{cluster_report::ClusterReport, current_rules::CurrentRules};
+use super::{cluster_report::ClusterReport, current_rules::CurrentRules, nudge::Nudge};
 use crate::{
     audit::Audit,
     config::Config,
@@ -63,7 +63,7 @@ pub struct Context {
     stopping: AtomicBool,
     /// Held while it is decided whether a namespace has room for a job, and until that is on disk.
     pub limits_turn: Mutex<()>,
-    nudge: (Sender<()>, Receiver<()>),
+    nudge: Nudge,
 }
 
 impl Context {
@@ -97,7 +97,7 @@ impl Context {
             freshness: Mutex::default(),
             stopping: AtomicBool::new(false),
             limits_turn: Mutex::default(),
-            nudge: bounded(1),
+            nudge: Nudge::default(),
         }
     }
 
@@ -142,12 +142,11 @@ impl Context {
 
     /// Tells the poller that something has just been submitted.
     pub(super) fn nudge_poller(&self) {
-        // Full: it has been told already.
-        let _ = self.nudge.0.try_send(());
+        self.nudge.give();
     }
 
     pub(super) fn nudged(&self) -> Receiver<()> {
-        self.nudge.1.clone()
+        self.nudge.heard()
     }
 
     pub(super) fn begin_stop(&self) {

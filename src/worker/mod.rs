@@ -30,6 +30,7 @@ mod limits;
 mod log_watch;
 mod logs;
 mod node;
+mod nudge;
 mod poll;
 mod priority;
 /// What must hold whatever comes in; `fuzz/` and the tests share it.
