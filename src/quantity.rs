@@ -120,6 +120,13 @@ fn scale(suffix: &str) -> Option<(u128, u128)> {
     }
 }
 
+/// The amount in a line of `/proc/meminfo` that begins so, in KiB: its `kB` are 1024 bytes
+/// (proc_meminfo(5)).
+pub fn kibibytes(line: &str, label: &str) -> Option<u64> {
+    let amount = line.strip_prefix(label)?.trim().strip_suffix("kB")?;
+    amount.trim().parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -1,6 +1,7 @@
 //! What the files say of a machine of another size.
 
 use super::{Amounts, Error};
+use crate::quantity::kibibytes;
 
 /// Cores that are described, at most: with more CPUs than these, several are threads of one core.
 /// cAdvisor compares each CPU with all cores of its node (`getCoresInfo`).
@@ -62,12 +63,6 @@ pub(super) fn meminfo(real: &str, amounts: Amounts) -> Result<String, Error> {
             .unwrap_or_else(|| format!("{text}\n"))
     });
     Ok(lines.collect())
-}
-
-/// The amount in a line that begins so.
-fn kibibytes(text: &str, label: &str) -> Option<u64> {
-    let amount = text.strip_prefix(label)?.trim().strip_suffix("kB")?;
-    amount.trim().parse().ok()
 }
 
 /// The numbers of the CPUs, as `online` and `cpulist` have them.

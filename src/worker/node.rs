@@ -231,11 +231,9 @@ fn outgrown(
 /// The bytes of memory that a kubelet finds on this machine by itself.
 fn machine_memory() -> Option<u64> {
     let text = fs::read_to_string("/proc/meminfo").ok()?;
-    let total = text
-        .lines()
-        .find_map(|line| line.strip_prefix("MemTotal:"))?;
-    let kibibytes: u64 = total.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    kibibytes.checked_mul(1024)
+    let mut lines = text.lines();
+    let total = lines.find_map(|line| quantity::kibibytes(line, "MemTotal:"))?;
+    total.checked_mul(1024)
 }
 
 #[cfg(test)]
