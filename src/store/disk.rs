@@ -1,6 +1,9 @@
 //! The state file: one embedded transactional store.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use redb::{
     backends::FileBackend, Database, ReadableDatabase as _, ReadableTable as _,
@@ -24,6 +27,14 @@ const TIMES: u64 = 4;
 const MAX_ASIDE_ROWS: usize = 1000;
 const MAX_ASIDE_BYTES: usize = 16 << 20;
 
+/// The error of a change that is not on disk.
+fn not_committed(path: &Path, source: redb::Error) -> Error {
+    Error::Commit {
+        path: path.to_owned(),
+        source: Arc::new(source),
+    }
+}
+
 /// The state file. Closed where `database` is `None`; the next use opens it.
 pub struct Disk {
     pub path: PathBuf,
@@ -37,10 +48,6 @@ impl Disk {
     /// [`Error::Open`] and [`Error::Commit`].
     pub fn write<'a>(&mut self, writes: impl Iterator<Item = &'a Write>) -> Result<(), Error> {
         let path = self.path.clone();
-        let failed = |source: redb::Error| Error::Commit {
-            path,
-            source: Arc::new(source),
-        };
         let database = self.database()?;
         (|| {
             threads::fault("disk")?;
@@ -55,7 +62,7 @@ impl Disk {
             transaction.commit()?;
             Ok(())
         })()
-        .map_err(failed)
+        .map_err(|error| not_committed(&path, error))
     }
 
     fn database(&mut self) -> Result<&mut Database, Error> {
@@ -150,22 +157,18 @@ impl Disk {
 
     /// Whether it was worth it: no more than `worth` bytes are in it, and no more than `most`.
     fn rewrite(&mut self, worth: u64, most: u64) -> Result<bool, Error> {
-        let failed = |path: &PathBuf, source: redb::Error| Error::Commit {
-            path: path.clone(),
-            source: Arc::new(source),
-        };
         let path = self.path.clone();
         let database = self.database()?;
-        let used = stored_bytes(database).map_err(|error| failed(&path, error))?;
+        let used = stored_bytes(database).map_err(|error| not_committed(&path, error))?;
         if used > worth.min(most) {
             return Ok(false);
         }
-        let from_disk = |error: std::io::Error| failed(&path, error.into());
+        let from_disk = |error: std::io::Error| not_committed(&path, error.into());
         let mut fresh = Disk {
             path: salvage::fresh(&path).map_err(from_disk)?,
             database: None,
         };
-        copy(database, fresh.database()?).map_err(|error| failed(&fresh.path, error))?;
+        copy(database, fresh.database()?).map_err(|error| not_committed(&fresh.path, error))?;
         fresh.database = None;
         self.database = None;
         salvage::replace(&fresh.path, &path).map_err(from_disk)?;
@@ -178,10 +181,6 @@ impl Disk {
     /// A file that cannot be written.
     pub fn trim_set_aside(&mut self) -> Result<(), Error> {
         let path = self.path.clone();
-        let failed = |source: redb::Error| Error::Commit {
-            path,
-            source: Arc::new(source),
-        };
         let database = self.database()?;
         (|| {
             let transaction = database.begin_write()?;
@@ -206,7 +205,7 @@ impl Disk {
             transaction.commit()?;
             Ok(())
         })()
-        .map_err(failed)
+        .map_err(|error| not_committed(&path, error))
     }
 
     /// Reads everything, once the checksums of the whole file are found right: it is small.
