@@ -95,3 +95,5 @@ pub mod worker;
 mod fuzz_testing;
 #[cfg(test)]
 mod http_testing;
+#[cfg(test)]
+mod memory_testing;
