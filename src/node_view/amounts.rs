@@ -16,9 +16,9 @@ pub enum BadAmount {
     /// A text that is no amount.
     #[error("the amount of {what}")]
     NotAQuantity {
-        /// Of what.
+        /// `CPUs` or `memory`.
         what: &'static str,
-        /// The text.
+        /// Names the text, and says what would be a quantity.
         source: NotAQuantity,
     },
     /// So many CPUs.

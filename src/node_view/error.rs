@@ -27,7 +27,7 @@ pub enum Error {
     /// A text of the kernel that is not what it was.
     #[error("{file} has no line {line}")]
     Kernel {
-        /// The file.
+        /// Below `/proc`.
         file: &'static str,
         /// How the line should begin.
         line: &'static str,
@@ -48,7 +48,7 @@ pub enum Error {
     Unreadable {
         /// The file or directory.
         path: PathBuf,
-        /// What is wrong with it.
+        /// Why it cannot be judged, for people.
         why: String,
     },
     /// Not enough rights.
@@ -66,9 +66,9 @@ pub enum Error {
     /// A step that failed.
     #[error("{what}")]
     Io {
-        /// The step.
+        /// What was being done, as the subject of a message.
         what: String,
-        /// How.
+        /// What the system says to it.
         source: io::Error,
     },
 }

@@ -83,7 +83,7 @@ pub fn offer(node: &Node, reported: Option<&Reported>) -> BTreeMap<String, u64> 
 /// A resource of which the node offers another amount than it should.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// The resource.
+    /// As `status.capacity` has it: `nvidia.com/gpu`, for one.
     pub name: String,
     /// What the node offers of it; none where that is nothing.
     pub now: Option<u64>,
