@@ -53,6 +53,11 @@ impl<'a> Piece<'a> {
         }
     }
 
+    /// The value as it is written.
+    pub fn bytes(self) -> &'a [u8] {
+        self.0
+    }
+
     /// The elements of a list; those of `null` are none.
     ///
     /// # Errors
@@ -67,6 +72,21 @@ impl<'a> Piece<'a> {
     /// Neither.
     pub fn object(self) -> Result<Pieces<'a>, Error> {
         self.pieces(b'{', b'}', "an object")
+    }
+
+    /// The value of an object's field, the last one of this name; none where there is none.
+    ///
+    /// # Errors
+    /// No object.
+    pub fn field(self, wanted: &str) -> Result<Option<Piece<'a>>, Error> {
+        let mut fields = self.object()?;
+        let mut found = None;
+        while let Some((name, value)) = fields.next_field()? {
+            if name == wanted {
+                found = Some(value).filter(|value| !value.is_null());
+            }
+        }
+        Ok(found)
     }
 
     fn pieces(self, begin: u8, end: u8, wanted: &'static str) -> Result<Pieces<'a>, Error> {

@@ -37,6 +37,7 @@
 //!      proto      the generated CRI
 //!      threads    the one way to start a thread, and what a panic does
 //!      backoff    how long to wait before the next try (pure)
+//!      bounded    foreign texts read into large types, within a bound of memory (pure)
 //!      json       JSON that another machine wrote, read piece by piece (pure)
 //!      quantity   Kubernetes amounts, printed and read (pure)
 //!      endpoint   where an HTTP server is: URLs, checked and taken apart
@@ -58,6 +59,7 @@
 
 pub mod audit;
 pub mod backoff;
+pub mod bounded;
 pub mod cli;
 pub mod config;
 pub mod confined;

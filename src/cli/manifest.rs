@@ -4,11 +4,13 @@ use std::{collections::HashMap, path::PathBuf};
 
 use k8s_openapi::api::core::v1::{ConfigMap, Container, Pod, PodSpec, Secret};
 use protobuf::{EnumOrUnknown, MessageField};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use uuid::Uuid;
 
 pub use crate::kubelet::Error;
 use crate::{
+    bounded,
     config::policy::Limits,
     kubelet::{self, int64, Allowance, ApiObjects, FilledVolume, KubeletPod},
     proto::{
@@ -48,26 +50,19 @@ pub struct Manifest {
 /// # Errors
 /// A text without a Pod or with several, a Pod that has nothing to run, and other kinds.
 pub fn read(text: &str) -> Result<Manifest, Error> {
-    let wrong = |error: &dyn std::fmt::Display| Error::new(format!("not a Pod manifest: {error}"));
-    // By way of JSON values: reading a Pod is a lot of code, and for JSON it is there already.
-    // As kubectl reads it: `defaultMode: 0400` is octal.
-    let options = serde_saphyr::options! { legacy_octal_numbers: true };
-    let documents: Vec<Value> =
-        serde_saphyr::from_multiple_with_options(text, options).map_err(|error| wrong(&error))?;
+    let documents = bounded::from_yaml_documents(text).map_err(|error| wrong(&error))?;
     let mut pods = Vec::new();
     let mut objects = ApiObjects::default();
     for document in documents.into_iter().filter(|document| !document.is_null()) {
         match document["kind"].as_str().unwrap_or("Pod") {
-            "Pod" => pods.push(serde_json::from_value(document).map_err(|error| wrong(&error))?),
+            "Pod" => pods.push(object(&document)?),
             "ConfigMap" => {
-                let map: ConfigMap =
-                    serde_json::from_value(document).map_err(|error| wrong(&error))?;
+                let map: ConfigMap = object(&document)?;
                 let name = map.metadata.name.clone().unwrap_or_default();
                 objects.configmaps.insert(name, map);
             }
             "Secret" => {
-                let secret: Secret =
-                    serde_json::from_value(document).map_err(|error| wrong(&error))?;
+                let secret: Secret = object(&document)?;
                 let name = secret.metadata.name.clone().unwrap_or_default();
                 objects.secrets.insert(name, secret);
             }
@@ -92,6 +87,16 @@ pub fn read(text: &str) -> Result<Manifest, Error> {
         return error("the manifest has no containers (spec.containers)");
     }
     Ok(Manifest { pod, objects })
+}
+
+/// Reads a document by way of JSON: reading a Pod is a lot of code, and for JSON it is there already.
+fn object<T: DeserializeOwned>(document: &Value) -> Result<T, Error> {
+    let text = serde_json::to_vec(document).map_err(|error| wrong(&error))?;
+    bounded::from_json(&text).map_err(|error| wrong(&error))
+}
+
+fn wrong(error: &dyn std::fmt::Display) -> Error {
+    Error::new(format!("not a Pod manifest: {error}"))
 }
 
 /// Where a kubelet would keep things.

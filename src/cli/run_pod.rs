@@ -3,7 +3,7 @@
 
 use std::{
     fs,
-    io::{IsTerminal as _, Read as _, Write as _},
+    io::{IsTerminal as _, Read, Write as _},
     path::{Path, PathBuf},
     sync::{
         atomic::{AtomicBool, Ordering},
@@ -29,6 +29,8 @@ use crate::{
     text::for_terminal,
 };
 
+/// The largest manifest: a Pod with ConfigMaps and Secrets, of which the API server takes 1.5 MiB each.
+const MAX_MANIFEST_BYTES: u64 = 8 << 20;
 /// How often states and logs are looked at.
 const PAUSE: Duration = Duration::from_millis(50);
 /// Exit code after an interrupt (128 + SIGINT).
@@ -122,11 +124,22 @@ pub fn run(options: &Options) -> Result<i32, Error> {
 
 fn read(file: &Path) -> std::io::Result<String> {
     if file == Path::new("-") {
-        let mut text = String::new();
-        std::io::stdin().read_to_string(&mut text)?;
-        return Ok(text);
+        return read_all(&mut std::io::stdin());
     }
-    fs::read_to_string(file)
+    read_all(&mut fs::File::open(file)?)
+}
+
+fn read_all(from: &mut dyn Read) -> std::io::Result<String> {
+    let mut text = String::new();
+    // One byte more than there may be shows that there are more.
+    from.take(MAX_MANIFEST_BYTES + 1)
+        .read_to_string(&mut text)?;
+    match text.len() as u64 > MAX_MANIFEST_BYTES {
+        true => Err(std::io::Error::other(format!(
+            "it has more than {MAX_MANIFEST_BYTES} bytes"
+        ))),
+        false => Ok(text),
+    }
 }
 
 /// Why a run ended before its pod.

@@ -26,7 +26,11 @@ use super::{
     error::Error,
     time,
 };
-use crate::{model::Nanos, text::one_line};
+use crate::{
+    bounded::{self, Budget, Weighed},
+    model::Nanos,
+    text::one_line,
+};
 
 /// A merge that knows lists by a key of their items: other conditions of a pod stay
 /// (k8s.io/apimachinery/pkg/types/patch.go).
@@ -36,6 +40,29 @@ const JSON_PATCH: &str = "application/json-patch+json";
 const JSON: &str = "application/json";
 /// Pods that are asked for at once: 40 KiB each would still be an answer that is read.
 const PAGE: usize = 100;
+/// Parts of a list that are asked for: ten times what a node of Kubernetes may have.
+const PAGES: usize = 50;
+/// What the pods of a node may take, without what [`LISTED_WITHOUT`] leaves out.
+const MAX_LISTED_BYTES: usize = 32 << 20;
+/// Who has set which field is often more than all the rest, and nobody here wants to know.
+const WITHOUT: &[&str] = &["managedFields"];
+/// What a list of pods is read without: what they ask for is wanted, and whether they have ended.
+const LISTED_WITHOUT: &[&str] = &[
+    "managedFields",
+    "annotations",
+    "labels",
+    "env",
+    "envFrom",
+    "args",
+    "command",
+    "volumes",
+    "volumeMounts",
+    "tolerations",
+    "affinity",
+    "conditions",
+    "containerStatuses",
+    "initContainerStatuses",
+];
 /// As much of a refusal is read as can matter.
 const MAX_REFUSAL_BYTES: u64 = 64 << 10;
 
@@ -116,15 +143,17 @@ impl Client {
         self.access.session().map(drop)
     }
 
-    /// Reads a pod; `None` when there is none of this name.
+    /// Reads a pod, and says what it takes; `None` when there is none of this name.
+    ///
+    /// Like all objects it comes without `metadata.managedFields`, which can be larger than all the rest.
     ///
     /// # Errors
     /// No answer, a refusal, or not a pod.
-    pub fn pod(&self, in_namespace: &str, name: &str) -> Result<Option<Pod>, Error> {
+    pub fn pod(&self, in_namespace: &str, name: &str) -> Result<Option<Weighed<Pod>>, Error> {
         let place = namespace(in_namespace)?;
         let name = subdomain("pod", name)?;
         let path = format!("/api/v1/namespaces/{place}/pods/{name}");
-        self.read("pod", &format!("{place}/{name}"), path)
+        self.weighed("pod", &format!("{place}/{name}"), path, WITHOUT)
     }
 
     /// Reads a ConfigMap; `None` when there is none of this name. A node may read those that its
@@ -193,13 +222,25 @@ impl Client {
     /// No answer, a refusal, or not a list of pods.
     pub fn live_pods_of(&self, node: &str) -> Result<Vec<PodSpec>, Error> {
         let node = subdomain("node", node)?;
+        let too_much = |why: String| Error::Malformed {
+            call: format!("reading pods of node {node}"),
+            why,
+        };
         let mut specs = Vec::new();
         let mut rest = String::new();
-        loop {
+        let mut bytes = 0_usize;
+        for _ in 0..PAGES {
             let path =
                 format!("/api/v1/pods?fieldSelector=spec.nodeName%3D{node}&limit={PAGE}{rest}");
-            let page: Option<PodPage> = self.read("pods of node", node, path)?;
+            let page: Option<Weighed<PodPage>> =
+                self.weighed("pods of node", node, path, LISTED_WITHOUT)?;
             let page = page.unwrap_or_default();
+            bytes = bytes.saturating_add(page.bytes);
+            if bytes > MAX_LISTED_BYTES {
+                let why = format!("they would take more than {MAX_LISTED_BYTES} bytes of memory");
+                return Err(too_much(why));
+            }
+            let page = page.object;
             let live = page.items.into_iter().filter(|pod| {
                 let phase = pod
                     .status
@@ -215,6 +256,8 @@ impl Client {
                 _ => return Ok(specs),
             }
         }
+        let most = PAGES * PAGE;
+        Err(too_much(format!("the list does not end after {most} pods")))
     }
 
     /// Sets amounts in a node's `status.capacity`; the others stay. The kubelet's own updates leave them
@@ -270,6 +313,18 @@ impl Client {
         name: &str,
         path: String,
     ) -> Result<Option<T>, Error> {
+        let found = self.weighed(kind, name, path, WITHOUT)?;
+        Ok(found.map(|found| found.object))
+    }
+
+    /// Reads an object without fields of some names, and says what it takes.
+    fn weighed<T: DeserializeOwned>(
+        &self,
+        kind: &str,
+        name: &str,
+        path: String,
+        without: &'static [&'static str],
+    ) -> Result<Option<Weighed<T>>, Error> {
         let out = Outgoing {
             call: format!("reading {kind} {name}"),
             method: Method::GET,
@@ -280,18 +335,19 @@ impl Client {
             Err(error) if error.is_not_found() => return Ok(None),
             other => other?,
         };
-        match serde_json::from_slice(&body) {
-            Ok(object) => Ok(Some(object)),
+        let budget = Budget::for_text(body.len()).without(without);
+        let why = match bounded::from_json_within(&body, &budget) {
+            Ok(object) => return Ok(Some(object)),
             // The error's own text may quote the answer.
-            Err(error) => Err(Error::Malformed {
-                call: out.call,
-                why: format!(
-                    "the answer is not a {kind}, from line {} column {} on",
-                    error.line(),
-                    error.column()
-                ),
-            }),
-        }
+            Err(bounded::Error::Json(error)) => format!(
+                "the answer is not a {kind}, from line {} column {} on",
+                error.line(),
+                error.column()
+            ),
+            Err(error @ bounded::Error::TooMuch { .. }) => format!("the answer: {error}"),
+        };
+        let call = out.call;
+        Err(Error::Malformed { call, why })
     }
 
     /// Creates an event in the namespace that it names.
@@ -420,10 +476,14 @@ impl Client {
             }
             return Err(Error::refusal(&out.call, status, &text));
         }
-        body.into_with_config()
+        let mut bytes = body
+            .into_with_config()
             .limit(self.limits.reply_bytes)
             .read_to_vec()
-            .map_err(|error| self.blame(session, out, error))
+            .map_err(|error| self.blame(session, out, error))?;
+        // It has grown to twice what came.
+        bytes.shrink_to_fit();
+        Ok(bytes)
     }
 
     /// Why there is no answer, or not all of it.

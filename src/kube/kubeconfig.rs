@@ -15,6 +15,7 @@ use k8s_openapi::ByteString;
 use serde_json::{Map, Value};
 
 use super::{error::Error, server::Server};
+use crate::bounded;
 
 /// What the current context of a kubeconfig says.
 #[derive(Clone, Debug)]
@@ -63,7 +64,7 @@ impl Kubeconfig {
     /// # Errors
     /// [`Error::Kubeconfig`]: it is not YAML, something is missing, or it wants what is not done.
     pub fn parse(path: &Path, text: &str) -> Result<Self, Error> {
-        let root: Value = serde_saphyr::from_str(text).map_err(|error| {
+        let root: Value = bounded::from_yaml(text).map_err(|error| {
             // The error's own text quotes the file.
             let at = error.location().map_or(1, |location| location.line());
             Error::Kubeconfig {

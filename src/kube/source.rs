@@ -10,12 +10,16 @@ use parking_lot::{Condvar, Mutex};
 use super::{client::Client, error::Error, lru::Lru};
 use crate::{
     backoff::Backoff,
+    bounded::Weighed,
     model::{Clock, Nanos},
 };
 
 /// How long it is remembered, at most, that a pod is not there: the kubelet creates the mirror
 /// pod of a static pod a moment after it has begun to run it.
 const ABSENT_LIFE: Duration = Duration::from_secs(5);
+/// What the pods that are remembered may take together: two hundred of 40 KiB of JSON, with a hundred
+/// variables each.
+const MAX_KNOWN_BYTES: usize = 64 << 20;
 /// Pauses after failures in a row.
 const PAUSES: Backoff = Backoff::doubling(Duration::from_secs(1), Duration::from_secs(60));
 /// The UID by which the kubelet knows a static pod, whose mirror pod has another one
@@ -24,15 +28,15 @@ const STATIC_UID: [&str; 2] = ["kubernetes.io/config.hash", "kubernetes.io/confi
 
 /// Where pods are read.
 pub trait Pods: Send + Sync + 'static {
-    /// Reads a pod; `None` when there is none of this name.
+    /// Reads a pod, and says what it takes; `None` when there is none of this name.
     ///
     /// # Errors
     /// No answer, or a refusal.
-    fn pod(&self, namespace: &str, name: &str) -> Result<Option<Pod>, Error>;
+    fn pod(&self, namespace: &str, name: &str) -> Result<Option<Weighed<Pod>>, Error>;
 }
 
 impl Pods for Client {
-    fn pod(&self, namespace: &str, name: &str) -> Result<Option<Pod>, Error> {
+    fn pod(&self, namespace: &str, name: &str) -> Result<Option<Weighed<Pod>>, Error> {
         Client::pod(self, namespace, name)
     }
 }
@@ -105,14 +109,14 @@ impl Known {
 }
 
 impl PodSource {
-    /// Remembers at most `size` pods, each for `life`.
+    /// Remembers at most `size` pods, each for `life`, and fewer where they are large.
     pub fn new(pods: Arc<dyn Pods>, size: usize, life: Duration, clock: Arc<dyn Clock>) -> Self {
         Self {
             pods,
             clock,
             life,
             state: Mutex::new(State {
-                known: Lru::new(size),
+                known: Lru::new(size).weighing(MAX_KNOWN_BYTES),
                 asking: HashMap::new(),
                 pause: None,
             }),
@@ -123,8 +127,6 @@ impl PodSource {
     /// The pod with this UID, or the mirror pod of the static pod with this UID. `None` when there
     /// is no pod of this name, or only one with another UID: an older or a newer one.
     ///
-    /// It comes without `metadata.managedFields`, which can be larger than all the rest.
-    ///
     /// # Errors
     /// No answer, or a refusal, now or a moment ago.
     pub fn get(&self, namespace: &str, name: &str, uid: &str) -> Result<Option<Arc<Pod>>, Error> {
@@ -133,7 +135,11 @@ impl PodSource {
             Begin::Ask(request) => request,
         };
         let answer = self.pods.pod(namespace, name);
-        let answer = answer.map(|pod| pod.filter(|pod| is_known_as(pod, uid)).map(lean));
+        let answer = answer.map(|pod| {
+            let pod = pod.filter(|pod| is_known_as(&pod.object, uid))?;
+            request.bytes = pod.bytes;
+            Some(Arc::new(pod.object))
+        });
         request.answer = Some(answer.clone());
         answer
     }
@@ -173,6 +179,7 @@ impl PodSource {
                 source: self,
                 uid,
                 is_probe,
+                bytes: 0,
                 answer: None,
             });
         }
@@ -197,6 +204,8 @@ struct Asking<'a> {
     source: &'a PodSource,
     uid: &'a str,
     is_probe: bool,
+    /// What the pod takes.
+    bytes: usize,
     answer: Option<Result<Option<Arc<Pod>>, Error>>,
 }
 
@@ -214,7 +223,7 @@ impl Drop for Asking<'_> {
             Some(answer) => {
                 state.pause = None;
                 if !outdated {
-                    state.keep(self.uid, answer, now);
+                    state.keep(self.uid, answer, self.bytes, now);
                 }
             }
         }
@@ -238,7 +247,13 @@ impl State {
         });
     }
 
-    fn keep(&mut self, uid: &str, answer: Result<Option<Arc<Pod>>, Error>, now: Nanos) {
+    fn keep(
+        &mut self,
+        uid: &str,
+        answer: Result<Option<Arc<Pod>>, Error>,
+        bytes: usize,
+        now: Nanos,
+    ) {
         let key = uid.to_owned();
         let before = match self.known.get(&key) {
             Some(Known {
@@ -255,7 +270,8 @@ impl State {
                 times: before.saturating_add(1),
             }),
         };
-        self.known.insert(key, Known { at: now, what });
+        self.known
+            .insert_weighing(bytes, key, Known { at: now, what });
     }
 }
 
@@ -267,9 +283,4 @@ fn is_known_as(pod: &Pod, uid: &str) -> bool {
         || STATIC_UID
             .iter()
             .any(|key| stated(key).is_some_and(|it| it == uid))
-}
-
-fn lean(mut pod: Pod) -> Arc<Pod> {
-    pod.metadata.managed_fields = None;
-    Arc::new(pod)
 }

@@ -135,6 +135,11 @@ pub const ROOMS: &[Room] = &[
     room(0, "backoff", "how long to wait before the next try (pure)"),
     room(
         0,
+        "bounded",
+        "foreign texts read into large types, within a bound of memory (pure)",
+    ),
+    room(
+        0,
         "json",
         "JSON that another machine wrote, read piece by piece (pure)",
     ),
@@ -170,7 +175,7 @@ pub const ALLOWED: &[(&str, &str)] = &[("cli", "daemon")];
 
 /// Rooms of pure functions: they touch no disk, network, process, thread or clock.
 pub const PURE: &[&str] = &[
-    "convert", "profile", "kubelet", "plan", "backoff", "json", "quantity", "text",
+    "convert", "profile", "kubelet", "plan", "backoff", "bounded", "json", "quantity", "text",
 ];
 
 /// What pure functions do without.
@@ -207,13 +212,15 @@ pub const OWN_PATHS: &[(&str, &str)] = &[
 /// Rooms behind a wall: all that they may name of other rooms, as path prefixes.
 ///
 /// The local plugin speaks the same wire format as the client and starts its threads in the same way.
-/// `text`, `confined`, `endpoint`, `owned` and `peer` are rules of Kubernetes, of file systems, of URLs and of sockets,
+/// `bounded` and `json` read foreign texts. `text`, `confined`, `endpoint`, `owned` and `peer` are rules of Kubernetes, of file systems, of URLs and of sockets,
 /// which any program has to keep. It shares nothing else with the daemon, as it would if it were a program of
 /// its own.
 pub const WALLED: &[(&str, &[&str])] = &[(
     "plugin",
     &[
         "interlink::wire",
+        "bounded",
+        "json",
         "threads",
         "text",
         "confined",

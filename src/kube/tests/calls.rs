@@ -44,7 +44,9 @@ fn a_pod_is_read() {
     let server = always(answer(200, POD), AfterAnswer::Keep);
     let (_config, client) = client(&format!("{}/prefix/", server.url));
     let pod = client.pod("a", "b.c").unwrap().expect("a pod");
-    assert_eq!(pod.metadata.uid.as_deref(), Some("u-1"));
+    assert_eq!(pod.object.metadata.uid.as_deref(), Some("u-1"));
+    assert!(pod.bytes > 1000, "{}", pod.bytes);
+    assert_eq!(pod.object.metadata.managed_fields, None, "left out");
     let seen = &server.seen()[0];
     assert_eq!(
         seen.line(),
@@ -189,6 +191,10 @@ fn redirects_are_not_followed() {
 #[test]
 fn answers_that_are_of_no_use() {
     let cut = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"metadata\":";
+    let many = format!(
+        r#"{{"spec":{{"containers":[{}{{}}]}}}}"#,
+        "{},".repeat(100_000)
+    );
     let large = format!(r#"{{"x":"{}"}}"#, "x".repeat(4 << 20));
     #[rustfmt::skip]
     let table = [
@@ -197,6 +203,7 @@ fn answers_that_are_of_no_use() {
         ("not HTTP", b"hello\r\n\r\n".to_vec(), "not an HTTP answer", false),
         ("cut off", cut.as_bytes().to_vec(), "no answer from http://localhost:", true),
         ("too large", answer(200, &large), "larger than 4194304 bytes", false),
+        ("too many elements", answer(200, &many), "it has too many elements", false),
         ("no JSON", answer(200, "hush"), "is not a pod, from line 1", false),
         ("another shape", answer(200, r#"{"metadata":{"generation":"hush"}}"#), "is not a pod", false),
     ];
@@ -209,6 +216,22 @@ fn answers_that_are_of_no_use() {
         assert!(!text.contains("hush"), "{name}: {text}");
         assert_eq!(error.is_retryable(), retryable, "{name}: {text}");
     }
+}
+
+#[test]
+fn a_list_of_pods_that_does_not_end_is_given_up() {
+    let page = r#"{"metadata":{"continue":"x"},"items":[{"spec":{"containers":[]}}]}"#;
+    let server = always(answer(200, page), AfterAnswer::Keep);
+    let (_config, client) = client(&server.url);
+    let error = client.live_pods_of("n").unwrap_err().to_string();
+    assert!(error.contains("does not end after 5000 pods"), "{error}");
+    let page = r#"{"items":[{"spec":{"containers":[{"name":"a","env":[{}]}]}},
+        {"spec":{"containers":[]},"status":{"phase":"Failed"}}]}"#;
+    let server = always(answer(200, page), AfterAnswer::Keep);
+    let (_config, client) = super::client(&server.url);
+    let pods = client.live_pods_of("n").unwrap();
+    assert_eq!(pods.len(), 1);
+    assert_eq!(pods[0].containers[0].env, None, "nobody wants to know");
 }
 
 #[test]

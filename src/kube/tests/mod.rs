@@ -73,4 +73,5 @@ fn always(bytes: impl Into<Vec<u8>>, after: AfterAnswer) -> ApiServer {
     })
 }
 
-const POD: &str = r#"{"metadata":{"name":"b","namespace":"a","uid":"u-1"}}"#;
+const POD: &str =
+    r#"{"metadata":{"name":"b","namespace":"a","uid":"u-1","managedFields":[{"manager":"x"}]}}"#;

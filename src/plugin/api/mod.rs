@@ -17,7 +17,7 @@ mod route;
 #[cfg(test)]
 mod tests;
 
-use std::{io, time::Duration};
+use std::{collections::BTreeSet, io, time::Duration};
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
@@ -30,7 +30,11 @@ use super::{
     pods::{grace_period, is_pod_uid, keeps_end, PodRequest},
     refusal::Refusal,
 };
-use crate::interlink::wire::{CreateStruct, LogStruct, PodStatus};
+use crate::{
+    bounded,
+    interlink::wire::{CreateStruct, LogStruct, PodStatus},
+    json::{self, Piece},
+};
 
 pub use self::faults::{Fault, FaultError, FAULT_HELP};
 pub(super) use self::{
@@ -159,13 +163,22 @@ impl Api {
         if body.trim_ascii().is_empty() {
             return Ok(Vec::new());
         }
+        let mut asked = BTreeSet::new();
+        let mut known = Vec::new();
         // Go clients send `null` for an empty list.
-        let pods: Option<Vec<Pod>> = parse(body)?;
-        let known = pods.into_iter().flatten().filter_map(|pod| {
-            let report = self.backend.status(pod.metadata.uid.as_deref()?)?;
-            Some(replies::pod_status(report))
-        });
-        Ok(known.collect())
+        let mut pods = Piece::of_body(body).and_then(Piece::list).map_err(odd)?;
+        while let Some(pod) = pods.next_element().map_err(odd)? {
+            let Some(uid) = uid_of(pod).map_err(odd)? else {
+                continue;
+            };
+            // One that is named again and again is spoken of once.
+            if let Some(report) = self.backend.status(&uid) {
+                if asked.insert(uid) {
+                    known.push(replies::pod_status(report));
+                }
+            }
+        }
+        Ok(known)
     }
 
     fn open_log(&self, body: &[u8]) -> Result<(logs::LogRange, ContainerLog), Refusal> {
@@ -179,7 +192,21 @@ impl Api {
 }
 
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
-    serde_json::from_slice(body).map_err(|error| Refusal::invalid(error.to_string()))
+    bounded::from_json(body).map_err(|error| Refusal::invalid(error.to_string()))
+}
+
+fn odd(error: json::Error) -> Refusal {
+    Refusal::invalid(error.to_string())
+}
+
+/// `metadata.uid` of a pod; nothing else of it is wanted.
+fn uid_of(pod: Piece<'_>) -> Result<Option<String>, json::Error> {
+    let metadata = pod.field("metadata")?;
+    let uid = metadata
+        .map(|metadata| metadata.field("uid"))
+        .transpose()?
+        .flatten();
+    uid.map(|uid| Ok(uid.text()?.into_owned())).transpose()
 }
 
 fn refuse(refusal: &Refusal, request: &Request, responder: Responder) -> io::Result<()> {

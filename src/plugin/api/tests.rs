@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use serde_json::{json, Value};
 
 use super::*;
+use crate::memory_testing::holds_little;
 use crate::plugin::{
     backend::{AcceleratorCapacity, Capacity, ContainerReport, PodReport, ReportedState},
     http::{Limits, ListenAddress, Server},
@@ -311,4 +312,66 @@ fn the_backend_s_capacity_is_what_a_ping_tells() {
         ..Capacity::default()
     });
     assert_eq!(known.resources.unwrap().memory, "24690816Ki");
+}
+
+#[test]
+fn a_request_takes_no_more_than_a_bound() {
+    let backend = MemoryBackend::default();
+    let api = Api::new(Box::new(backend.clone()), Faults::default());
+    api.create(json!({"pod": pod("busybox")}).to_string().as_bytes())
+        .unwrap();
+    let many = |piece: &str| piece.repeat((1 << 20) / piece.len());
+    let asked = format!("{{\"metadata\":{{\"uid\":\"{UID}\"}}}},");
+    let spare = crate::bounded::SPARE_BYTES as u64;
+    for (name, body) in [
+        (
+            "containers",
+            format!(
+                "{{\"pod\":{{\"spec\":{{\"containers\":[{}{{}}]}}}}}}",
+                many("{},")
+            ),
+        ),
+        (
+            "a pod's containers",
+            format!("{{\"spec\":{{\"containers\":[{}{{}}]}}}}", many("{},")),
+        ),
+        ("pods", format!("[{}{{}}]", many("{},"))),
+        ("one pod again and again", format!("[{}{{}}]", many(&asked))),
+        (
+            "secrets",
+            format!("{{\"pod\":{{}},\"secrets\":[{}{{}}]}}", many("{},")),
+        ),
+        (
+            "volumes",
+            format!("{{\"pod\":{{}},\"container\":[{}{{}}]}}", many("{},")),
+        ),
+        ("a long name", format!("{{\"PodName\":\"{}\"}}", many("x"))),
+        (
+            "what nobody knows",
+            format!("{{\"x\":[{}{{}}]}}", many("{},")),
+        ),
+    ] {
+        let body = body.as_bytes();
+        holds_little(name, body, spare, |body| drop(api.create(body)));
+        holds_little(name, body, spare, |body| drop(api.delete(body)));
+        holds_little(name, body, 65_536, |body| drop(api.status(body)));
+        holds_little(name, body, spare, |body| drop(api.open_log(body)));
+    }
+    let body = format!("[{}{{}}]", many(&asked));
+    assert_eq!(api.status(body.as_bytes()).unwrap().len(), 1);
+}
+
+#[test]
+fn volumes_that_name_one_large_map_again_and_again_are_refused() {
+    let api = Api::new(Box::new(MemoryBackend::default()), Faults::default());
+    let volume = |at: usize| json!({"name": format!("v{at}"), "configMap": {"name": "large"}});
+    let mut pod = pod("busybox");
+    pod["spec"]["volumes"] = (0..100).map(volume).collect();
+    let map = json!({"metadata": {"name": "large"}, "data": {"a": "x".repeat(1 << 20)}});
+    let body = json!({"pod": pod, "configmaps": [map]}).to_string();
+    let refusal = api.create(body.as_bytes()).unwrap_err().to_string();
+    assert!(
+        refusal.contains("with volume `v32` the pod's volumes hold"),
+        "{refusal}"
+    );
 }

@@ -1,12 +1,10 @@
 //! The body of /create: read in every form in which it comes, and checked as a whole before
 //! anything is written or started.
 
-use std::time::Duration;
+use std::{io, time::Duration};
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Pod, PodSpec};
-use serde::de::DeserializeOwned;
-use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::{
@@ -16,7 +14,9 @@ use super::{
     volumes::{self, PodVolume, VolumeContents},
 };
 use crate::{
+    bounded,
     interlink::wire::{PodCreateRequests, RetrievedPodData},
+    json::Piece,
     plugin::refusal::Refusal,
     text::is_dns_label,
 };
@@ -49,23 +49,14 @@ impl PodRequest {
     /// Reads and checks a body: `PodCreateRequests` as interLink's virtual kubelet sends it,
     /// `RetrievedPodData` as the interLink server does, or a list with one of them.
     pub(crate) fn parse(body: &[u8]) -> Result<Self, Refusal> {
-        let invalid = |error: serde_json::Error| Refusal::invalid(error.to_string());
-        let value = match serde_json::from_slice(body).map_err(invalid)? {
-            // Clients made with interLink's Python SDK or from its OpenAPI files send lists.
-            Value::Array(mut list) if list.len() == 1 => list.remove(0),
-            Value::Array(list) => {
-                let text = format!("a list of {} pods: send them one by one", list.len());
-                return Err(Refusal::invalid(text));
-            }
-            value => value,
-        };
-        let is_from_server = value.get("container").is_some();
+        let one = the_only_one(body)?;
+        let is_from_server = one.field("container").map_err(invalid)?.is_some();
         let (pod, contents) = if is_from_server {
-            let data: RetrievedPodData = read(value)?;
-            (data.pod.clone(), VolumeContents::from(data))
+            let mut data: RetrievedPodData = bounded::from_json(one.bytes()).map_err(invalid)?;
+            (std::mem::take(&mut data.pod), VolumeContents::from(data))
         } else {
-            let data: PodCreateRequests = read(value)?;
-            (data.pod.clone(), VolumeContents::from(data))
+            let mut data: PodCreateRequests = bounded::from_json(one.bytes()).map_err(invalid)?;
+            (std::mem::take(&mut data.pod), VolumeContents::from(data))
         };
         check(&pod, &contents)
     }
@@ -99,8 +90,29 @@ impl PodRequest {
     }
 }
 
-fn read<T: DeserializeOwned>(value: Value) -> Result<T, Refusal> {
-    serde_json::from_value(value).map_err(|error| Refusal::invalid(error.to_string()))
+fn invalid(error: impl std::fmt::Display) -> Refusal {
+    Refusal::invalid(error.to_string())
+}
+
+/// The pod of a body, or of its list of one.
+fn the_only_one(body: &[u8]) -> Result<Piece<'_>, Refusal> {
+    let whole = Piece::of_body(body).map_err(invalid)?;
+    if !whole.bytes().starts_with(b"[") {
+        return Ok(whole);
+    }
+    // Clients made with interLink's Python SDK or from its OpenAPI files send lists.
+    let mut list = whole.list().map_err(invalid)?;
+    let (mut first, mut count) = (None, 0_usize);
+    while let Some(one) = list.next_element().map_err(invalid)? {
+        first.get_or_insert(one);
+        count += 1;
+    }
+    match first {
+        Some(one) if count == 1 => Ok(one),
+        _ => Err(Refusal::invalid(format!(
+            "a list of {count} pods: send them one by one"
+        ))),
+    }
 }
 
 fn check(pod: &Pod, contents: &VolumeContents) -> Result<PodRequest, Refusal> {
@@ -161,9 +173,25 @@ pub(crate) fn grace_period(pod: &Pod) -> Option<Duration> {
 /// Two requests for one pod have the same, whatever has become of metadata and volume contents in
 /// between: the virtual kubelet adds a `JobID` annotation, and tokens are renewed.
 fn fingerprint(spec: &PodSpec) -> String {
-    let spec = serde_json::to_vec(spec).unwrap_or_default();
-    let hash = Sha256::digest(&spec);
+    let mut hash = Hashed(Sha256::new());
+    // It cannot fail: neither does the writer, nor has the spec a map whose keys are no texts.
+    let _ = serde_json::to_writer(&mut hash, spec);
+    let hash = hash.0.finalize();
     hash.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Takes bytes for their hash, without a copy of them all.
+struct Hashed(Sha256);
+
+impl io::Write for Hashed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Checks init containers and main containers; gives them in this order.

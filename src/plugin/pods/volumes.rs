@@ -19,6 +19,10 @@ use crate::{
 /// who logs in to the machine could read that.
 const DEFAULT_MODE: i32 = 0o600;
 
+/// The most that the volumes of a pod hold together. A request has no more bytes, but many volumes can name
+/// one ConfigMap.
+const MAX_BYTES: usize = 32 << 20;
+
 /// A volume of a pod.
 #[derive(Debug, PartialEq)]
 pub(crate) struct PodVolume {
@@ -35,6 +39,16 @@ pub(crate) enum VolumeSource {
     HostPath { path: PathBuf, kind: String },
     /// Files that came along.
     Files(Vec<VolumeFile>),
+}
+
+impl VolumeSource {
+    /// The bytes of all its files.
+    fn bytes(&self) -> usize {
+        match self {
+            Self::EmptyDir | Self::HostPath { .. } => 0,
+            Self::Files(files) => files.iter().map(|file| file.bytes.len()).sum(),
+        }
+    }
 }
 
 /// A file in a volume.
@@ -88,6 +102,7 @@ pub(crate) fn resolve(
     contents: &VolumeContents,
 ) -> Result<Vec<PodVolume>, Refusal> {
     let mut volumes: Vec<PodVolume> = Vec::new();
+    let mut bytes = 0_usize;
     for volume in spec.volumes.iter().flatten() {
         let name = &volume.name;
         if !is_dns_label(name) {
@@ -100,6 +115,13 @@ pub(crate) fn resolve(
         }
         let source = source(volume, contents)
             .map_err(|text| Refusal::invalid(format!("volume `{name}`: {text}")))?;
+        bytes = bytes.saturating_add(source.bytes());
+        if bytes > MAX_BYTES {
+            let text = format!(
+                "with volume `{name}` the pod's volumes hold {bytes} bytes, more than {MAX_BYTES}"
+            );
+            return Err(Refusal::invalid(text));
+        }
         let name = name.clone();
         volumes.push(PodVolume { name, source });
     }
