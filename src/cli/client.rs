@@ -1,6 +1,10 @@
 //! The CRI as the daemon's own commands use it: over the same socket as a kubelet.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use grpcio::{CallOption, ChannelBuilder, EnvBuilder, RpcStatusCode};
 
@@ -8,6 +12,8 @@ use crate::proto::{ImageServiceClient, RuntimeServiceClient};
 
 /// Every answer comes from local state; one that takes longer means that something is wrong.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// Between calls to a daemon that is not there.
+const AWAY_PAUSE: Duration = Duration::from_millis(200);
 /// The kubelet's own limit.
 const MAX_MESSAGE_BYTES: i32 = 16 << 20;
 
@@ -52,6 +58,28 @@ impl Client {
         call(&self.runtime, options()).map_err(|error| self.explain(error))
     }
 
+    /// Makes a call that may be made twice; while no daemon is there, or one that stops, again and again.
+    /// A restart takes a second.
+    ///
+    /// # Errors
+    /// As [`Client::runtime`], when no daemon has come back within [`PATIENCE`].
+    pub fn runtime_through_restart<T>(
+        &self,
+        call: impl Fn(&RuntimeServiceClient, CallOption) -> grpcio::Result<T>,
+    ) -> Result<T, Error> {
+        let limit = Instant::now() + PATIENCE;
+        loop {
+            match call(&self.runtime, options()) {
+                Err(grpcio::Error::RpcFailure(status))
+                    if is_away(status.code()) && Instant::now() < limit =>
+                {
+                    std::thread::sleep(AWAY_PAUSE);
+                }
+                answer => return answer.map_err(|error| self.explain(error)),
+            }
+        }
+    }
+
     /// Makes a call of the image service.
     ///
     /// # Errors
@@ -77,6 +105,12 @@ impl Client {
             other => format!("{socket}: {other}"),
         })
     }
+}
+
+/// Whether an answer is that of no daemon: a connection that fails or breaks off, or a call that a daemon
+/// took and gave up as it stopped.
+fn is_away(code: RpcStatusCode) -> bool {
+    matches!(code, RpcStatusCode::UNAVAILABLE | RpcStatusCode::CANCELLED)
 }
 
 fn options() -> CallOption {

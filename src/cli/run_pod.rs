@@ -301,7 +301,7 @@ impl Run {
         };
         let answer = self
             .client
-            .runtime(|c, o| c.container_status(&request, o))?;
+            .runtime_through_restart(|c, o| c.container_status(&request, o))?;
         answer
             .status
             .into_option()
@@ -328,10 +328,10 @@ impl Run {
             pod_sandbox_id: id,
             ..Default::default()
         };
-        let done = self
-            .client
-            .runtime(|c, o| c.stop_pod_sandbox(&stop, o))
-            .and_then(|_| self.client.runtime(|c, o| c.remove_pod_sandbox(&remove, o)));
+        let client = &self.client;
+        let done = client
+            .runtime_through_restart(|c, o| c.stop_pod_sandbox(&stop, o))
+            .and_then(|_| client.runtime_through_restart(|c, o| c.remove_pod_sandbox(&remove, o)));
         match done {
             Ok(_) => self.screen.say("pod sandbox is stopped and removed"),
             Err(error) => self
@@ -351,9 +351,18 @@ struct Logs {
 impl Logs {
     fn create(keep: bool) -> Result<Self, Error> {
         let name = format!("interlink-cri-{}", uuid::Uuid::new_v4().simple());
-        let path = std::env::temp_dir().join(name);
+        let path = log_parent(rustix::process::geteuid().is_root()).join(name);
         fs::create_dir(&path).map_err(|error| Error(format!("{}: {error}", path.display())))?;
         Ok(Self { path, keep })
+    }
+}
+
+/// Where a run keeps its logs. For root it is where a kubelet has those of its pods: the packages' unit
+/// lets the daemon write nowhere else, least of all in `/tmp`. `TMPDIR` names another place.
+fn log_parent(root: bool) -> PathBuf {
+    match (std::env::var_os("TMPDIR"), Path::new("/var/log")) {
+        (None, log) if root && log.is_dir() => log.to_owned(),
+        _ => std::env::temp_dir(),
     }
 }
 

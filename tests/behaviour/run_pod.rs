@@ -4,7 +4,7 @@ use std::{
     fs,
     io::{BufRead as _, BufReader},
     path::PathBuf,
-    process::{Command, Stdio},
+    process::{Child, ChildStdout, Command, Stdio},
 };
 
 use interlink_cri::proto::ListPodSandboxRequest;
@@ -214,12 +214,9 @@ fn what_stands_beside_a_pod_arrives_in_its_volumes() {
     assert_eq!(left, 0, "nothing is left behind");
 }
 
-/// As `run-pod ... | head -1` does.
-#[test]
-fn a_reader_that_goes_away_ends_the_pod() {
-    let daemon = Daemon::embedded();
+/// A `run-pod` that goes on, and what it prints.
+fn spawn(daemon: &Daemon, script: &str) -> (Child, BufReader<ChildStdout>) {
     let file = daemon.path("pod.yaml");
-    let script = "while :; do echo again; sleep 0.05; done";
     let containers =
         format!("{{containers: [{{name: main, image: a, command: [sh, -c, '{script}']}}]}}");
     fs::write(&file, pod(&containers)).expect("written");
@@ -235,8 +232,16 @@ fn a_reader_that_goes_away_ends_the_pod() {
         .stderr(Stdio::piped())
         .spawn()
         .expect("it starts");
+    let output = BufReader::new(child.stdout.take().expect("piped"));
+    (child, output)
+}
+
+/// As `run-pod ... | head -1` does.
+#[test]
+fn a_reader_that_goes_away_ends_the_pod() {
+    let daemon = Daemon::embedded();
+    let (child, mut output) = spawn(&daemon, "while :; do echo again; sleep 0.05; done");
     let mut line = String::new();
-    let mut output = BufReader::new(child.stdout.take().expect("piped"));
     output.read_line(&mut line).expect("a line");
     assert!(line.contains("main | again"), "{line}");
     drop(output);
@@ -250,6 +255,33 @@ fn a_reader_that_goes_away_ends_the_pod() {
     let list = ListPodSandboxRequest::default();
     let list = daemon.cri().runtime.list_pod_sandbox(&list, options());
     assert!(list.expect("listed").items.is_empty());
-    let left = fs::read_dir(&temporary).expect("a directory").count();
+    let left = fs::read_dir(daemon.path("tmp"))
+        .expect("a directory")
+        .count();
     assert_eq!(left, 0, "its logs are gone, too");
+}
+
+/// As a package's upgrade does.
+#[test]
+fn a_restart_of_the_daemon_goes_unnoticed() {
+    let mut daemon = Daemon::embedded();
+    let go = daemon.path("go");
+    let script = format!(
+        "echo begun; while ! test -e {}; do sleep 0.05; done; echo goes on; exit 5",
+        go.display()
+    );
+    let (child, mut output) = spawn(&daemon, &script);
+    let mut line = String::new();
+    output.read_line(&mut line).expect("a line");
+    assert!(line.contains("main | begun"), "{line}");
+    assert!(daemon.terminate().success());
+    daemon.run();
+    fs::write(&go, "").expect("written");
+    let ended = child.wait_with_output().expect("ended");
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(5), "{said}");
+    line.clear();
+    output.read_line(&mut line).expect("a line");
+    assert!(line.contains("main | goes on"), "{line}");
+    assert!(said.contains("stopped and removed"), "{said}");
 }
