@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Packs a program that is built already, twice, and looks at what comes out: the same bytes both times, what
-# lintian and rpmlint say where they are installed, and that the Debian package can be unpacked and its
-# program runs. The packages are not for use: they are compressed for speed.
+# lintian and rpmlint say where they are installed, that the Debian package can be unpacked and its program
+# runs, and what systemd says of the units. The packages are not for use: they are compressed for speed.
 #
 #   check.sh PROGRAM
 set -euo pipefail
@@ -39,5 +39,8 @@ for deb in target/package-check/interlink-cri_*.deb; do
     target/package-check/unpacked/usr/bin/interlink-cri check-config \
         --config target/package-check/unpacked/etc/interlink-cri/config.toml >/dev/null
 done
+if command -v systemd-analyze >/dev/null; then
+    ./packaging/check-units.sh "$program"
+fi
 ./packaging/lint.sh
 rm -rf target/package-check
