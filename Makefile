@@ -6,7 +6,7 @@ UNITDIR ?= $(PREFIX)/lib/systemd/system
 CARGO ?= cargo
 DEBUG_BINARY := target/debug/interlink-cri
 RELEASE_BINARY := target/release/interlink-cri
-# What `make fuzz` runs, and for how long each; no TARGET is all of them.
+# What `make fuzz` runs, and for how long each; no TARGET is all of them. Also what `make portable` builds for.
 TARGET ?=
 FUZZ_SECONDS ?= 60
 # How long each campaign of `make chaos` takes. CHAOS_SEED repeats one.
@@ -14,7 +14,7 @@ CHAOS_SECONDS ?= 900
 
 .DEFAULT_GOAL := help
 .PHONY: help deps build release test lint audit coverage demo demo-volumes bench soak fuzz chaos model install uninstall \
-	deb rpm tarball package-lint package-check clean
+	portable deb rpm tarball dist package-lint package-check clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -93,30 +93,49 @@ uninstall: ## Remove what install installed; configuration and state stay
 	rm -rf $(DESTDIR)$(PREFIX)/share/doc/interlink-cri
 
 # Packages have one build in common: `make deb rpm tarball` compiles once. packaging/README.md tells
-# more.
+# more. NATIVE=1 takes the compilers and the glibc of this machine.
 PACKAGED := target/package/bin/interlink-cri
 STAGED := target/package/root.staged
-# A build that asks for a newer glibc than this one fails. By default that of this machine is good enough.
-GLIBC ?= any
 SOURCES := Cargo.toml Cargo.lock build.rs $(shell find src proto -type f)
+NATIVE ?=
+# What a portable program runs on: 2.28 is that of RHEL 8.
+GLIBC ?= 2.28
+PORTABLE_TARGET := $(or $(TARGET),$(shell uname -m)-unknown-linux-gnu)
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+KIND := $(if $(NATIVE),,$(PORTABLE_TARGET) $(GLIBC))
 
-$(PACKAGED): $(SOURCES) packaging/build.sh
-	./packaging/install-deps.sh
-	./packaging/build.sh
-	./packaging/check-binary.sh $@ $(GLIBC)
+# Changes when another kind is wanted than the one that is there.
+target/package/kind: FORCE
+	@mkdir -p $(@D)
+	@echo '$(KIND)' | cmp -s - $@ || echo '$(KIND)' >$@
+FORCE:
+
+$(PACKAGED): $(SOURCES) packaging/build.sh packaging/zig.txt target/package/kind
+	./packaging/install-deps.sh $(if $(NATIVE),tarball,portable)
+	./packaging/build.sh $(KIND)
+	./packaging/check-binary.sh $@ $(if $(NATIVE),any,$(GLIBC))
 
 $(STAGED): $(PACKAGED) $(wildcard packaging/* packaging/systemd/*/* docs/*) CHANGELOG.md README.md
 	./packaging/stage.sh
 	touch $@
 
+portable: $(PACKAGED) ## Build for all distributions since RHEL 8 (TARGET=..., GLIBC=2.28): target/package/bin
+
 deb: $(STAGED) ## Make a Debian package, and one of its debug symbols: target/package/*.deb
+	./packaging/install-deps.sh deb
 	./packaging/deb/build.sh
 
 rpm: $(STAGED) ## Make an RPM, and one of its debug symbols: target/package/*.rpm
+	./packaging/install-deps.sh rpm
 	./packaging/rpm/build.sh
 
 tarball: $(STAGED) ## Make a tarball with install.sh: target/package/*.tar.gz
 	./packaging/tarball.sh
+
+dist: deb rpm tarball ## Make all packages, lint them, and write target/package/SHA256SUMS
+	./packaging/lint.sh
+	cd target/package && sha256sum *[-_]$(VERSION)-*.deb *-$(VERSION)-*.rpm *-$(VERSION)-*.tar.gz >SHA256SUMS
+	cat target/package/SHA256SUMS
 
 package-lint: ## Run lintian and rpmlint, where they are installed, over what was packaged
 	./packaging/lint.sh

@@ -4,8 +4,11 @@
 #   target/package/bin/interlink-cri          stripped
 #   target/package/bin/interlink-cri.debug    its debug symbols, for gdb and for backtraces with lines
 #
-# libstdc++ and libgcc are linked statically, so that nothing but glibc is needed at run time, in the version
-# of this machine or a newer one.
+#   build.sh                  for this machine, with its compiler
+#   build.sh TARGET GLIBC     for TARGET (x86_64-unknown-linux-gnu), with a zig that has the headers of all
+#                             versions of glibc, so that GLIBC and all newer ones serve
+#
+# The C++ library is linked statically in both, so that nothing but glibc is needed at run time.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -17,21 +20,40 @@ mkdir -p "$out"
 
 # The same bytes from the same sources, wherever they and the registry lie.
 registry=${CARGO_HOME:-$HOME/.cargo}/registry/src
-flags=(-C strip=none -C link-arg=-Wl,--build-id=sha1
-    "--remap-path-prefix=$PWD=interlink-cri" "--remap-path-prefix=$registry=registry")
+remap=--remap-path-prefix=$registry=registry
+flags=("$remap" "--remap-path-prefix=$PWD=interlink-cri" "--remap-path-prefix=$(realpath -m "$built")=target"
+    -C strip=none -C link-arg=-Wl,--build-id=sha1)
+# Behind `--`, flags hold for the program itself: a gRPC C core that was built before is used.
+compile=(rustc --locked --release --bin interlink-cri)
 
-# `-lstdc++` and `-lgcc_s` find these archives before the shared libraries of the system.
-static=$PWD/target/package/static
-mkdir -p "$static"
-ln -sf "$(c++ -print-file-name=libstdc++.a)" "$static/libstdc++.a"
-ln -sf "$(cc -print-file-name=libgcc_eh.a)" "$static/libgcc_s.a"
-# Behind `--`, they hold for the program itself: the gRPC C core that `make release` built is used.
-"$cargo" rustc --locked --release --bin interlink-cri -- "${flags[@]}" \
-    -C "link-arg=-L$static" -C link-arg=-static-libgcc
-program=$built/release/interlink-cri
+tools=
+if [ $# -eq 0 ]; then
+    # `-lstdc++` and `-lgcc_s` find these archives before the shared libraries of the system.
+    static=$PWD/target/package/static
+    mkdir -p "$static"
+    ln -sf "$(c++ -print-file-name=libstdc++.a)" "$static/libstdc++.a"
+    ln -sf "$(cc -print-file-name=libgcc_eh.a)" "$static/libgcc_s.a"
+    "$cargo" "${compile[@]}" -- "${flags[@]}" -C "link-arg=-L$static" -C link-arg=-static-libgcc
+    program=$built/release/interlink-cri
+else
+    target=$1 glibc=$2
+    zig=$(packaging/zig.sh)
+    # Nothing else uses the products of this target, so its dependencies need no paths of this machine either.
+    export RUSTFLAGS=$remap
+    # -g0: cargo-zigbuild asks for debug symbols, which those of C and C++ would be most of.
+    export CFLAGS="-g0 -ffile-prefix-map=$registry=registry -ffile-prefix-map=$(realpath -m "$built")=target"
+    # gRPC throws nothing; without the tables for it the program is smaller.
+    export CXXFLAGS="$CFLAGS -fno-exceptions"
+    # Half of the program, and none of its speed: what takes time is waiting for remote servers.
+    size='profile.release.package.grpcio-sys.opt-level="s"'
+    PATH=$zig:$PATH cargo-zigbuild "${compile[@]}" --config "$size" --target "$target.$glibc" -- "${flags[@]}"
+    program=$built/$target/release/interlink-cri
+    # Those of this machine read no other's programs; Debian and RHEL have the package binutils-aarch64-linux-gnu.
+    [ "${target%%-*}" = "$(uname -m)" ] || tools=${target%%-*}-linux-gnu-
+fi
 
-objcopy --only-keep-debug --compress-debug-sections "$program" "$out/interlink-cri.debug"
-strip --strip-unneeded --remove-section=.comment -o "$out/interlink-cri" "$program"
-(cd "$out" && objcopy --add-gnu-debuglink=interlink-cri.debug interlink-cri)
+"${tools}objcopy" --only-keep-debug --compress-debug-sections "$program" "$out/interlink-cri.debug"
+"${tools}strip" --strip-unneeded --remove-section=.comment -o "$out/interlink-cri" "$program"
+(cd "$out" && "${tools}objcopy" --add-gnu-debuglink=interlink-cri.debug interlink-cri)
 chmod 0755 "$out/interlink-cri"
 chmod 0644 "$out/interlink-cri.debug"

@@ -3,10 +3,23 @@
 # lintian and rpmlint say where they are installed, that the Debian package can be unpacked and its program
 # runs, and what systemd says of the units. The packages are not for use: they are compressed for speed.
 #
+# What only a portable program keeps is looked at where `make portable` has made one.
+#
 #   check.sh PROGRAM
 set -euo pipefail
 cd "$(dirname "$0")/.."
 program=$(realpath "$1")
+
+# A build for development has the compiler's libraries beside it. The limit must be one that is found to be broken.
+packaging/check-binary.sh "$program" any libstdc++.so.6 libgcc_s.so.1
+! packaging/check-binary.sh "$program" 2.17 libstdc++.so.6 libgcc_s.so.1 >/dev/null 2>&1 ||
+    { echo "check-binary.sh finds nothing newer than glibc 2.17 in $program" >&2; exit 1; }
+! packaging/check-binary.sh "$program" any >/dev/null 2>&1 ||
+    { echo "check-binary.sh does not find libstdc++ in $program" >&2; exit 1; }
+if [ -s target/package/kind ] && [ -e target/package/bin/interlink-cri ]; then
+    read -r _ glibc <target/package/kind
+    [ -z "$glibc" ] || packaging/check-binary.sh target/package/bin/interlink-cri "$glibc"
+fi
 
 export PACKAGE_COMPRESSION=fast PACKAGE_DIR=target/package-check
 rm -rf target/package-check

@@ -1,39 +1,69 @@
 #!/usr/bin/env bash
-# Installs what a build needs beside a Rust toolchain: the gRPC C core wants a C++ compiler and
-# cmake. Says what it does; does nothing where all is there.
+# Installs what a build needs beside a Rust toolchain: the gRPC C core wants a C++ compiler and cmake.
+# Says what it does; does nothing where all is there.
+#
+#   install-deps.sh [FOR...]      FOR is portable, deb, rpm or tarball: what these need beside that
 set -euo pipefail
 
 say() { echo "deps: $*" >&2; }
 fail() { say "$*"; exit 1; }
+have() { command -v "$1" >/dev/null; }
 
-command -v cargo >/dev/null || fail "cargo is missing: install a Rust toolchain (1.90 or newer) from https://rustup.rs, then run this again"
+have cargo || fail "cargo is missing: install a Rust toolchain (1.90 or newer) from https://rustup.rs, then run this again"
 
-missing=()
-command -v cmake >/dev/null || missing+=(cmake)
-command -v c++ >/dev/null || command -v g++ >/dev/null || missing+=(c++)
-command -v cc >/dev/null || command -v gcc >/dev/null || missing+=(cc)
+# The programs that are missing, and the names of their packages with apt, dnf or yum, and zypper.
+missing=() apt=() dnf=() zypper=()
+want() {
+    have "$1" && return
+    missing+=("$1") apt+=("$2") dnf+=("$3") zypper+=("$4")
+}
+want cmake cmake cmake cmake
+have g++ || want c++ g++ gcc-c++ gcc-c++
+have gcc || want cc gcc gcc gcc
+for purpose in "$@"; do
+    want python3 python3 python3 python3
+    want objcopy binutils binutils binutils
+    case $purpose in
+    portable)
+        # Debian has the module that makes environments apart.
+        if have python3 && ! python3 -c 'import ensurepip' 2>/dev/null; then
+            want python3-venv python3-venv python3 python3
+        fi
+        ;;
+    rpm) want rpmbuild rpm rpm-build rpm-build ;;
+    # In EPEL, for the RHEL family.
+    deb) want dpkg-deb dpkg dpkg dpkg ;;
+    tarball) ;;
+    *) fail "$purpose: portable, deb, rpm or tarball" ;;
+    esac
+done
 [ ${#missing[@]} -eq 0 ] && exit 0
 
 say "missing: ${missing[*]}"
 as_root=()
 if [ "$(id -u)" -ne 0 ]; then
-    command -v sudo >/dev/null || fail "needs root or sudo to install it; ask your administrator for cmake, gcc and g++"
+    have sudo || fail "needs root or sudo to install it; ask your administrator for ${missing[*]}"
     as_root=(sudo)
 fi
 
-if command -v apt-get >/dev/null; then
-    say "installing cmake and g++ with apt-get"
+if have apt-get; then
+    case " ${missing[*]} " in *" python3 "*) apt+=(python3-venv) ;; esac
+    say "installing ${apt[*]} with apt-get"
     "${as_root[@]}" apt-get update -qq
-    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq cmake g++ >&2
-elif command -v dnf >/dev/null; then
-    say "installing cmake and gcc-c++ with dnf"
-    "${as_root[@]}" dnf install -y -q cmake gcc-c++ >&2
-elif command -v yum >/dev/null; then
-    say "installing cmake and gcc-c++ with yum"
-    "${as_root[@]}" yum install -y -q cmake gcc-c++ >&2
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "${apt[@]}" >&2
+elif have dnf; then
+    say "installing ${dnf[*]} with dnf"
+    "${as_root[@]}" dnf install -y -q "${dnf[@]}" >&2
+elif have yum; then
+    say "installing ${dnf[*]} with yum"
+    "${as_root[@]}" yum install -y -q "${dnf[@]}" >&2
+elif have zypper; then
+    say "installing ${zypper[*]} with zypper"
+    "${as_root[@]}" zypper --non-interactive --quiet install "${zypper[@]}" >&2
 else
-    fail "no apt-get, dnf or yum here; install cmake, a C and a C++ compiler by hand, then run this again"
+    fail "no apt-get, dnf, yum or zypper here; install ${missing[*]} by hand, then run this again"
 fi
 
-command -v cmake >/dev/null || fail "cmake is still missing; see the messages above"
-command -v c++ >/dev/null || command -v g++ >/dev/null || fail "a C++ compiler is still missing; see the messages above"
+for program in "${missing[@]}"; do
+    [ "$program" = python3-venv ] || have "$program" || fail "$program is still missing; see the messages above"
+done

@@ -19,8 +19,10 @@ put 0644 packaging/sysusers.conf usr/lib/sysusers.d/interlink-cri.conf
 put 0644 packaging/tmpfiles.conf usr/lib/tmpfiles.d/interlink-cri.conf
 put 0640 packaging/config.toml.sample etc/interlink-cri/config.toml
 
-# All of it is made by the program itself, of which a foreign one would need an emulator.
-program=${RUNNER-} 
+# All of it is made by the program itself. A foreign one needs an emulator, and a C library of its machine.
+program=
+machine=$(machine "$bin/interlink-cri")
+[ "$machine" = "$(uname -m)" ] || program=${RUNNER-"qemu-$machine-static -L /usr/$machine-linux-gnu"}
 ${program:+$program} "$bin/interlink-cri" man $package/man
 for page in $package/man/*; do
     section=${page##*.}

@@ -4,11 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 source packaging/version.sh
 
-case $(objdump -f $package/bin/interlink-cri) in
-*aarch64*) architecture=aarch64 ;;
-*) architecture=x86_64 ;;
-esac
-name=interlink-cri-$version-linux-$architecture
+name=interlink-cri-$version-linux-$(machine $package/bin/interlink-cri)
 tree=$package/$name
 rm -rf "$tree" && cp -a $package/root "$tree"
 install -m 0755 packaging/install.sh "$tree/install.sh"

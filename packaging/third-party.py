@@ -67,6 +67,9 @@ def licence_texts(package):
 
 def licences(packages):
     print("interlink-cri contains these libraries, under these licences. Their texts follow.\n")
+    print("Of its C++ compiler it contains parts of LLVM's libc++, libc++abi, libunwind and compiler-rt")
+    print("(Apache-2.0 WITH LLVM-exception), or, where it was not built to be portable, of GNU's libstdc++")
+    print("and libgcc (GPL-3.0-or-later WITH GCC-exception-3.1), which want nothing passed on.\n")
     texts = {}
     for package in packages:
         print(f"{package['name']} {package['version']}: {package['license'] or 'see its text'}")

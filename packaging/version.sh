@@ -7,3 +7,11 @@ maintainer=${MAINTAINER:-"interlink-cri <interlink-cri@localhost>"}
 export SOURCE_DATE_EPOCH
 export LC_ALL=C TZ=UTC
 package=${PACKAGE_DIR:-target/package}
+
+# The machine that a program is for, as `uname -m` has it.
+machine() {
+    case $(readelf --file-header "$1") in
+    *AArch64*) echo aarch64 ;;
+    *) echo x86_64 ;;
+    esac
+}

@@ -4,8 +4,8 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 source packaging/version.sh
 
-case $(objdump -f $package/bin/interlink-cri) in
-*aarch64*) architecture=arm64 ;;
+case $(machine $package/bin/interlink-cri) in
+aarch64) architecture=arm64 ;;
 *) architecture=amd64 ;;
 esac
 # The native build takes symbols of the C library that it was built with; the portable one those of 2.28.

@@ -9,10 +9,7 @@ command -v rpmbuild >/dev/null || {
     exit 1
 }
 
-case $(objdump -f $package/bin/interlink-cri) in
-*aarch64*) architecture=aarch64 ;;
-*) architecture=x86_64 ;;
-esac
+architecture=$(machine $package/bin/interlink-cri)
 id=$(readelf -n $package/bin/interlink-cri | sed -n 's/.*Build ID: //p')
 top=$PWD/$package/rpm
 rm -rf "$top"
