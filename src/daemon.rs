@@ -20,6 +20,7 @@ use crate::{
     logs::Registry,
     metrics::{self, MetricsServer},
     model::{Pod, SystemClock},
+    plan::log_pace::LogBounds,
     plugin::{self, Plugin},
     profile::{self, Outgoing},
     service::ServiceManager,
@@ -127,7 +128,13 @@ impl Daemon {
                 None
             }
         };
-        let logs = Arc::new(Registry::new(Disk::new(config.daemon.disk_timeout)));
+        let logs = Arc::new(Registry::new(
+            Disk::new(config.daemon.disk_timeout),
+            LogBounds {
+                bytes_per_second: config.logs.max_bytes_per_second,
+                file_bytes: config.logs.max_file_bytes,
+            },
+        ));
         let health = Arc::new(Health::new(client.is_some()));
         let api = Api::new(&config.kubernetes, Arc::new(SystemClock)).map(Arc::new);
         let context = Context::new(

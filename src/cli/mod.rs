@@ -176,6 +176,10 @@ struct PluginArgs {
         default_value = "/var/lib/interlink-cri/plugin"
     )]
     root: PathBuf,
+    /// Bytes that are kept of what a container prints; the rest is left out, and its log says so. 0 is no
+    /// bound
+    #[arg(long, value_name = "BYTES", default_value_t = 1 << 30)]
+    max_output_bytes: u64,
     /// Misbehave, for tests; may be given several times
     #[arg(long, value_name = "SPEC", long_help = plugin::FAULT_HELP)]
     fault: Vec<plugin::Fault>,
@@ -351,6 +355,7 @@ fn plugin(args: &PluginArgs) -> Result<ExitCode, String> {
         token_file: args.token_file.clone(),
         root: args.root.clone(),
         shim: plugin::THIS_EXECUTABLE.into(),
+        max_output_bytes: args.max_output_bytes,
         faults: args.fault.clone(),
     };
     // On standard output, so that whoever asked for port 0 learns which one it is.

@@ -107,6 +107,7 @@ fn embedded(config: &Config) -> PluginConfig {
         token_file: None,
         root,
         shim: THIS_EXECUTABLE.into(),
+        max_output_bytes: config.logs.max_file_bytes,
         faults: Vec::new(),
     }
 }

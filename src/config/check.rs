@@ -186,6 +186,18 @@ pub fn faults(config: &Config) -> Vec<Fault> {
         logs.poll_interval,
         "must not be zero",
     );
+    check.require(
+        logs.max_bytes_per_second == 0 || logs.max_bytes_per_second >= 1024,
+        "logs.max_bytes_per_second",
+        logs.max_bytes_per_second,
+        "at least 1024, or 0 for no bound",
+    );
+    check.require(
+        logs.max_file_bytes == 0 || logs.max_file_bytes >= 65_536,
+        "logs.max_file_bytes",
+        logs.max_file_bytes,
+        "at least 65536, or 0 for no bound",
+    );
     check.absolute("pods.kubelet_root", &config.pods.kubelet_root);
     let kubernetes = &config.kubernetes;
     if let Some(file) = &kubernetes.kubeconfig {

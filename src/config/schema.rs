@@ -425,6 +425,15 @@ pub struct Logs {
     /// How long the rest of a log may take to fetch when its container has ended.
     #[serde(with = "duration")]
     pub complete_timeout: Duration,
+    /// Bytes of each running container's log that are read in a second, after a burst of eight times as many;
+    /// 0 is no bound. A log that comes faster is shown late, and says so itself; what it has when its container
+    /// ends is read as fast as it comes.
+    pub max_bytes_per_second: u64,
+    /// Bytes that a log file may have until the kubelet rotates it, which it does at its own
+    /// containerLogMaxSize; 0 is no bound. Then the log waits, and says so itself; the rest is left out if
+    /// the container ends and complete_timeout passes before that. The embedded plugin keeps no more of what a
+    /// container prints, either.
+    pub max_file_bytes: u64,
 }
 
 impl Default for Logs {
@@ -433,6 +442,9 @@ impl Default for Logs {
             followers: 16,
             poll_interval: Duration::from_secs(5),
             complete_timeout: Duration::from_secs(15),
+            // A kubelet that rotates at 10 MiB looks every 10 s.
+            max_bytes_per_second: 8 << 20,
+            max_file_bytes: 1 << 30,
         }
     }
 }

@@ -21,11 +21,20 @@ pub fn encode(now: Nanos, content: &[u8], is_last_part: bool) -> Vec<u8> {
     line
 }
 
+/// A line that the daemon itself has to say in the file. It is on stderr, where no remote line is, so that
+/// it is not taken for one after a restart.
+pub fn encode_notice(now: Nanos, content: &str) -> Vec<u8> {
+    format!("{} stderr F {content}\n", now.rfc3339()).into_bytes()
+}
+
 /// The content of a line of the file, and whether it is the last part of a remote line. Nothing
-/// for a line that is not one of ours.
+/// for a line that stands for no remote one.
 pub fn decode(line: &[u8]) -> Option<(&[u8], bool)> {
     let mut fields = line.splitn(4, |byte| *byte == b' ');
-    let (tag, content) = (fields.nth(2)?, fields.next()?);
+    if fields.nth(1)? == b"stderr" {
+        return None;
+    }
+    let (tag, content) = (fields.next()?, fields.next()?);
     match tag {
         b"F" => Some((content, true)),
         b"P" => Some((content, false)),
@@ -91,6 +100,8 @@ mod tests {
             }
         }
         assert_eq!(decode(b"no log line"), None);
+        let notice = encode_notice(Nanos(1), "a notice");
+        assert_eq!(decode(notice.trim_ascii_end()), None);
     }
 
     #[test]

@@ -3,7 +3,13 @@
 //!
 //! After a restart a log is opened when it is used for the first time.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::PathBuf,
+    sync::{
+        atomic::{AtomicBool, Ordering},
+        Arc,
+    },
+};
 
 use parking_lot::Mutex;
 
@@ -12,7 +18,10 @@ use super::{
     sink::{LogSink, Stream},
     Error,
 };
-use crate::disk::Disk;
+use crate::{
+    disk::Disk,
+    plan::log_pace::{LogBounds, Wait},
+};
 
 /// A container's log.
 #[derive(Debug)]
@@ -23,6 +32,8 @@ pub struct Log {
     /// None: the container asked for no log.
     path: Option<PathBuf>,
     opened: Arc<Mutex<Opened>>,
+    /// Whether the file takes no more, as far as is known without asking its disk.
+    is_full: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -32,13 +43,19 @@ enum Opened {
     NotYet {
         path: LogPath,
         checkpoint: Option<Vec<u8>>,
+        bounds: LogBounds,
     },
 }
 
 impl Opened {
     fn sink(&mut self) -> Result<Arc<LogSink>, Error> {
-        if let Self::NotYet { path, checkpoint } = self {
-            let sink = LogSink::recover(path.clone(), checkpoint.as_deref())?;
+        if let Self::NotYet {
+            path,
+            checkpoint,
+            bounds,
+        } = self
+        {
+            let sink = LogSink::recover(path.clone(), checkpoint.as_deref())?.within(*bounds);
             *self = Self::Yes(Arc::new(sink));
         }
         match self {
@@ -50,16 +67,21 @@ impl Opened {
 
 impl Log {
     /// The log of a container that asked for none.
-    pub(super) fn discard(disk: &Disk, pod: &str) -> Self {
-        let sink = Arc::new(LogSink::discard());
+    pub(super) fn discard(disk: &Disk, pod: &str, bounds: LogBounds) -> Self {
+        let sink = Arc::new(LogSink::discard().within(bounds));
         Self::new(disk, pod, None, Opened::Yes(sink))
     }
 
     /// Makes the log file of a container that starts.
-    pub(super) fn create(disk: &Disk, pod: &str, path: LogPath) -> Result<Self, Error> {
+    pub(super) fn create(
+        disk: &Disk,
+        pod: &str,
+        path: LogPath,
+        bounds: LogBounds,
+    ) -> Result<Self, Error> {
         let absolute = path.absolute();
         let sink = disk.call(pod, &absolute, move || LogSink::create(path))??;
-        let opened = Opened::Yes(Arc::new(sink));
+        let opened = Opened::Yes(Arc::new(sink.within(bounds)));
         Ok(Self::new(disk, pod, Some(absolute), opened))
     }
 
@@ -69,9 +91,14 @@ impl Log {
         pod: &str,
         path: LogPath,
         checkpoint: Option<Vec<u8>>,
+        bounds: LogBounds,
     ) -> Self {
         let absolute = path.absolute();
-        let opened = Opened::NotYet { path, checkpoint };
+        let opened = Opened::NotYet {
+            path,
+            checkpoint,
+            bounds,
+        };
         Self::new(disk, pod, Some(absolute), opened)
     }
 
@@ -81,7 +108,13 @@ impl Log {
             pod: pod.to_owned(),
             path,
             opened: Arc::new(Mutex::new(opened)),
+            is_full: AtomicBool::new(false),
         }
+    }
+
+    /// Whether its file takes no more until the kubelet has rotated it: no fetch is of use before.
+    pub fn is_full(&self) -> bool {
+        self.is_full.load(Ordering::Relaxed)
     }
 
     /// Begins a fetch from the log's beginning. Those before it can write no more.
@@ -99,7 +132,9 @@ impl Log {
 
     /// Opens the file at the path anew: see [`LogSink::reopen`].
     pub(super) fn reopen(&self) -> Result<Option<Vec<u8>>, Error> {
-        self.on_disk(|sink| sink.reopen())
+        let (checkpoint, is_full) = self.on_disk(|sink| Ok((sink.reopen()?, sink.is_full())))?;
+        self.is_full.store(is_full, Ordering::Relaxed);
+        Ok(checkpoint)
     }
 
     /// A checkpoint, when one is worth keeping.
@@ -146,6 +181,8 @@ pub struct Progress {
     pub is_in_doubt: bool,
     /// A checkpoint, when one is worth keeping.
     pub checkpoint: Option<Vec<u8>>,
+    /// What the fetch should wait for before it goes on; what it takes before that is written all the same.
+    pub wait: Option<Wait>,
 }
 
 impl Fetch {
@@ -162,14 +199,19 @@ impl Fetch {
         let stream = self.stream.take().ok_or(Error::Superseded)?;
         let bytes = bytes.to_vec();
         let (stream, progress) = self.log.on_disk(move |sink| {
-            let progress = stream.push(&bytes).map(|()| Progress {
+            let progress = stream.push(&bytes).map(|wait| Progress {
                 written: stream.written(),
                 is_in_doubt: stream.is_in_doubt(),
                 checkpoint: sink.take_checkpoint(),
+                wait,
             });
             Ok((stream, progress))
         })?;
         self.stream = Some(stream);
+        if let Ok(Progress { wait, .. }) = &progress {
+            let is_full = *wait == Some(Wait::Rotation);
+            self.log.is_full.store(is_full, Ordering::Relaxed);
+        }
         progress
     }
 

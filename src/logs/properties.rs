@@ -11,6 +11,7 @@ use std::{
 };
 
 use super::{line, log_path::LogPath, Error, LogSink};
+use crate::plan::log_pace::LogBounds;
 
 /// A directory that goes with its owner.
 pub(crate) struct Scratch(pub PathBuf);
@@ -37,6 +38,11 @@ impl Drop for Scratch {
 const MAX_LOG: usize = 48 << 10;
 /// The most steps of a script.
 const MAX_STEPS: usize = 64;
+/// Small ones, so that the log has notices about them among its lines.
+const BOUNDS: LogBounds = LogBounds {
+    bytes_per_second: 16,
+    file_bytes: 512,
+};
 /// What the file is called within its directory.
 const NAME: &str = "main/0.log";
 
@@ -89,7 +95,8 @@ struct World {
 impl World {
     fn new() -> Self {
         let scratch = Scratch::new();
-        let sink = Arc::new(LogSink::create(log_path(&scratch.0)).expect("created"));
+        let sink = LogSink::create(log_path(&scratch.0)).expect("created");
+        let sink = Arc::new(sink.within(BOUNDS));
         Self {
             scratch,
             sink,
@@ -130,7 +137,7 @@ impl World {
             b'?' => {
                 (self.foreign, self.may_repeat) = (true, true);
                 let stream = self.sink.begin();
-                let _ = stream.push(text).and_then(|()| stream.finish(false));
+                let _ = stream.push(text).and_then(|_| stream.finish(false));
             }
             b'c' => {
                 (self.foreign, self.may_repeat) = (true, true);
@@ -188,7 +195,7 @@ impl World {
         let stream = self.sink.begin();
         let taken = log
             .chunks(chunk.max(1))
-            .try_for_each(|bytes| stream.push(bytes));
+            .try_for_each(|bytes| stream.push(bytes).map(drop));
         let end = taken.and_then(|()| {
             if is_whole {
                 stream.finish(false).map(drop)
@@ -239,7 +246,7 @@ impl World {
     fn restart(&mut self) {
         self.may_repeat |= self.unkept;
         let again = LogSink::recover(log_path(&self.scratch.0), self.checkpoint.as_deref());
-        self.sink = Arc::new(again.expect("recovered"));
+        self.sink = Arc::new(again.expect("recovered").within(BOUNDS));
     }
 
     /// The log's end: what is missing is fetched, and an incomplete line counts.
@@ -249,7 +256,7 @@ impl World {
             let stream = self.sink.begin();
             let end = stream
                 .push(&log)
-                .and_then(|()| stream.finish(true).map(drop));
+                .and_then(|_| stream.finish(true).map(drop));
             let is_known = end.is_ok();
             self.survived(end);
             if is_known {
@@ -322,6 +329,14 @@ fn read_file(file: &Path, text: &mut Vec<u8>) {
     let bytes = fs::read(file).expect("a log file");
     for line in bytes.split_inclusive(|byte| *byte == b'\n') {
         let line = line.strip_suffix(b"\n").expect("whole lines only");
+        let notice = b" stderr F interlink-cri: ";
+        if line
+            .windows(notice.len())
+            .nth(30)
+            .is_some_and(|here| here == notice)
+        {
+            continue;
+        }
         let (content, is_last_part) = line::decode(line).expect("a CRI line");
         assert!(content.len() <= line::MAX_CONTENT);
         text.extend_from_slice(content);

@@ -112,7 +112,7 @@ fn replay(
             return Ok(end);
         };
         end += count as u64;
-        // A line that is not ours was not written by us, and stands for nothing remote.
+        // Others, and what the daemon itself has said, stand for nothing remote.
         if let Some((content, is_last_part)) = line::decode(body) {
             take(content);
             if is_last_part {

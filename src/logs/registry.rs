@@ -8,20 +8,23 @@ use super::{log_path::LogPath, termination, Error, Log};
 use crate::{
     disk::Disk,
     model::{Container, ContainerId, Sandbox},
+    plan::log_pace::LogBounds,
 };
 
 /// The open logs, by container.
 #[derive(Default)]
 pub struct Registry {
     disk: Disk,
+    bounds: LogBounds,
     open: Mutex<HashMap<ContainerId, Arc<Log>>>,
 }
 
 impl Registry {
-    /// With the threads that touch log files.
-    pub fn new(disk: Disk) -> Self {
+    /// With the threads that touch log files, and the bounds of each log.
+    pub fn new(disk: Disk, bounds: LogBounds) -> Self {
         Self {
             disk,
+            bounds,
             open: Mutex::default(),
         }
     }
@@ -39,8 +42,8 @@ impl Registry {
     pub fn create(&self, sandbox: &Sandbox, container: &Container) -> Result<(), Error> {
         let pod = sandbox.id.as_str();
         let log = match log_path(sandbox, container)? {
-            Some(path) => Log::create(&self.disk, pod, path)?,
-            None => Log::discard(&self.disk, pod),
+            Some(path) => Log::create(&self.disk, pod, path, self.bounds)?,
+            None => Log::discard(&self.disk, pod, self.bounds),
         };
         self.insert(container, log);
         Ok(())
@@ -58,8 +61,8 @@ impl Registry {
     ) -> Result<(), Error> {
         let pod = sandbox.id.as_str();
         let log = match log_path(sandbox, container)? {
-            Some(path) => Log::recover(&self.disk, pod, path, checkpoint),
-            None => Log::discard(&self.disk, pod),
+            Some(path) => Log::recover(&self.disk, pod, path, checkpoint, self.bounds),
+            None => Log::discard(&self.disk, pod, self.bounds),
         };
         self.insert(container, log);
         Ok(())

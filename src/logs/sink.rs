@@ -4,7 +4,7 @@
 //! after a reconnect. The position is kept in memory; on disk there is a checkpoint of it now and
 //! then, and the file itself, from which the rest is worked out (see `recover`).
 
-use std::{fs::File, io::Write as _, os::unix::fs::MetadataExt as _, sync::Arc};
+use std::{fs::File, io::Write as _, os::unix::fs::MetadataExt as _, sync::Arc, time::Instant};
 
 use parking_lot::Mutex;
 
@@ -18,6 +18,7 @@ use crate::{
     model::{Clock, SystemClock},
     plan::{
         log_doubt::{Doubt, Verdict},
+        log_pace::{LogBounds, Pace, Wait},
         log_position::Position,
         log_resync::{End, Piece, Resync},
     },
@@ -52,6 +53,7 @@ struct Inner {
     at_checkpoint: u64,
     /// Text was inserted: the file does not tell the position any more.
     wants_checkpoint: bool,
+    pace: Pace,
 }
 
 /// The file is open only while a fetch writes to it: thousands of containers may have a log, and
@@ -106,10 +108,24 @@ impl LogSink {
             written: 0,
             at_checkpoint: 0,
             wants_checkpoint: false,
+            pace: Pace::new(LogBounds::default(), Instant::now()),
         };
         Self {
             inner: Mutex::new(inner),
         }
+    }
+
+    /// The same with bounds on what is written.
+    #[must_use]
+    pub fn within(self, bounds: LogBounds) -> Self {
+        self.inner.lock().pace = Pace::new(bounds, Instant::now());
+        self
+    }
+
+    /// Whether its file takes no more, until it is rotated.
+    pub fn is_full(&self) -> bool {
+        let inner = self.inner.lock();
+        inner.pace.is_full(inner.file_bytes())
     }
 
     /// Begins a fetch from the log's beginning. Those before it can write no more.
@@ -140,6 +156,7 @@ impl LogSink {
                 target.open = None;
             }
         }
+        inner.pace.rotated();
         Ok(inner.checkpoint())
     }
 
@@ -165,14 +182,16 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// Takes the next bytes of the fetch, and writes what in them is new.
+    /// Takes the next bytes of the fetch, and writes what in them is new. Gives what the next ones should
+    /// wait for.
     ///
     /// # Errors
     /// [`Error::Superseded`]; [`Error::Unrecognised`]; [`Error::BegunAnew`]; a file that cannot be
     /// written. What was not written is fetched again by the next fetch.
-    pub fn push(&self, bytes: &[u8]) -> Result<(), Error> {
+    pub fn push(&self, bytes: &[u8]) -> Result<Option<Wait>, Error> {
         let mut inner = self.sink.inner.lock();
         inner.check(self.epoch)?;
+        let before = inner.written;
         let mut resync = std::mem::replace(&mut inner.resync, Resync::new(&Position::default()));
         // What it would make of a log that begins anew is not written.
         drop(inner.compared.feed(bytes));
@@ -191,7 +210,8 @@ impl Stream {
         if end == End::Unrecognised && inner.resync.is_hopeless() {
             return Err(inner.judge());
         }
-        Ok(())
+        let written = inner.written - before;
+        inner.keep_within_bounds(written)
     }
 
     /// How many bytes have been written since it began.
@@ -286,6 +306,21 @@ impl Inner {
         }
         self.epoch += 1;
         Ok(Error::BegunAnew)
+    }
+
+    fn file_bytes(&self) -> u64 {
+        self.target.as_ref().map_or(0, |target| target.length)
+    }
+
+    /// What more of the log should wait for, after so many bytes were written; the log itself says so.
+    fn keep_within_bounds(&mut self, written: u64) -> Result<Option<Wait>, Error> {
+        let (now, file) = (Instant::now(), self.file_bytes());
+        let wait = self.pace.wrote(written, file, now);
+        let notice = wait.and_then(|wait| self.pace.notice(wait, now));
+        if let (Some(notice), Some(target)) = (notice, &mut self.target) {
+            target.append(&line::encode_notice(SystemClock.now(), &notice))?;
+        }
+        Ok(wait)
     }
 
     fn append(&mut self, bytes: &[u8]) -> Result<(), Error> {

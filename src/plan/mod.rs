@@ -24,6 +24,7 @@
 //! log_position     how much of a log was read
 //! log_resync       which bytes of a log are new
 //! log_doubt        when a log has begun anew
+//! log_pace         how fast a log may come, and how long its file may be
 //! ```
 //!
 //! Nothing here reads a clock, takes a lock or performs a call. So the rules can be tested as
@@ -39,6 +40,7 @@ pub mod job_events;
 pub mod lifecycle;
 pub mod limits;
 pub mod log_doubt;
+pub mod log_pace;
 pub mod log_position;
 pub mod log_resync;
 pub mod node_offer;

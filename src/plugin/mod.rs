@@ -88,6 +88,8 @@ pub struct PluginConfig {
     /// The executable that is started as `SHIM plugin-shim DIR` and calls [`shim::main`]:
     /// [`THIS_EXECUTABLE`], unless the program is a test.
     pub shim: PathBuf,
+    /// The most that is kept of what a container prints, in bytes; 0 is no bound.
+    pub max_output_bytes: u64,
     /// How to misbehave, for tests: a script, see [`FAULT_HELP`].
     pub faults: Vec<Fault>,
 }
@@ -105,7 +107,7 @@ impl Plugin {
     /// The root is not usable or has a plugin already, or the address is taken or exposed.
     pub fn start(config: PluginConfig) -> Result<Self, Error> {
         let guard = guard(&config)?;
-        let backend = LocalBackend::start(&config.root, config.shim)?;
+        let backend = LocalBackend::start(&config.root, config.shim, config.max_output_bytes)?;
         let api = Arc::new(Api::new(Box::new(backend), Faults::new(config.faults)).guarded(guard));
         let server = Server::start(&config.listen, Limits::default(), {
             let api = Arc::clone(&api);

@@ -99,6 +99,20 @@ impl Threads {
         self.spawn(Builder::new(), name, Ends::ByItself, body)
     }
 
+    /// The same, with a stack of another size than the usual one.
+    ///
+    /// # Errors
+    /// The system has no thread for it.
+    pub fn run_with_stack(
+        &self,
+        name: &str,
+        stack_bytes: usize,
+        body: impl FnOnce() + Send + 'static,
+    ) -> io::Result<()> {
+        let builder = Builder::new().stack_size(stack_bytes);
+        self.spawn(builder, name, Ends::ByItself, body)
+    }
+
     fn spawn(
         &self,
         builder: Builder,

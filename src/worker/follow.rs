@@ -20,9 +20,9 @@ use crate::{
     backoff::Backoff,
     config::Config,
     interlink::Client,
-    logs::Error,
+    logs::{Error, Log},
     model::{ContainerEntry, ContainerId, Pod, Remote, SandboxId},
-    plan::LogForm,
+    plan::{log_pace::Wait, LogForm},
     telemetry::{chain, Counter},
     threads::{self, Threads},
 };
@@ -201,7 +201,7 @@ fn follow(context: &Context, client: &Client, target: &Target, watch: &Watch, st
         let Some(entry) = entry_of(&pod, &target.container) else {
             return;
         };
-        match follow_once(context, client, &pod, &entry, watch, is_patient) {
+        match follow_once(context, client, &pod, &entry, watch, is_patient, stop) {
             Ok(Followed::InDoubt) => is_patient = !look(context, client, &pod, &entry),
             Ok(Followed::ToItsEnd) => is_patient = false,
             Err(reason) => log::debug!(
@@ -269,6 +269,7 @@ fn follow_once(
     entry: &ContainerEntry,
     watch: &Watch,
     is_patient: bool,
+    stop: &Receiver<()>,
 ) -> Result<Followed, String> {
     let Some(job) = pod.job_of(entry.id()) else {
         return Ok(Followed::ToItsEnd);
@@ -306,6 +307,37 @@ fn follow_once(
         }
         context.counters.add(Counter::LogBytes, count as u64);
         logs::keep_checkpoint(context, entry.id(), progress.checkpoint);
+        if let Some(wait) = progress.wait {
+            if !wait_for_room(&log, wait, watch, stop) {
+                return Ok(Followed::ToItsEnd);
+            }
+        }
+    }
+}
+
+/// Holds a stream whose log has come too fast, or whose file is full, until it may go on; false where it is
+/// cut off before. Nobody else waits for this thread, and the plugin keeps what is not read.
+fn wait_for_room(log: &Log, wait: Wait, watch: &Watch, stop: &Receiver<()>) -> bool {
+    let begun = Instant::now();
+    let whole = match wait {
+        Wait::Rate(pause) => pause,
+        Wait::Rotation => LOOK,
+    };
+    loop {
+        let left = whole.saturating_sub(begun.elapsed());
+        if left.is_zero() && !log.is_full() {
+            return true;
+        }
+        let pause = if left.is_zero() { LOOK } else { left.min(LOOK) };
+        select! {
+            recv(stop) -> _ => return false,
+            default(pause) => {}
+        }
+        if watch.has_ended() {
+            return false;
+        }
+        // It is not the stream that is silent.
+        watch.heard(Instant::now());
     }
 }
 

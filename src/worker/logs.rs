@@ -9,7 +9,7 @@ use crate::{
     kubelet::termination_log,
     logs,
     model::{ContainerEntry, ContainerId, Pod, SandboxId},
-    plan::{observe, JobLog, LogForm},
+    plan::{log_pace::Wait, observe, JobLog, LogForm},
     profile,
     telemetry::{chain, Counter},
 };
@@ -243,6 +243,9 @@ fn fetch_once(
     let Some(request) = job_request::log_request(pod, job, entry.id()) else {
         return Ok(beginning);
     };
+    if log.is_full() {
+        return held(is_end).map(|()| beginning);
+    }
     let has_job_log = job.remote_id.as_deref().is_some_and(profile::has_job_log);
     let kept = match is_end && has_job_log {
         true => profile::LOOKED_THROUGH,
@@ -253,7 +256,7 @@ fn fetch_once(
         bytes: u64::MAX,
         time,
     };
-    let mut refused = None;
+    let (mut refused, mut wait) = (None, None);
     let fetched = context.call(|| {
         client.logs(&request, limits, &mut |bytes| {
             let room = kept.saturating_sub(beginning.len()).min(bytes.len());
@@ -261,7 +264,15 @@ fn fetch_once(
             match fetch.push(bytes) {
                 Ok(progress) => {
                     keep_checkpoint(context, entry.id(), progress.checkpoint);
-                    ControlFlow::Continue(())
+                    // The end of a log comes as fast as it can: its container waits for it.
+                    wait = progress
+                        .wait
+                        .filter(|wait| !is_end || *wait == Wait::Rotation);
+                    match wait {
+                        None => ControlFlow::Continue(()),
+                        // No thread that others share waits here: the next look goes on.
+                        Some(_) => ControlFlow::Break(()),
+                    }
                 }
                 Err(error) => {
                     refused = Some(error);
@@ -272,6 +283,9 @@ fn fetch_once(
     });
     if let Some(error) = refused {
         return Err(error.into());
+    }
+    if wait.is_some() {
+        return held(is_end).map(|()| beginning);
     }
     if fetched.map_err(|error| Trouble::Call(chain(&error)))? != LogEnd::Complete {
         return Err(Trouble::Call("it was not read to its end".to_owned()));
@@ -284,6 +298,18 @@ fn fetch_once(
     context.counters.add(Counter::LogBytes, written);
     keep_checkpoint(context, entry.id(), checkpoint);
     Ok(beginning)
+}
+
+/// What comes of a fetch whose log may take no more for now: the next look at a running container's goes on;
+/// the end of a log has not been read.
+fn held(is_end: bool) -> Result<(), Trouble> {
+    match is_end {
+        false => Ok(()),
+        true => Err(Trouble::Call(
+            "its file has reached logs.max_file_bytes, and waits for the kubelet to rotate it"
+                .to_owned(),
+        )),
+    }
 }
 
 /// Keeps a checkpoint of a log, when there is one. Without it a restart has more to work

@@ -33,6 +33,7 @@ mod limits;
 mod limits_per_namespace;
 mod list_filters;
 mod local_plugin;
+mod log_bounds;
 mod logs_once;
 mod logs_rotation;
 mod metrics;

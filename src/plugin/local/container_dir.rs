@@ -11,12 +11,7 @@
 //!                               work/         the scratch directory
 //! ```
 
-use std::{
-    fs::{File, OpenOptions},
-    io,
-    os::unix::fs::OpenOptionsExt as _,
-    path::PathBuf,
-};
+use std::{fs::File, path::PathBuf};
 
 use jiff::Timestamp;
 use rustix::process::{Flock, FlockOffsetType, FlockType};
@@ -63,18 +58,6 @@ impl ContainerDir {
         self.0.join("work")
     }
 
-    /// Opens the file of stdout and stderr for both. One file, opened once: what is written to the
-    /// two streams stays in its order.
-    pub(super) fn open_output(&self) -> io::Result<(File, File)> {
-        let stdout = OpenOptions::new()
-            .append(true)
-            .create(true)
-            .mode(0o640)
-            .open(self.output())?;
-        let stderr = stdout.try_clone()?;
-        Ok((stdout, stderr))
-    }
-
     /// The process that holds the lock: the shim, while it lives.
     ///
     /// A record lock goes with its process, however that ends, and asking for it takes nothing.
@@ -105,6 +88,10 @@ pub(super) struct CommandRecord {
     pub(super) env: Vec<(String, String)>,
     /// As asked for; empty for the scratch directory.
     pub(super) working_dir: String,
+    /// The most that is kept of what it prints, in bytes; 0 is no bound, as for containers that were prepared
+    /// before there was one.
+    #[serde(default)]
+    pub(super) max_output: u64,
 }
 
 /// That a container was started. From the first of these records on it is never started again.

@@ -11,7 +11,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::container_dir::{CommandRecord, ContainerDir};
+use super::{
+    container_dir::{CommandRecord, ContainerDir},
+    output,
+};
 use crate::plugin::{
     pods::{
         make_private_dir, relative_path, write_record, write_volume, ContainerRequest,
@@ -27,6 +30,8 @@ const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 struct NewPod<'a> {
     request: &'a PodRequest,
     /// Where it is written.
+    /// The most that is kept of what a container prints, in bytes; 0 is no bound.
+    max_output: u64,
     dir: &'a PodDir,
     /// Where it will be moved to: what its containers' paths are made of.
     final_dir: PodDir,
@@ -38,9 +43,11 @@ pub(super) fn write(
     request: &PodRequest,
     dir: &PodDir,
     root: &RootDir,
+    max_output: u64,
 ) -> Result<PodRecord, Refusal> {
     let pod = NewPod {
         request,
+        max_output,
         dir,
         final_dir: root.pod(&request.uid),
     };
@@ -75,10 +82,11 @@ impl NewPod<'_> {
             command: [&container.command[..], &container.args[..]].concat(),
             env: env.into_iter().collect(),
             working_dir: container.working_dir.clone(),
+            max_output: self.max_output,
         };
         write_record(&dir.command(), &record)?;
         // The log exists before the container starts, so that a follower can hold on to it.
-        dir.open_output()?;
+        output::open(&dir)?;
         Ok(())
     }
 
@@ -193,7 +201,7 @@ mod tests {
         let request = PodRequest::parse(body.to_string().as_bytes()).unwrap();
         let root = RootDir(dir.path().into());
         let new = root.new_pod(UID);
-        let text = match write(&request, &new, &root) {
+        let text = match write(&request, &new, &root, 0) {
             Ok(_) => String::new(),
             Err(refusal) => refusal.to_string(),
         };

@@ -1,7 +1,7 @@
 //! The backend that runs containers as plain processes of this machine.
 //!
 //! The files, from the container up: [`program`] finds what a command means here, [`shim`] is the
-//! process beside each container, [`container_dir`] what the two leave on disk, [`container`] the
+//! process beside each container, [`output`] what a container prints, [`container_dir`] what the two leave on disk, [`container`] the
 //! state that is read off that, [`pod`] the order in which containers start and end, and
 //! [`supervisor`] the pods and the thread that looks after them.
 
@@ -9,6 +9,7 @@ mod capacity;
 mod container;
 mod container_dir;
 mod layout;
+mod output;
 mod pod;
 mod processes;
 mod program;
@@ -41,13 +42,14 @@ pub(crate) struct LocalBackend {
 
 impl LocalBackend {
     /// Takes over a root directory, with what an earlier plugin left running in it. `shim` is the
-    /// executable that is started as `SHIM plugin-shim DIR`.
+    /// executable that is started as `SHIM plugin-shim DIR`; of what a container prints so many bytes are
+    /// kept, all where that is 0.
     ///
     /// # Errors
     /// The root directory cannot be used or has a plugin already, or there is no thread.
-    pub(crate) fn start(root: &Path, shim: PathBuf) -> Result<Self, Error> {
+    pub(crate) fn start(root: &Path, shim: PathBuf, max_output: u64) -> Result<Self, Error> {
         Ok(Self {
-            supervisor: Supervisor::start(root, shim)?,
+            supervisor: Supervisor::start(root, shim, max_output)?,
         })
     }
 }

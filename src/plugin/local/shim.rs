@@ -30,6 +30,7 @@ use rustix::{
 
 use super::{
     container_dir::{CommandRecord, ContainerDir, StartRecord},
+    output::Output,
     processes::{self, ProcessId},
     program::{self, StartFailure},
     wakeup,
@@ -43,7 +44,7 @@ pub const SUBCOMMAND: &str = "plugin-shim";
 const LEFTOVER_PATIENCE: Duration = Duration::from_secs(10);
 
 /// The shim as a program; `args` is what follows the subcommand. To be called before anything
-/// else is set up: the shim is one thread, and should stay small.
+/// else is set up: the shim is one thread, and another one for what is printed, and should stay small.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let mut args = args.into_iter();
     let (Some(dir), None) = (args.next(), args.next()) else {
@@ -83,10 +84,11 @@ fn run(dir: &ContainerDir) -> io::Result<()> {
     write_record(&dir.start(), &start)?;
 
     let exit = match launch(&record, dir) {
-        Ok(container) => {
+        Ok((container, output)) => {
             let watched = watch(&container, &mut start, &record, dir);
             // Also when the watch cannot go on: nobody would learn of their end.
             end_leftovers();
+            output.finish();
             exit_of(watched?, start.at)
         }
         Err(failure) => start_error(failure, start.at),
@@ -127,7 +129,7 @@ fn take_lock(path: &Path) -> io::Result<Option<File>> {
     }
 }
 
-fn launch(record: &CommandRecord, dir: &ContainerDir) -> Result<Child, StartFailure> {
+fn launch(record: &CommandRecord, dir: &ContainerDir) -> Result<(Child, Output), StartFailure> {
     let Some((command, args)) = record.command.split_first() else {
         return Err(StartFailure::new(
             program::NOT_STARTED,
@@ -138,22 +140,23 @@ fn launch(record: &CommandRecord, dir: &ContainerDir) -> Result<Child, StartFail
     let path = path.map_or("", |(_, value)| value);
     let cwd = program::working_dir(&record.working_dir, &dir.work())?;
     let program = program::find(command, path, &cwd)?;
-    let (stdout, stderr) = dir.open_output().map_err(|error| {
+    let streams = Output::start(dir, record.max_output).map_err(|error| {
         let text = format!("cannot open the log: {error}");
         StartFailure::new(program::NOT_STARTED, text)
     })?;
-    Command::new(&program)
+    let container = Command::new(&program)
         .arg0(command)
         .args(args)
         .env_clear()
         .envs(record.env.iter().map(|(name, value)| (name, value)))
         .current_dir(cwd)
         .stdin(Stdio::null())
-        .stdout(stdout)
-        .stderr(stderr)
+        .stdout(streams.stdout)
+        .stderr(streams.stderr)
         .process_group(0)
         .spawn()
-        .map_err(|error| StartFailure::from_exec(&program, &error))
+        .map_err(|error| StartFailure::from_exec(&program, &error))?;
+    Ok((container, streams.output))
 }
 
 /// Reaps whoever ends until it is the container.

@@ -54,6 +54,8 @@ pub(super) struct Supervisor {
 struct Shared {
     root: RootDir,
     shims: Arc<Shims>,
+    /// The most that is kept of what a container prints, in bytes; 0 is no bound.
+    max_output: u64,
     /// Held while a pod is being written, so that no other is under the same UID.
     creating: Mutex<()>,
     pods: Mutex<HashMap<String, Arc<LocalPod>>>,
@@ -64,7 +66,7 @@ struct Shared {
 
 impl Supervisor {
     /// Takes over a root directory, with what an earlier plugin left running.
-    pub(super) fn start(root: &Path, shim: PathBuf) -> Result<Self, Error> {
+    pub(super) fn start(root: &Path, shim: PathBuf, max_output: u64) -> Result<Self, Error> {
         let (root, lock) = take_over(root)?;
         let failed = |source| Error::Root {
             path: root.0.clone(),
@@ -80,6 +82,7 @@ impl Supervisor {
             pods: Mutex::new(pods.collect()),
             root,
             shims: Arc::new(Shims::new(shim)),
+            max_output,
             creating: Mutex::default(),
             removed: Condvar::new(),
             is_stopping: AtomicBool::new(false),
@@ -115,9 +118,9 @@ impl Supervisor {
                     .check_repeated(&request.fingerprint, is_being_deleted)?;
                 return Ok(pod.record.jid.clone());
             }
-            let (dir, record) = shared
-                .root
-                .add_pod(uid, |new| layout::write(request, new, &shared.root))?;
+            let (dir, record) = shared.root.add_pod(uid, |new| {
+                layout::write(request, new, &shared.root, shared.max_output)
+            })?;
             let pod = Arc::new(LocalPod::new(record, dir));
             shared.pods.lock().insert(uid.clone(), Arc::clone(&pod));
             pod
@@ -295,11 +298,11 @@ mod tests {
     fn one_plugin_a_root() {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().join("deep/root");
-        let first = Supervisor::start(&root, "/proc/self/exe".into()).unwrap();
-        let second = Supervisor::start(&root, "/proc/self/exe".into());
+        let first = Supervisor::start(&root, "/proc/self/exe".into(), 0).unwrap();
+        let second = Supervisor::start(&root, "/proc/self/exe".into(), 0);
         assert!(matches!(second.map(drop), Err(Error::RootInUse { .. })));
         drop(first);
-        Supervisor::start(&root, "/proc/self/exe".into()).unwrap();
+        Supervisor::start(&root, "/proc/self/exe".into(), 0).unwrap();
         let mode = fs::metadata(&root).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o700);
     }
@@ -314,7 +317,7 @@ mod tests {
             fs::create_dir_all(&dir.0).unwrap();
             fs::write(dir.record(), record).unwrap();
         }
-        let supervisor = Supervisor::start(dir.path(), "/proc/self/exe".into()).unwrap();
+        let supervisor = Supervisor::start(dir.path(), "/proc/self/exe".into(), 0).unwrap();
         assert!(supervisor.pod(uid).is_none());
         assert!(root.pod(uid).0.exists());
     }

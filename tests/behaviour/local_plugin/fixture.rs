@@ -14,6 +14,8 @@ use tempfile::TempDir;
 use super::client::{self, Answer};
 
 pub const SHIM: &str = env!("CARGO_BIN_EXE_interlink-cri");
+/// The most that is kept of what a container prints, in bytes.
+pub const MAX_OUTPUT: u64 = 1 << 20;
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 pub struct Fixture {
@@ -49,6 +51,7 @@ impl Fixture {
             token_file: None,
             root: self.root(),
             shim: SHIM.into(),
+            max_output_bytes: MAX_OUTPUT,
             faults: faults.iter().map(|fault| fault.parse().unwrap()).collect(),
         }
     }

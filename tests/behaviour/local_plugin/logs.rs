@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{
     client::{self, read_chunk, read_head},
-    fixture::{log_request, sh_pod, until, Fixture, UID},
+    fixture::{log_request, sh_pod, until, Fixture, MAX_OUTPUT, UID},
 };
 
 #[test]
@@ -148,4 +148,22 @@ fn followers_that_leave_do_not_use_the_connections_up() {
             .collect();
         drop(followers);
     }
+}
+
+#[test]
+fn a_container_that_prints_without_end_keeps_its_file_within_the_bound_and_its_work() {
+    let fixture = Fixture::new();
+    let pod = sh_pod("yes too much | head -c 3000000; echo done >&2; echo worked > result; exit 3");
+    fixture.create(&pod);
+    assert_eq!(fixture.end_of(&pod, "main").0, 3);
+    let log = fixture.log(&pod, "main", json!({}));
+    let rest = &log[usize::try_from(MAX_OUTPUT).unwrap()..];
+    assert!(log.starts_with("too much\ntoo much\n"));
+    assert!(
+        rest.contains("interlink-cri: more than 1048576 bytes were printed"),
+        "{rest}"
+    );
+    assert!(!rest.contains("done"), "{rest}");
+    let work = fixture.container_dir(UID, "main").join("work/result");
+    assert_eq!(fs::read_to_string(work).unwrap(), "worked\n");
 }
