@@ -97,9 +97,11 @@ impl Default for Daemon {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Cri {
-    /// Threads that handle CRI calls; a quarter as many more handle those that only read memory.
+    /// Threads that handle CRI calls; a quarter as many more handle those that only read memory. A quarter of
+    /// them, where there are two or more, never touches what pods name: log directories and volumes.
     pub handler_threads: usize,
-    /// Calls that may wait for a handler; one more is refused with RESOURCE_EXHAUSTED.
+    /// Calls of each kind (they touch what a pod names, the state, or nothing) that may wait for a handler;
+    /// one more is refused with RESOURCE_EXHAUSTED.
     pub queue_length: usize,
     /// Largest gRPC message in bytes, in and out. The kubelet accepts no more than 16 MiB.
     pub max_message_bytes: usize,

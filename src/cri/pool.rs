@@ -1,15 +1,17 @@
 //! The threads that handle CRI calls: a fixed number, behind bounded queues. A full queue refuses
 //! at once, so a flood costs neither memory nor threads.
 //!
-//! Calls that only read memory have threads and a queue of their own, so that they are answered while all
-//! others wait for disks.
+//! No kind of call takes all threads. Calls that only read memory have threads and a queue of their own, so
+//! that they are answered while all others wait for disks. Those that touch what a pod names have a queue of
+//! their own, and a quarter of the other threads, one at least, takes none of them: whatever hangs below
+//! pods, they are stopped and removed.
 
 use std::{
     io,
     time::{Duration, Instant},
 };
 
-use crossbeam_channel::{bounded, Sender, TrySendError};
+use crossbeam_channel::{bounded, never, select, Receiver, Sender, TrySendError};
 use parking_lot::Mutex;
 
 use crate::{
@@ -22,6 +24,8 @@ const LIMIT: Duration = Duration::from_secs(30);
 
 /// One thread in so many more reads memory.
 const READERS: usize = 4;
+/// One thread in so many touches nothing that a pod names.
+const RESERVED: usize = 4;
 
 /// A piece of work, and since when it has waited.
 type Work = (Instant, Box<dyn FnOnce() + Send>);
@@ -31,8 +35,10 @@ type Work = (Instant, Box<dyn FnOnce() + Send>);
 pub enum Lane {
     /// Nothing: it is answered from memory.
     Memory,
-    /// The state's disk, or a file system that a pod names.
-    Disk,
+    /// The state's disk.
+    State,
+    /// A file system that a pod names.
+    Pod,
 }
 
 impl Lane {
@@ -43,8 +49,9 @@ impl Lane {
         match method {
             "Version" | "Status" | "RuntimeConfig" | "PodSandboxStatus" | "ContainerStatus"
             | "ImageStatus" | "PodSandboxStats" | "ContainerStats" => Self::Memory,
+            "CreateContainer" | "StartContainer" | "ReopenContainerLog" => Self::Pod,
             _ if is_read => Self::Memory,
-            _ => Self::Disk,
+            _ => Self::State,
         }
     }
 }
@@ -60,7 +67,8 @@ pub struct Pool {
 #[derive(Clone)]
 struct Queues {
     memory: Sender<Work>,
-    disk: Sender<Work>,
+    state: Sender<Work>,
+    pod: Sender<Work>,
 }
 
 /// The queue is full, or the pool has stopped.
@@ -74,34 +82,40 @@ impl Pool {
     }
 
     /// Starts the threads: `count` for calls that may touch a disk, and some for those that do not. Each
-    /// of the two queues holds `queue_length` calls.
+    /// of the queues holds `queue_length` calls.
     ///
     /// # Errors
     /// A thread that cannot be started.
     pub fn start(count: usize, queue_length: usize, metrics: PoolMetrics) -> io::Result<Self> {
         let threads = Threads::default();
-        let lane = |name: &'static str, count: usize| -> io::Result<Sender<Work>> {
-            let (queue, work) = bounded::<Work>(queue_length);
-            for number in 0..count.max(1) {
-                let (work, metrics) = (work.clone(), metrics.clone());
-                threads.start(&format!("{name}-{number}"), move || {
-                    for (since, work) in work {
-                        let _busy = metrics.begun(since.elapsed());
-                        threads::beat(name, LIMIT);
-                        work();
-                        threads::idle();
-                    }
-                })?;
-            }
-            Ok(queue)
+        let (memory, memory_work) = bounded(queue_length);
+        let (state, state_work) = bounded(queue_length);
+        let (pod, pod_work) = bounded(queue_length);
+        let start = |name: &'static str, number: usize, pods: Receiver<Work>, others| {
+            let metrics = metrics.clone();
+            threads.start(&format!("{name}-{number}"), move || {
+                work_off(name, pods, others, &metrics);
+            })
         };
-        let queues = Queues {
-            memory: lane("cri-read", count.div_ceil(READERS))?,
-            disk: lane("cri", count)?,
+        for number in 0..count.div_ceil(READERS).max(1) {
+            start("cri-read", number, never(), memory_work.clone())?;
+        }
+        // A single thread does everything.
+        let reserved = if count > 1 {
+            count.div_ceil(RESERVED)
+        } else {
+            0
         };
+        for number in 0..count.max(1) {
+            let pods = match number < reserved {
+                true => never(),
+                false => pod_work.clone(),
+            };
+            start("cri", number, pods, state_work.clone())?;
+        }
         Ok(Self {
             threads,
-            queues: Mutex::new(Some(queues)),
+            queues: Mutex::new(Some(Queues { memory, state, pod })),
             metrics,
         })
     }
@@ -114,7 +128,8 @@ impl Pool {
         let queues = self.queues.lock().clone().ok_or(Full)?;
         let queue = match lane {
             Lane::Memory => queues.memory,
-            Lane::Disk => queues.disk,
+            Lane::State => queues.state,
+            Lane::Pod => queues.pod,
         };
         self.metrics.enqueued();
         match queue.try_send((Instant::now(), Box::new(work))) {
@@ -135,6 +150,36 @@ impl Pool {
     }
 }
 
+/// Takes work from two queues until both are closed and empty; one that nothing comes from counts as closed
+/// when the other one is.
+fn work_off(
+    name: &'static str,
+    mut pods: Receiver<Work>,
+    others: Receiver<Work>,
+    metrics: &PoolMetrics,
+) {
+    let do_it = |(since, work): Work| {
+        let _busy = metrics.begun(since.elapsed());
+        threads::beat(name, LIMIT);
+        work();
+        threads::idle();
+    };
+    loop {
+        select! {
+            recv(others) -> work => match work {
+                Ok(work) => do_it(work),
+                Err(_) => break,
+            },
+            recv(pods) -> work => match work {
+                Ok(work) => do_it(work),
+                Err(_) => pods = never(),
+            },
+        }
+    }
+    // Both are closed at once, and of this one something may be left; `never` gives nothing at once.
+    pods.try_iter().for_each(do_it);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -148,16 +193,16 @@ mod tests {
         let (began, begun) = bounded(1);
         let (finished, results) = bounded(8);
         let first = finished.clone();
-        pool.hand_over(Lane::Disk, move || {
+        pool.hand_over(Lane::State, move || {
             began.send(()).expect("heard");
             let _ = held.recv();
             first.send(1).expect("heard");
         })
         .expect("the thread is idle");
         begun.recv_timeout(Duration::from_secs(5)).expect("began");
-        pool.hand_over(Lane::Disk, move || finished.send(2).expect("heard"))
+        pool.hand_over(Lane::State, move || finished.send(2).expect("heard"))
             .expect("one may wait");
-        assert_eq!(pool.hand_over(Lane::Disk, || {}), Err(Full));
+        assert_eq!(pool.hand_over(Lane::State, || {}), Err(Full));
         let (read, answers) = bounded(1);
         pool.hand_over(Lane::Memory, move || read.send(()).expect("heard"))
             .expect("it has a queue of its own");
@@ -169,7 +214,7 @@ mod tests {
             .stop(Instant::now() + Duration::from_secs(5))
             .is_empty());
         assert_eq!(results.try_iter().collect::<Vec<_>>(), [1, 2]);
-        assert_eq!(pool.hand_over(Lane::Disk, || {}), Err(Full));
+        assert_eq!(pool.hand_over(Lane::State, || {}), Err(Full));
     }
 
     #[test]
@@ -177,8 +222,45 @@ mod tests {
         for method in ["Version", "Status", "ListContainers", "GetContainerEvents"] {
             assert_eq!(Lane::of(method), Lane::Memory, "{method}");
         }
-        for method in ["CreateContainer", "StartContainer", "ImageFsInfo", "Other"] {
-            assert_eq!(Lane::of(method), Lane::Disk, "{method}");
+        for method in ["StopContainer", "RemovePodSandbox", "ImageFsInfo", "Other"] {
+            assert_eq!(Lane::of(method), Lane::State, "{method}");
+        }
+        for method in ["CreateContainer", "StartContainer", "ReopenContainerLog"] {
+            assert_eq!(Lane::of(method), Lane::Pod, "{method}");
+        }
+    }
+
+    #[test]
+    fn what_touches_pods_takes_neither_all_threads_nor_the_queue_of_others() {
+        for count in [2, 5, 8] {
+            let metrics = Metrics::default().pool("cri", count);
+            let pool = Pool::start(count, 2, metrics).expect("starts");
+            let (release, held) = bounded::<()>(0);
+            let (began, begun) = bounded(count);
+            let (mut refused, mut stuck) = (0, 0);
+            while refused == 0 {
+                let (began, held) = (began.clone(), held.clone());
+                let call = move || {
+                    began.send(()).expect("heard");
+                    let _ = held.recv();
+                };
+                match pool.hand_over(Lane::Pod, call) {
+                    Ok(()) => {
+                        stuck += usize::from(begun.recv_timeout(Duration::from_millis(300)).is_ok())
+                    }
+                    Err(Full) => refused += 1,
+                }
+            }
+            assert_eq!(stuck, count - count.div_ceil(RESERVED), "{count}");
+            let (answer, answers) = bounded(1);
+            pool.hand_over(Lane::State, move || answer.send(()).expect("heard"))
+                .expect("it has a queue of its own");
+            let answered = answers.recv_timeout(Duration::from_secs(5));
+            answered.expect("and a thread that is left to it");
+            drop(release);
+            assert!(pool
+                .stop(Instant::now() + Duration::from_secs(5))
+                .is_empty());
         }
     }
 }
