@@ -26,5 +26,5 @@ pub use job::{
 pub use pieces::Pieces;
 pub use pod::Pod;
 pub use sandbox::{Sandbox, SandboxPhase, SandboxStatus};
-pub use time::{Clock, ManualClock, Nanos, SystemClock};
+pub use time::{Clock, ClockMark, ManualClock, Nanos, Resumed, SystemClock};
 pub use weight::{weight, ENTRY_BYTES};

@@ -4,10 +4,11 @@
 use std::{
     fmt, fs,
     sync::atomic::{AtomicI64, Ordering},
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use parking_lot::Mutex;
+use rustix::time::{clock_gettime, ClockId};
 use serde::{Deserialize, Serialize};
 
 /// Nanoseconds since the Unix epoch: the CRI's own unit for `created_at`, `started_at` and
@@ -68,96 +69,123 @@ impl From<jiff::Timestamp> for Nanos {
 pub trait Clock: Send + Sync + 'static {
     /// The time now; never less than before.
     fn now(&self) -> Nanos;
+
+    /// What is to be kept with the times that come from this clock, so that it can go on from there after a
+    /// restart; none where that cannot be.
+    fn mark(&self) -> Option<ClockMark> {
+        None
+    }
+
+    /// Goes on from where it stood when a mark was made.
+    fn resume(&self, _mark: &ClockMark) -> Resumed {
+        Resumed::SameBoot
+    }
+}
+
+/// Where a clock stood.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClockMark {
+    /// The kernel's id of the boot.
+    pub boot: String,
+    /// Nanoseconds from then, suspends included.
+    pub since_boot: i64,
+    /// What time it was.
+    pub time: Nanos,
+}
+
+impl ClockMark {
+    /// What time it is now by the clock that left this mark, and what is known of the time between. After a
+    /// boot that is the wall clock's word, but the clock does not go back: what was owed since then is not put
+    /// off.
+    fn resumed(&self, now: &Self) -> (Nanos, Resumed) {
+        if self.boot == now.boot && self.since_boot <= now.since_boot {
+            let passed = now.since_boot.saturating_sub(self.since_boot);
+            let time = Nanos(self.time.0.saturating_add(passed));
+            return (time, Resumed::SameBoot);
+        }
+        (self.time.max(now.time), Resumed::OtherBoot)
+    }
+
+    /// Whether it says of a clock what another mark says of it, give or take the time that it takes to look.
+    pub fn agrees_with(&self, other: &Self) -> bool {
+        const NOTICED: u64 = 100_000_000;
+        let began = |mark: &Self| mark.time.0.saturating_sub(mark.since_boot);
+        self.boot == other.boot && began(self).abs_diff(began(other)) < NOTICED
+    }
+}
+
+/// What is known of the time that passed while a clock was not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resumed {
+    /// How long it was.
+    SameBoot,
+    /// Only what the wall clock says, which may have been set meanwhile: the machine was booted.
+    OtherBoot,
 }
 
 /// The machine's clock, of which nobody can set the time: doubts, pauses and deadlines are measured with it.
 ///
-/// It begins with the wall clock, goes on with the time since boot (suspends included), and approaches the
-/// wall clock where somebody has set that, by a tenth of the time that passes: of a grace period of 30 s that
-/// leaves 27 s at least. After a restart of the process it begins with the wall clock again.
+/// It begins with the wall clock, or where it stood before a restart of the process; goes on with the time
+/// since boot (suspends included); and approaches the wall clock where somebody has set that, by a tenth of the
+/// time that passes: of a grace period of 30 s that leaves 27 s at least.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct SystemClock;
 
+static STEADY: Mutex<Option<Steady>> = Mutex::new(None);
+
 impl Clock for SystemClock {
     fn now(&self) -> Nanos {
-        static STEADY: Mutex<Option<(Steady, SinceBoot)>> = Mutex::new(None);
-        let span = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        let wall = Nanos::default().plus(span);
-        let begin = || {
-            let (passed, time) = (Duration::ZERO, wall);
-            (Steady { passed, time }, SinceBoot::begin())
-        };
+        let wall = wall_clock();
         let mut steady = STEADY.lock();
-        let (steady, since_boot) = steady.get_or_insert_with(begin);
         // Read under the lock, so that it grows from one reader to the next.
-        let passed = since_boot.passed(&|| fs::read_to_string("/proc/uptime").ok());
-        steady.advance(passed, wall)
+        let passed = since_boot();
+        let begin = || Steady { passed, time: wall };
+        steady.get_or_insert_with(begin).advance(passed, wall)
+    }
+
+    fn mark(&self) -> Option<ClockMark> {
+        let time = self.now();
+        Some(ClockMark {
+            boot: boot_id()?,
+            since_boot: Nanos::default().plus(since_boot()).0,
+            time,
+        })
+    }
+
+    fn resume(&self, mark: &ClockMark) -> Resumed {
+        let passed = since_boot();
+        let now = ClockMark {
+            boot: boot_id().unwrap_or_default(),
+            since_boot: Nanos::default().plus(passed).0,
+            time: wall_clock(),
+        };
+        let (time, resumed) = mark.resumed(&now);
+        *STEADY.lock() = Some(Steady { passed, time });
+        resumed
     }
 }
 
-/// How the time since boot is measured. `Instant` leaves out the time in which the machine was suspended, and
-/// the kernel's `uptime` has it, in hundredths of a second.
-#[derive(Debug)]
-struct SinceBoot {
-    begin: Instant,
-    /// The first `uptime`, less what had passed since `begin`.
-    uptime: Option<Duration>,
-    /// When that was looked at last.
-    looked: Option<Duration>,
-    suspended: Duration,
+fn wall_clock() -> Nanos {
+    let span = SystemTime::now().duration_since(UNIX_EPOCH);
+    Nanos::default().plus(span.unwrap_or_default())
 }
 
-impl SinceBoot {
-    /// How often the `uptime` is looked at.
-    const LOOK: Duration = Duration::from_secs(1);
-    /// A smaller difference is one of reading two clocks.
-    const NOTICED: Duration = Duration::from_millis(100);
-
-    fn begin() -> Self {
-        Self {
-            begin: Instant::now(),
-            uptime: None,
-            looked: None,
-            suspended: Duration::ZERO,
-        }
-    }
-
-    /// What has passed since the beginning; `uptime` reads the kernel's.
-    fn passed(&mut self, uptime: &dyn Fn() -> Option<String>) -> Duration {
-        let awake = self.begin.elapsed();
-        if self
-            .looked
-            .is_none_or(|looked| awake >= looked + Self::LOOK)
-        {
-            self.looked = Some(awake);
-            if let Some(uptime) = uptime().as_deref().and_then(parse_uptime) {
-                self.look(awake, uptime);
-            }
-        }
-        awake + self.suspended
-    }
-
-    fn look(&mut self, awake: Duration, uptime: Duration) {
-        let first = *self.uptime.get_or_insert(uptime.saturating_sub(awake));
-        let slept = uptime.saturating_sub(first).saturating_sub(awake);
-        if slept > self.suspended + Self::NOTICED {
-            self.suspended = slept;
-        }
-    }
+/// The time since boot. `Instant` leaves out the time in which the machine was suspended.
+fn since_boot() -> Duration {
+    let time = clock_gettime(ClockId::Boottime);
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
-/// The first number of `/proc/uptime`: seconds since boot.
-fn parse_uptime(text: &str) -> Option<Duration> {
-    let seconds = text.split_ascii_whitespace().next()?.parse().ok()?;
-    Duration::try_from_secs_f64(seconds).ok()
+fn boot_id() -> Option<String> {
+    let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(id.trim().to_owned())
 }
 
 /// A time that nobody can set.
 #[derive(Debug)]
 struct Steady {
-    /// What had passed since the beginning at the last look.
+    /// The time since boot at the last look.
     passed: Duration,
     /// What time it was then.
     time: Nanos,
@@ -270,29 +298,57 @@ mod tests {
         assert_eq!(at(10_000, 1_010_500), 1_020_500, "it never goes back");
     }
 
-    #[test]
-    fn suspends_count() {
-        let seconds = Duration::from_secs;
-        let mut since_boot = SinceBoot::begin();
-        since_boot.look(seconds(1), seconds(1001));
-        assert_eq!(since_boot.suspended, Duration::ZERO);
-        since_boot.look(seconds(2), Duration::from_millis(1_002_010));
-        assert_eq!(
-            since_boot.suspended,
-            Duration::ZERO,
-            "hundredths are not exact"
-        );
-        since_boot.look(seconds(3), seconds(4603));
-        assert_eq!(since_boot.suspended, seconds(3600));
-        since_boot.look(seconds(4), seconds(4));
-        assert_eq!(since_boot.suspended, seconds(3600), "it never goes back");
-        assert_eq!(
-            parse_uptime("350735.47 234388.90\n"),
-            Some(Duration::from_millis(350_735_470))
-        );
-        for odd in ["", "x", "-1 2", "nan", "1e300"] {
-            assert_eq!(parse_uptime(odd), None, "{odd}");
+    fn mark(boot: &str, since_boot: i64, time: i64) -> ClockMark {
+        ClockMark {
+            boot: boot.to_owned(),
+            since_boot,
+            time: Nanos(time),
         }
+    }
+
+    #[test]
+    fn a_clock_goes_on_across_restarts_whatever_the_wall_clock_says() {
+        let old = mark("a", 100, 5_000);
+        let rows = [
+            ("the wall clock was not set", mark("a", 130, 5_030), 5_030),
+            ("it was set forward", mark("a", 130, 900_000), 5_030),
+            ("it was set back", mark("a", 130, 3), 5_030),
+        ];
+        for (name, now, want) in rows {
+            assert_eq!(
+                old.resumed(&now),
+                (Nanos(want), Resumed::SameBoot),
+                "{name}"
+            );
+        }
+        let rows = [
+            ("another boot", mark("b", 5, 5_100), 5_100),
+            ("the same one, which began anew", mark("a", 5, 5_100), 5_100),
+            (
+                "another boot, and the wall clock set back",
+                mark("b", 5, 3),
+                5_000,
+            ),
+            ("a boot without an id", mark("", 500, 5_100), 5_100),
+        ];
+        for (name, now, want) in rows {
+            assert_eq!(
+                old.resumed(&now),
+                (Nanos(want), Resumed::OtherBoot),
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn marks_agree_while_nobody_sets_the_wall_clock() {
+        let second = 1_000_000_000;
+        let old = mark("a", second, 5 * second);
+        assert!(old.agrees_with(&mark("a", 61 * second, 65 * second + 1000)));
+        assert!(!old.agrees_with(&mark("a", 61 * second, 66 * second)));
+        assert!(!old.agrees_with(&mark("b", second, 5 * second)));
+        let far = mark("a", i64::MAX, i64::MIN);
+        assert!(!old.agrees_with(&far));
     }
 
     #[test]

@@ -21,6 +21,7 @@
 //! limits           which jobs wait for room in their namespace
 //! job_events       events and the readiness condition
 //! node_offer       what the node offers beside its machine
+//! other_boot       what becomes of times when nobody knows how long ago they were
 //! log_position     how much of a log was read
 //! log_resync       which bytes of a log are new
 //! log_doubt        when a log has begun anew
@@ -45,6 +46,7 @@ pub mod log_position;
 pub mod log_resync;
 pub mod node_offer;
 pub mod observe;
+pub mod other_boot;
 pub mod owed;
 pub mod pod_containers;
 /// What must hold whatever comes in; `fuzz/` and the tests share it.

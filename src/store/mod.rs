@@ -54,7 +54,9 @@ use parking_lot::{Mutex, RwLock};
 use self::{budget::Budget, events::Subscribers, journal::Journal, transitions::Transitions};
 use crate::{
     config::policy::Limits,
-    model::{Clock, ContainerId, Image, Nanos, Pod, Sandbox, SandboxId, SandboxPhase},
+    model::{
+        Clock, ClockMark, ContainerId, Image, Nanos, Pod, Resumed, Sandbox, SandboxId, SandboxPhase,
+    },
     telemetry::Counters,
     threads::all_or_end,
 };
@@ -142,6 +144,9 @@ pub struct Store {
     journal: Journal,
     transitions: Transitions,
     clock: Arc<dyn Clock>,
+    /// What the disk has of the clock.
+    clock_mark: Mutex<Option<ClockMark>>,
+    resumed: Resumed,
     wake: Sender<SandboxId>,
 }
 
@@ -207,6 +212,14 @@ impl Store {
             .values
             .get(POD_CIDR)
             .map(|value| String::from_utf8_lossy(value).into_owned());
+        let mark = found.values.get(CLOCK);
+        // One that cannot be read is no worse than none.
+        let mark = mark.and_then(|value| serde_json::from_slice::<ClockMark>(value).ok());
+        // Without pods nothing was measured, and the wall clock is as good as any.
+        let resumed = match mark.as_ref().filter(|_| !found.pods.is_empty()) {
+            Some(mark) => clock.resume(mark),
+            None => Resumed::SameBoot,
+        };
         let budget = Budget::new(Limits::default(), found.pods.iter());
         let pods = found
             .pods
@@ -230,8 +243,15 @@ impl Store {
             journal,
             transitions: Transitions::default(),
             clock,
+            clock_mark: Mutex::new(mark),
+            resumed,
             wake,
         })
+    }
+
+    /// What is known of the time between the last change on disk and the opening.
+    pub fn resumed(&self) -> Resumed {
+        self.resumed
     }
 
     /// Keeps no more of pods than these limits allow. What is there already stays.
@@ -513,12 +533,22 @@ impl Store {
     }
 
     /// Writes all or nothing, and returns when it is on disk.
-    fn commit(&self, writes: Vec<Write>) -> Result<(), DiskError> {
+    fn commit(&self, mut writes: Vec<Write>) -> Result<(), DiskError> {
         if writes.is_empty() {
             return Ok(());
         }
         let began = Instant::now();
+        // The times in these records mean something to the next daemon only with where the clock stood.
+        let mark = self.clock.mark().filter(|mark| {
+            let known = self.clock_mark.lock();
+            !known.as_ref().is_some_and(|known| known.agrees_with(mark))
+        });
+        let value = mark.as_ref().and_then(|mark| serde_json::to_vec(mark).ok());
+        writes.extend(value.map(|value| Write::put(Table::Values, CLOCK, value)));
         let result = self.journal.commit(writes);
+        if let (Ok(()), Some(mark)) = (&result, mark) {
+            *self.clock_mark.lock() = Some(mark);
+        }
         self.transitions.commit(result.is_ok(), began.elapsed());
         result
     }
@@ -545,6 +575,7 @@ fn set_aside(contents: &table::Contents, table: Table, key: &str) -> Vec<Write> 
 }
 
 const POD_CIDR: &str = "pod_cidr";
+const CLOCK: &str = "clock";
 
 fn name_of(sandbox: &Sandbox) -> SandboxName {
     let Sandbox {

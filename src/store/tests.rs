@@ -304,3 +304,52 @@ fn a_log_position_of_nobody_is_forgotten() {
         .collect();
     assert_eq!(keys, [container.as_str()]);
 }
+
+/// A clock that tells what it was told.
+struct Marked {
+    mark: ClockMark,
+    resumed: Mutex<Option<ClockMark>>,
+}
+
+impl Clock for Marked {
+    fn now(&self) -> Nanos {
+        self.mark.time
+    }
+
+    fn mark(&self) -> Option<ClockMark> {
+        Some(self.mark.clone())
+    }
+
+    fn resume(&self, mark: &ClockMark) -> Resumed {
+        *self.resumed.lock() = Some(mark.clone());
+        Resumed::OtherBoot
+    }
+}
+
+#[test]
+fn the_clock_goes_on_from_where_it_stood_while_there_are_pods() {
+    let dir = tempfile::tempdir().expect("dir");
+    let open_with = |second: i64| {
+        let clock = Arc::new(Marked {
+            mark: ClockMark {
+                boot: "a".into(),
+                since_boot: 0,
+                time: Nanos(second * 1_000_000_000),
+            },
+            resumed: Mutex::default(),
+        });
+        let store = Store::open(dir.path(), clock.clone(), unbounded().0).expect("opens");
+        let resumed = clock.resumed.lock().take();
+        (store, resumed.map(|mark| mark.time.0 / 1_000_000_000))
+    };
+    let (store, resumed) = open_with(7);
+    assert_eq!((resumed, store.resumed()), (None, Resumed::SameBoot));
+    store.set_pod_cidr("10.1.0.0/24").expect("kept");
+    drop(store);
+    let (store, resumed) = open_with(8);
+    assert_eq!(resumed, None, "nothing was measured");
+    running(&store, "a");
+    drop(store);
+    let (store, resumed) = open_with(9);
+    assert_eq!((resumed, store.resumed()), (Some(8), Resumed::OtherBoot));
+}

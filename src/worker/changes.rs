@@ -81,14 +81,19 @@ impl Context {
 
     /// Changes all jobs of these pods in few transactions.
     pub(super) fn change_jobs(&self, pods: &[Arc<Pod>], change: fn(&mut Job, Nanos, &Rules)) {
+        self.change_pods(pods, |pod, now| {
+            pod.jobs
+                .iter_mut()
+                .for_each(|job| change(job, now, &self.rules));
+        });
+    }
+
+    /// Changes these pods in few transactions.
+    pub(super) fn change_pods(&self, pods: &[Arc<Pod>], change: impl Fn(&mut Pod, Nanos) + Copy) {
         let now = self.store.clock().now();
         for some in pods.chunks(256) {
             let changes = some.iter().map(|pod| {
-                let all = move |pod: &mut Pod| {
-                    pod.jobs
-                        .iter_mut()
-                        .for_each(|job| change(job, now, &self.rules));
-                };
+                let all = move |pod: &mut Pod| change(pod, now);
                 (pod.sandbox.id.clone(), Box::new(all) as Change<'_>)
             });
             if let Err(error) = self.store.update_many(changes.collect()) {

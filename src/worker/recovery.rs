@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::{logs, Context};
 use crate::{
-    model::{Cancellation, Job, Pod, Submission},
-    plan::submission::Event,
+    model::{Cancellation, Job, Pod, Resumed, Submission},
+    plan::{other_boot, submission::Event},
     profile::recognise,
     telemetry::chain,
 };
@@ -13,6 +13,9 @@ use crate::{
 impl Context {
     /// What a crash left: a POST of which nobody knows how it ended.
     pub(super) fn recover(&self) {
+        if self.store.resumed() == Resumed::OtherBoot {
+            self.restart_doubts();
+        }
         let posting = |pod: &Arc<Pod>| {
             pod.jobs
                 .iter()
@@ -30,6 +33,21 @@ impl Context {
         self.change_jobs(&pods, |job, now, rules| {
             job.submission_event(Event::Recovered, now, rules)
         });
+    }
+
+    /// The machine was booted, so nobody knows how long what is on record has lasted.
+    fn restart_doubts(&self) {
+        let doubts = |pod: &Arc<Pod>| other_boot::has_doubts(pod);
+        let pods: Vec<_> = self.store.pods().into_iter().filter(doubts).collect();
+        if pods.is_empty() {
+            return;
+        }
+        log::info!(
+            "the machine was booted, and its clock may have been set: what is waited for with {} pods is \
+             waited for from now on",
+            pods.len()
+        );
+        self.change_pods(&pods, other_boot::restart_doubts);
     }
 
     /// Which plugin it is that live jobs were given to. What was recognised before is forgotten by a

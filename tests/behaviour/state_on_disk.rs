@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path, process::Command, sync::Arc};
 
-use crate::support::{code, options, sandbox, wait_for, Daemon};
+use crate::support::{code, container, options, sandbox, wait_for, Daemon, Fake, Fault};
 use grpcio::RpcStatusCode;
 use interlink_cri::{
     model::{ContainerPhase, SandboxPhase, Submission, SystemClock},
@@ -10,6 +10,7 @@ use interlink_cri::{
     store::{Error, Store},
 };
 use protobuf::MessageField;
+use redb::ReadableTable as _;
 
 fn open(directory: &Path) -> Store {
     let (wake, _) = crossbeam_channel::unbounded();
@@ -131,4 +132,65 @@ fn a_full_disk_refuses_changes_and_nothing_else() {
     let cri = daemon.cri();
     let answer = cri.runtime.list_pod_sandbox(&Default::default(), options());
     assert_eq!(answer.expect("a list").items.len(), before);
+}
+
+/// Changes where the daemon's clock stood, as the state has it.
+fn change_clock(daemon: &Daemon, change: impl FnOnce(&mut serde_json::Value)) {
+    const VALUES: redb::TableDefinition<'_, &str, &[u8]> = redb::TableDefinition::new("values");
+    let file = redb::Database::open(daemon.path("state/state.redb")).expect("opens");
+    let transaction = file.begin_write().expect("begins");
+    {
+        let mut values = transaction.open_table(VALUES).expect("a table");
+        let mark = values.get("clock").expect("reads");
+        let mark = mark.map(|mark| mark.value().to_vec()).expect("a mark");
+        let mut mark = serde_json::from_slice(&mark).expect("a mark");
+        change(&mut mark);
+        let mark = serde_json::to_vec(&mark).expect("written");
+        values.insert("clock", &*mark).expect("written");
+    }
+    transaction.commit().expect("committed");
+}
+
+/// The wall clock is set back by an hour between two runs: what was measured goes on being measured.
+#[test]
+fn the_clock_goes_on_across_a_restart_whatever_the_wall_clock_says() {
+    const HOUR: i64 = 3_600_000_000_000;
+    let mut daemon = Daemon::prepare("");
+    daemon.run();
+    let created_at = |daemon: &Daemon, name: &str| {
+        let cri = daemon.cri();
+        let id = cri.create(&cri.run(&sandbox(name)), &container("main", &["true"]));
+        cri.status(&id).created_at
+    };
+    let first = created_at(&daemon, "first");
+    daemon.kill();
+    change_clock(&daemon, |mark| {
+        let time = mark["time"].as_i64().expect("a time");
+        mark["time"] = (time + HOUR).into();
+    });
+    daemon.run();
+    let passed = created_at(&daemon, "second") - first;
+    assert!((HOUR..HOUR + HOUR / 10).contains(&passed), "{passed}");
+}
+
+/// Nobody knows how long the machine was down, so a doubt lasts from now on.
+#[test]
+fn doubts_begin_anew_with_another_boot() {
+    let fake = Fake::start();
+    fake.faults("/create", &[Fault::DropBefore]);
+    fake.always("/status", Some(Fault::Status(500, "no such job")));
+    let mut daemon = Daemon::start(&fake.url(), "[interlink]\nunsure_grace = '1h'");
+    let cri = daemon.cri();
+    cri.launch(&cri.run(&sandbox("train")), &container("main", &["true"]));
+    fake.wait_for_requests("/create", 1);
+    fake.wait_for_requests("/status", 1);
+    daemon.kill();
+    change_clock(&daemon, |mark| mark["boot"] = "another".into());
+    daemon.run();
+    wait_for("the line about it", || {
+        daemon
+            .log()
+            .contains("the machine was booted")
+            .then_some(())
+    });
 }
