@@ -9,6 +9,7 @@ sources give the same bytes.
 """
 
 import hashlib
+import io
 import json
 import os
 import pathlib
@@ -62,7 +63,7 @@ def licence_texts(package):
         if len(within.parts) > 5 or not path.is_file() or path.suffix in (".rs", ".py", ".c", ".sh"):
             continue
         if path.name.lower().startswith(LICENCE_FILES) and path.stat().st_size < 100_000:
-            yield str(within), path.read_text(errors="replace").strip()
+            yield str(within), path.read_text(encoding="utf-8", errors="replace").strip()
 
 
 def licences(packages):
@@ -85,7 +86,7 @@ def licences(packages):
 def checksums():
     """{(name, version): SHA-256 of the crate}; Python has no TOML before 3.11."""
     sums = {}
-    for entry in pathlib.Path("Cargo.lock").read_text().split("[[package]]"):
+    for entry in pathlib.Path("Cargo.lock").read_text(encoding="utf-8").split("[[package]]"):
         values = dict(re.findall(r'^(name|version|checksum) = "(.*)"$', entry, re.MULTILINE))
         if "checksum" in values:
             sums[values["name"], values["version"]] = values["checksum"]
@@ -134,6 +135,8 @@ def sbom(root, packages, needs, by_id):
 
 
 def main():
+    # Python 3.6 (RHEL 8, SLES 15) would write ASCII in the locale C, which packages are made in.
+    sys.stdout = io.TextIOWrapper(sys.stdout.buffer, encoding="utf-8")
     graph = metadata()
     by_id = {package["id"]: package for package in graph["packages"]}
     root, needs = linked(graph)
