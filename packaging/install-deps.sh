@@ -15,6 +15,7 @@ have cargo || fail "cargo is missing: install a Rust toolchain (1.90 or newer) f
 missing=() apt=() dnf=() zypper=()
 want() {
     have "$1" && return
+    case " ${missing[*]-} " in *" $1 "*) return ;; esac
     missing+=("$1") apt+=("$2") dnf+=("$3") zypper+=("$4")
 }
 want cmake cmake cmake cmake
