@@ -1,5 +1,5 @@
 //! What files say about whom to trust and who we are, for every HTTP client of the daemon: PEM
-//! certificates and keys (`pem`), bearer tokens (`token`), files that are read again when they change
+//! certificates and keys (`pem`), bearer tokens (`token`), what TLS needs of them (`tls`), files that are read again when they change
 //! (`reread`), and whether one has (`stamp`).
 //!
 //! Everything is tried out before it is used. An error names key and file, and never holds a part
@@ -10,6 +10,7 @@ mod reread;
 mod stamp;
 #[cfg(test)]
 pub(crate) mod testing;
+mod tls;
 mod token;
 
 use std::{io, path::PathBuf};
@@ -18,6 +19,7 @@ pub use self::{
     pem::Pem,
     reread::{Reread, Words, GRACE},
     stamp::Stamp,
+    tls::TlsFiles,
     token::{bearer, TokenFile},
 };
 
