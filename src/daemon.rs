@@ -28,6 +28,7 @@ use crate::{
     telemetry::{chain, Counters, Health, Reach},
     text,
     threads::{self, Threads},
+    traces::Traces,
     worker::{Context, Workers},
 };
 
@@ -69,6 +70,7 @@ pub struct Daemon {
     plugin: Option<Plugin>,
     watch: Threads,
     metrics: Option<MetricsServer>,
+    traces: Option<Traces>,
     shutdown_timeout: Duration,
 }
 
@@ -93,6 +95,7 @@ impl Daemon {
                 threads::watch(&told, |all_come_back| watched.look(all_come_back))
             })
             .map_err(Error::Thread)?;
+        let traces = Traces::start(&config);
         let (wake, woken) = unbounded();
         // First, because it keeps a second daemon out.
         let store = Store::open(&config.daemon.state_dir, Arc::new(SystemClock), wake)?;
@@ -182,6 +185,7 @@ impl Daemon {
             plugin,
             watch,
             metrics,
+            traces,
             shutdown_timeout,
         })
     }
@@ -214,6 +218,7 @@ impl Daemon {
             plugin,
             watch,
             metrics,
+            traces,
             ..
         } = self;
         let mut late = server.stop(deadline);
@@ -224,6 +229,9 @@ impl Daemon {
         }
         watch.begin_stop();
         store.close();
+        if let Some(traces) = traces {
+            traces.stop(deadline);
+        }
         if let Some(plugin) = plugin {
             plugin.stop();
         }

@@ -29,6 +29,7 @@
 //!   2  kubelet    what is known of a kubelet: its directory, what it makes of a pod (pure)
 //!      plan       state machines, schedules, decisions (pure)
 //!      audit      a line for each submission and cancellation, in a file of its own
+//!      traces     OpenTelemetry spans of calls and jobs, and the way to their collector
 //!   1  config     keys, defaults, checks, the sample
 //!      net        certificates, keys and tokens in files that are read again when they change
 //!      confined   ways through directories without a symlink on them
@@ -91,6 +92,7 @@ pub mod store;
 pub mod telemetry;
 pub mod text;
 pub mod threads;
+pub mod traces;
 pub mod worker;
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use super::{
     Config,
 };
 use crate::{
-    endpoint::{self, Endpoint},
+    endpoint::{self, Endpoint, Target},
     owned, peer, quantity,
     text::is_extended_resource,
 };
@@ -271,6 +271,7 @@ pub fn faults(config: &Config) -> Vec<Fault> {
             "an exit code is 0 to 255",
         );
     }
+    traces(config, &mut check);
     identity(config, &mut check);
     let uid = config.images.uid;
     check.require(
@@ -412,18 +413,63 @@ fn identity(config: &Config, check: &mut Check) {
     }
 }
 
+fn traces(config: &Config, check: &mut Check) {
+    let traces = &config.traces;
+    check.require(
+        traces
+            .ratio
+            .is_none_or(|share| (0.0..=1.0).contains(&share)),
+        "traces.ratio",
+        traces.ratio,
+        "0 to 1",
+    );
+    let Some(url) = &traces.endpoint else {
+        return;
+    };
+    match Endpoint::parse(url) {
+        Ok(endpoint) => {
+            check.require(
+                !matches!(endpoint.target, Target::Unix(_)),
+                "traces.endpoint",
+                url,
+                "write http://HOST:PORT or https://HOST:PORT",
+            );
+            token_is_hidden(check, &endpoint, "traces.token_file", &traces.token_file);
+        }
+        Err(endpoint::Error::Password) => {
+            let why = "must not carry a password; use traces.token_file";
+            check.require(false, "traces.endpoint", "(hidden)", why);
+        }
+        Err(error) => {
+            let why = format!("{error}; write http://HOST:PORT or https://HOST:PORT");
+            check.require(false, "traces.endpoint", url, &why);
+        }
+    }
+}
+
+/// A token is not sent where others can read it.
+fn token_is_hidden(
+    check: &mut Check,
+    endpoint: &Endpoint,
+    key: &'static str,
+    token_file: &Option<PathBuf>,
+) {
+    let is_shown = !endpoint.is_tls && !endpoint.target.is_local();
+    check.require(
+        token_file.is_none() || !is_shown,
+        key,
+        token_file,
+        "http:// to another host would show the token to the network; use https://",
+    );
+}
+
 fn interlink(config: &Config, check: &mut Check) {
     let interlink = &config.interlink;
     if let Some(url) = &interlink.url {
         match Endpoint::parse(url) {
             Ok(endpoint) => {
-                let is_shown = !endpoint.is_tls && !endpoint.target.is_local();
-                check.require(
-                    interlink.token_file.is_none() || !is_shown,
-                    "interlink.token_file",
-                    &interlink.token_file,
-                    "http:// to another host would show the token to the network; use https://",
-                );
+                let token_file = &interlink.token_file;
+                token_is_hidden(check, &endpoint, "interlink.token_file", token_file);
             }
             Err(endpoint::Error::Password) => {
                 let why = "must not carry a password; use interlink.token_file";
@@ -507,7 +553,7 @@ impl Findings {
 /// What is wrong on this machine: files that are not there, or that everybody may read.
 pub fn check_machine(config: &Config) -> Findings {
     let mut findings = Findings::default();
-    let interlink = &config.interlink;
+    let (interlink, traces) = (&config.interlink, &config.traces);
     for (key, file, is_secret) in [
         ("interlink.token_file", &interlink.token_file, true),
         ("interlink.ca_file", &interlink.ca_file, false),
@@ -521,6 +567,10 @@ pub fn check_machine(config: &Config) -> Findings {
             &interlink.client_key_file,
             true,
         ),
+        ("traces.token_file", &traces.token_file, true),
+        ("traces.ca_file", &traces.ca_file, false),
+        ("traces.client_cert_file", &traces.client_cert_file, false),
+        ("traces.client_key_file", &traces.client_key_file, true),
     ] {
         let Some(file) = file else { continue };
         match fs::File::open(file).and_then(|file| file.metadata()) {
@@ -658,6 +708,31 @@ mod tests {
             assert_eq!(faults(&config), [], "{url}");
             config.interlink.token_file = Some("/token".into());
             assert_eq!(faults(&config).is_empty(), good, "{url}");
+        }
+    }
+
+    #[test]
+    fn a_collector_is_reached_over_http() {
+        for (url, has_token, good) in [
+            ("http://collector:4318", false, true),
+            ("http://collector:4318", true, false),
+            ("https://collector/prefix", true, true),
+            ("http://127.0.0.1:4318", true, true),
+            ("unix:///run/collector.sock", false, false),
+            ("collector:4318", false, false),
+            ("http://me:secret@collector", false, false),
+        ] {
+            let mut config = Config::default();
+            config.traces.endpoint = Some(url.into());
+            config.traces.token_file = has_token.then(|| "/token".into());
+            let faults = faults(&config);
+            assert_eq!(faults.is_empty(), good, "{url}: {faults:?}");
+            assert!(!format!("{faults:?}").contains("secret"));
+        }
+        for (share, good) in [(0.0, true), (1.0, true), (1.5, false), (f64::NAN, false)] {
+            let mut config = Config::default();
+            config.traces.ratio = Some(share);
+            assert_eq!(faults(&config).is_empty(), good, "{share}");
         }
     }
 

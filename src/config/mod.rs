@@ -22,6 +22,7 @@ mod sample;
 pub mod schema;
 mod secret;
 pub mod stops;
+pub mod traces;
 
 pub use self::{
     check::{check_machine, Fault, Findings},

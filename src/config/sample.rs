@@ -11,7 +11,8 @@ const SCHEMA: &str = concat!(
     include_str!("identity.rs"),
     include_str!("node.rs"),
     include_str!("audit.rs"),
-    include_str!("metrics.rs")
+    include_str!("metrics.rs"),
+    include_str!("traces.rs")
 );
 
 /// Keys without a default, with a value to show.
@@ -25,6 +26,9 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("not_ready_after", "\"5m\""),
     ("kubeconfig", "\"/etc/kubernetes/kubelet.conf\""),
     ("node_name", "\"login-1\""),
+    ("endpoint", "\"http://localhost:4318\""),
+    ("sampler", "\"parentbased_traceidratio\""),
+    ("ratio", "0.1"),
     ("job_scope", "\"pod\""),
     ("default_memory", "\"2Gi\""),
     ("file", "\"/var/log/interlink-cri/audit.log\""),
@@ -108,6 +112,7 @@ pub(super) fn sections() -> Vec<(&'static str, Keys<'static>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::traces::Traces;
 
     const TREE: &str = include_str!("../../packaging/config.toml.sample");
 
@@ -158,6 +163,7 @@ mod tests {
         config.jobs.job_scope = None;
         config.identity.users_file = None;
         config.audit.file = None;
+        config.traces = Traces::default();
         assert_eq!(config, defaults);
     }
 }

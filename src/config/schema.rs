@@ -2,7 +2,7 @@
 //! for. The commented sample under `packaging/` is generated from
 //! the doc comments' twin in `sample.rs`; a test holds the two together.
 
-use std::{fmt, path::PathBuf, time::Duration};
+use std::{fmt, fs, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +14,7 @@ use super::{
     node::Node,
     policy::{Limits, Metadata, Network, Pods, Resources, Security, States},
     stops::{UnconfirmedStop, UnconfirmedStopEntry},
+    traces::Traces,
 };
 
 /// The whole configuration, as written in TOML. Unknown keys are refused.
@@ -50,6 +51,8 @@ pub struct Config {
     pub audit: Audit,
     /// The figures for Prometheus.
     pub metrics: Metrics,
+    /// OpenTelemetry traces.
+    pub traces: Traces,
     /// Labels and annotations of jobs.
     pub metadata: Metadata,
     /// Addresses of pods.
@@ -307,6 +310,16 @@ impl Default for Kubernetes {
             cache_time: Duration::from_secs(60),
             cache_size: 512,
         }
+    }
+}
+
+impl Kubernetes {
+    /// This node's name: the one that is configured, or the host name, as the kubelet names its node unless
+    /// it is told otherwise (`pkg/util/node`).
+    pub fn node(&self) -> String {
+        let host = || fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        let own = || host().trim().to_lowercase();
+        self.node_name.clone().unwrap_or_else(own)
     }
 }
 

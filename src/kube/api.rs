@@ -1,6 +1,6 @@
 //! The API server with all that is remembered of it.
 
-use std::{fs, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use super::{Client, Limits, PodSource, Recorder};
 use crate::{config::schema::Kubernetes, model::Clock};
@@ -34,7 +34,7 @@ impl Api {
         if let Err(error) = client.check() {
             log::warn!("pods are not read from the API server for now: {error}");
         }
-        let node = from.node_name.clone().unwrap_or_else(host_name);
+        let node = from.node();
         Some(Self {
             pods: PodSource::new(client.clone(), from.cache_size, from.cache_time, clock),
             client,
@@ -42,10 +42,4 @@ impl Api {
             node,
         })
     }
-}
-
-/// As the kubelet names its node unless it is told otherwise (`pkg/util/node`).
-fn host_name() -> String {
-    let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    name.trim().to_lowercase()
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use super::{ContainerId, Exit, Nanos, SandboxId};
+use super::{ContainerId, Exit, Nanos, SandboxId, TraceContext};
 
 /// What `CreateContainer` was asked for. Never changes while the container exists, but for the
 /// resources in `config`, which `UpdateContainerResources` replaces.
@@ -76,6 +76,12 @@ pub struct ContainerStatus {
     /// The end as the CRI shows it. Set once; the container is EXITED from here on.
     #[serde(default)]
     pub exit: Option<Exit>,
+    /// The trace of the `CreateContainer` that made it, where traces are on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_in: Option<Arc<TraceContext>>,
+    /// The trace of its `StartContainer`, where traces are on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_in: Option<Arc<TraceContext>>,
 }
 
 /// A stop that waits to be known to have happened. `plan::stopping` moves it.

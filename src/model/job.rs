@@ -1,11 +1,11 @@
 //! Jobs: the remote runs that interLink knows. One job is one interLink pod and carries one or
 //! more containers of one sandbox.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use super::{ContainerId, Exit, JobUid, Nanos, Remote};
+use super::{ContainerId, Exit, JobUid, Nanos, Remote, TraceContext};
 
 /// One remote run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -85,6 +85,12 @@ pub struct Job {
     // Named `unwitnessed` on disk since the first version that kept it.
     #[serde(default, rename = "unwitnessed")]
     pub unproven_exit: Option<UnprovenExit>,
+    /// The trace of the `StartContainer` that it began with, where traces are on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_in: Option<Arc<TraceContext>>,
+    /// The trace of the call that asked for its cancellation, where traces are on and a call did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped_in: Option<Arc<TraceContext>>,
 }
 
 /// What a job asks for, as far as namespaces have limits of it.
@@ -321,6 +327,8 @@ impl Job {
             waiting: None,
             unmentioned_since: None,
             unproven_exit: None,
+            started_in: None,
+            stopped_in: None,
         }
     }
 

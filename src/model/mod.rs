@@ -12,6 +12,7 @@ mod pieces;
 mod pod;
 mod sandbox;
 mod time;
+mod trace_context;
 mod weight;
 
 pub use container::{Container, ContainerEntry, ContainerPhase, ContainerStatus, Remote, Stopping};
@@ -27,4 +28,5 @@ pub use pieces::Pieces;
 pub use pod::Pod;
 pub use sandbox::{Sandbox, SandboxPhase, SandboxStatus};
 pub use time::{Clock, ClockMark, ManualClock, Nanos, Resumed, SystemClock};
+pub use trace_context::TraceContext;
 pub use weight::{weight, ENTRY_BYTES};

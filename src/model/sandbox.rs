@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use super::{JobUid, Nanos, SandboxId};
+use super::{JobUid, Nanos, SandboxId, TraceContext};
 
 /// What `RunPodSandbox` was asked for. Never changes while the sandbox exists, but for the
 /// resources in `config`, which `UpdatePodSandboxResources` replaces.
@@ -64,6 +64,9 @@ pub struct SandboxStatus {
     /// tombstone that remembers the cancellations that its jobs are still owed.
     #[serde(default)]
     pub removed_at: Option<Nanos>,
+    /// The trace of the `RunPodSandbox` that made it, where traces are on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_in: Option<Arc<TraceContext>>,
 }
 
 /// A sandbox's state as the CRI has it, and what comes after.

@@ -109,6 +109,11 @@ pub const ROOMS: &[Room] = &[
         "audit",
         "a line for each submission and cancellation, in a file of its own",
     ),
+    room(
+        2,
+        "traces",
+        "OpenTelemetry spans of calls and jobs, and the way to their collector",
+    ),
     room(1, "config", "keys, defaults, checks, the sample"),
     room(
         1,

@@ -1,0 +1,108 @@
+//! What spans say of pods, containers and jobs: names and ids, cut to a bounded length, and nothing of what
+//! a configuration holds.
+//!
+//! Beside the names of OpenTelemetry's conventions (<https://opentelemetry.io/docs/specs/semconv/resource/k8s/>)
+//! stand those that interLink's own components use (`pod.name`, `pod.namespace`, `pod.uid`,
+//! `container.name`), so that one question finds the spans of all.
+
+use opentelemetry::{trace::TraceContextExt as _, Array, Context, KeyValue, StringValue, Value};
+
+use super::start::is_on;
+use crate::{
+    model::{Container, ContainerId, Job, Pod, Sandbox},
+    text,
+};
+
+/// The longest value in bytes.
+const MAX_VALUE: usize = 256;
+/// As many containers of a job are named.
+const MAX_NAMES: usize = 32;
+
+/// Says in the current span which pod it is about, and which of its containers.
+pub fn note_pod(pod: &Pod, container: Option<&ContainerId>) {
+    note(|| {
+        let mut all = of_sandbox(&pod.sandbox);
+        let entry = container.and_then(|id| pod.container(id));
+        all.extend(
+            entry
+                .map(|entry| of_container(&entry.container))
+                .into_iter()
+                .flatten(),
+        );
+        all
+    });
+}
+
+/// Says in the current span which pod it is about, as far as its metadata tell.
+pub fn note_sandbox(namespace: &str, name: &str, uid: &str) {
+    note(|| of_names(namespace, name, uid));
+}
+
+/// Says in the current span which container it is about.
+pub fn note_container(container: &Container) {
+    note(|| of_container(container));
+}
+
+fn note(attributes: impl FnOnce() -> Vec<KeyValue>) {
+    if !is_on() {
+        return;
+    }
+    Context::map_current(|context| {
+        let span = context.span();
+        if span.is_recording() {
+            span.set_attributes(attributes());
+        }
+    });
+}
+
+pub(super) fn of_sandbox(sandbox: &Sandbox) -> Vec<KeyValue> {
+    let mut all = of_names(&sandbox.namespace, &sandbox.name, &sandbox.uid);
+    all.push(pair("interlink.sandbox.id", sandbox.id.as_str()));
+    all
+}
+
+fn of_names(namespace: &str, name: &str, uid: &str) -> Vec<KeyValue> {
+    vec![
+        pair("k8s.namespace.name", namespace),
+        pair("k8s.pod.name", name),
+        pair("k8s.pod.uid", uid),
+        pair("pod.namespace", namespace),
+        pair("pod.name", name),
+        pair("pod.uid", uid),
+    ]
+}
+
+pub(super) fn of_container(container: &Container) -> Vec<KeyValue> {
+    vec![
+        pair("k8s.container.name", &container.name),
+        pair("container.name", &container.name),
+        pair("container.id", container.id.as_str()),
+        pair("container.image.name", &container.image),
+    ]
+}
+
+pub(super) fn of_job(job: &Job) -> Vec<KeyValue> {
+    let names = job.all_names().take(MAX_NAMES);
+    let names: Vec<_> = names
+        .map(|name| StringValue::from(bounded(name).to_owned()))
+        .collect();
+    let mut all = vec![
+        pair("interlink.job.uid", &job.uid.to_string()),
+        KeyValue::new(
+            "interlink.job.containers",
+            Value::Array(Array::String(names)),
+        ),
+    ];
+    let remote_id = job.remote_id.as_deref();
+    all.extend(remote_id.map(|id| pair("interlink.job.remote_id", id)));
+    all
+}
+
+/// An attribute with a value that somebody else chose.
+pub(super) fn pair(key: &'static str, value: &str) -> KeyValue {
+    KeyValue::new(key, bounded(value).to_owned())
+}
+
+pub(super) fn bounded(value: &str) -> &str {
+    text::beginning(value, MAX_VALUE)
+}

@@ -1,0 +1,121 @@
+//! The way to the collector: blocking HTTP, as the SDK's thread may wait.
+
+use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
+
+use opentelemetry_http::{Bytes, HttpClient, HttpError};
+use parking_lot::Mutex;
+use ureq::{
+    http::{header, Request, Response},
+    tls::TlsConfig,
+    Agent,
+};
+
+use crate::{
+    config::traces::Traces,
+    endpoint::Endpoint,
+    net::{self, TlsFiles, TokenFile},
+    text::one_line,
+    threads,
+};
+
+/// As much of an answer is read as a collector has to say.
+const MAX_ANSWER_BYTES: u64 = 64 << 10;
+
+/// The way to the collector. A proxy from the environment is not used, and redirects are not followed.
+pub(super) struct Collector {
+    agent: Agent,
+    token: Option<TokenFile>,
+    /// Why the last request came to nothing: the exporter keeps that to itself.
+    trouble: Mutex<Option<String>>,
+}
+
+impl Collector {
+    /// Reads the files of certificates, and connects to nothing.
+    ///
+    /// # Errors
+    /// A file is unreadable or unfit.
+    pub(super) fn new(set: &Traces, url: &str, timeout: Duration) -> Result<Self, net::Error> {
+        let is_tls = Endpoint::parse(url).is_ok_and(|endpoint| endpoint.is_tls);
+        let files = TlsFiles {
+            authorities: ("traces.ca_file", set.ca_file.as_deref()),
+            certificate: ("traces.client_cert_file", set.client_cert_file.as_deref()),
+            key: ("traces.client_key_file", set.client_key_file.as_deref()),
+        };
+        let tls = match is_tls {
+            true => files.read()?,
+            false => TlsConfig::default(),
+        };
+        let agent = Agent::config_builder()
+            .tls_config(tls)
+            .timeout_global(Some(timeout))
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .proxy(None)
+            .build()
+            .new_agent();
+        let token = set.token_file.as_deref();
+        Ok(Self {
+            agent,
+            token: token.map(|path| TokenFile::new("traces.token_file", path)),
+            trouble: Mutex::default(),
+        })
+    }
+
+    /// Why the last request came to nothing.
+    pub(super) fn take_trouble(&self) -> Option<String> {
+        self.trouble.lock().take()
+    }
+
+    fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+        threads::point("traces");
+        let (mut head, body) = request.into_parts();
+        // What stands in OTEL_EXPORTER_OTLP_HEADERS is mostly a secret.
+        head.headers
+            .values_mut()
+            .for_each(|value| value.set_sensitive(true));
+        if let Some(token) = &self.token {
+            head.headers.insert(header::AUTHORIZATION, token.bearer()?);
+        }
+        let answer = self.agent.run(Request::from_parts(head, &body[..]))?;
+        let (head, body) = answer.into_parts();
+        let body = body
+            .into_with_config()
+            .limit(MAX_ANSWER_BYTES)
+            .read_to_vec()?;
+        Ok(Response::from_parts(head, body.into()))
+    }
+}
+
+impl fmt::Debug for Collector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Collector").finish_non_exhaustive()
+    }
+}
+
+/// The collector as the exporter has it.
+#[derive(Debug)]
+pub(super) struct Client(pub(super) Arc<Collector>);
+
+type Answer<'a> = Pin<Box<dyn Future<Output = Result<Response<Bytes>, HttpError>> + Send + 'a>>;
+
+impl HttpClient for Client {
+    fn send_bytes<'life0, 'async_trait>(
+        &'life0 self,
+        request: Request<Bytes>,
+    ) -> Answer<'async_trait>
+    where
+        'life0: 'async_trait,
+        Self: 'async_trait,
+    {
+        Box::pin(async move {
+            let answer = self.0.send(request);
+            let trouble = match &answer {
+                Ok(answer) if answer.status().is_success() => None,
+                Ok(answer) => Some(format!("it answers {}", answer.status())),
+                Err(error) => Some(one_line(&error.to_string())),
+            };
+            *self.0.trouble.lock() = trouble;
+            answer
+        })
+    }
+}
