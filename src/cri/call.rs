@@ -24,6 +24,7 @@ use crate::{
     proto::{Dispatch, Later, Replies},
     telemetry::{chain, Counter, Counters, LimitedByText},
     threads::{self, contain, Panic},
+    traces::{self, Span},
 };
 
 /// Carries out calls on the pool.
@@ -61,29 +62,34 @@ impl Caller {
         let _ = self.all_sent.recv_deadline(deadline);
     }
 
-    /// Runs a handler, and turns what comes of it into a status.
+    /// Runs a handler within the span of its call, and turns what comes of it into a status. An error ends
+    /// the span; where there is none, the call may not be over.
     fn run<P>(
         &self,
         method: &'static str,
+        span: &Span,
         handler: impl FnOnce() -> Result<P, Error>,
     ) -> Result<P, RpcStatus> {
         let begun = Instant::now();
-        let answer = contain(|| {
-            threads::point("handler");
-            handler()
-        })
-        .unwrap_or_else(|panic| Err(self.answer_to(&panic)));
+        let answer = span.within(|| {
+            contain(|| {
+                threads::point("handler");
+                handler()
+            })
+        });
+        let answer = answer.unwrap_or_else(|panic| Err(self.answer_to(&panic)));
         self.counters.count(Counter::CriCalls);
         let took = begun.elapsed();
         let code = answer.as_ref().err().map_or("OK", Error::code_name);
         self.counters.metrics.rpc(method, code, took);
         answer
             .inspect(|_| log::debug!("{method} succeeded in {took:.1?}"))
-            .map_err(|error| self.status(method, &error))
+            .map_err(|error| self.status(method, span, &error))
     }
 
-    /// What a caller gets instead of an answer.
-    fn status(&self, method: &str, error: &Error) -> RpcStatus {
+    /// What a caller gets instead of an answer. It ends the call's span.
+    fn status(&self, method: &str, span: &Span, error: &Error) -> RpcStatus {
+        span.answered(error.code_name(), || chain(error));
         self.counters.count(Counter::CriErrors);
         if error.is_ours() {
             log::error!("{method} failed: {}", chain(error));
@@ -118,7 +124,7 @@ impl Caller {
     /// nothing behind.
     async fn send_all<P: Send + 'static>(
         &self,
-        method: &str,
+        (method, span): (&str, &Span),
         sink: &mut ServerStreamingSink<P>,
         mut replies: Replies<P>,
     ) -> grpcio::Result<Result<(), RpcStatus>> {
@@ -142,16 +148,19 @@ impl Caller {
                 Err(panic) => {
                     let error = self.answer_to(&panic);
                     log::error!("{method} failed: {error}; the stream ends");
+                    span.answered(error.code_name(), || error.to_string());
                     return Ok(Err(RpcStatus::from(&error)));
                 }
             }
         }
     }
 
-    fn refusal(&self, method: &str) -> RpcStatus {
+    fn refusal(&self, method: &str, span: &Span) -> RpcStatus {
         self.counters.count(Counter::CriRefused);
         let text = format!("{method}: too many calls are waiting; try again in a moment");
-        RpcStatus::from(&Error::Exhausted(text))
+        let error = Error::Exhausted(text);
+        span.answered(error.code_name(), || error.to_string());
+        RpcStatus::from(&error)
     }
 }
 
@@ -181,9 +190,16 @@ impl Dispatch for Caller {
             });
         };
         let (caller, reply) = (self.clone(), answer.clone());
-        let work = move || reply(caller.run(method, || handler(request)));
+        let span = span_of(&context);
+        let within = span.clone();
+        let work = move || {
+            let answer = caller.run(method, &within, || handler(request));
+            // An error has ended it already.
+            within.answered("OK", String::new);
+            reply(answer);
+        };
         if self.pool.hand_over(Lane::of(method), work).is_err() {
-            answer(Err(self.refusal(method)));
+            answer(Err(self.refusal(method, &span)));
         }
         // The call is cancelled if its last handle goes before the answer has left, so somebody
         // has to wait for that; a client that is slow to read must not hold up a handler.
@@ -207,12 +223,14 @@ impl Dispatch for Caller {
         threads::point("grpc");
         let (send, answer) = oneshot::channel();
         let (runner, caller) = (self.clone(), self.clone());
+        let span = span_of(&context);
+        let within = span.clone();
         let work = move || {
             // The client may have gone in the meantime.
-            let _ = send.send(runner.run(method, || handler(request)));
+            let _ = send.send(runner.run(method, &within, || handler(request)));
         };
         let is_refused = self.pool.hand_over(Lane::of(method), work).is_err();
-        let refusal = is_refused.then(|| self.refusal(method));
+        let refusal = is_refused.then(|| self.refusal(method, &span));
         let under_way = self.under_way.lock().clone();
         context.spawn(async move {
             let ending = || Err(RpcStatus::from(&Error::Ending));
@@ -223,7 +241,7 @@ impl Dispatch for Caller {
             let answer = match later {
                 Ok(later) => unless_gone(&mut sink, later)
                     .await
-                    .map(|answer| answer.map_err(|error| caller.status(method, &error))),
+                    .map(|answer| answer.map_err(|error| caller.status(method, &span, &error))),
                 Err(status) => Ok(Err(status)),
             };
             let sent = match answer {
@@ -234,9 +252,7 @@ impl Dispatch for Caller {
                 Ok(Err(status)) => sink.fail(status).await,
                 Err(gone) => Err(gone),
             };
-            if let Err(gone) = sent {
-                log::debug!("{method}: the client is gone: {gone}");
-            }
+            end(&span, method, sent);
             drop(under_way);
         });
     }
@@ -251,15 +267,17 @@ impl Dispatch for Caller {
     ) {
         let (caller, (send, answer)) = (self.clone(), oneshot::channel());
         let runner = self.clone();
+        let span = span_of(&context);
+        let within = span.clone();
         let work = move || {
             // The client may have gone in the meantime.
-            let _ = send.send(runner.run(method, || handler(request)));
+            let _ = send.send(runner.run(method, &within, || handler(request)));
         };
         let refusal = self
             .pool
             .hand_over(Lane::of(method), work)
             .is_err()
-            .then(|| self.refusal(method));
+            .then(|| self.refusal(method, &span));
         // A reader that is slow holds up this future and nothing else: no thread waits for it.
         context.spawn(async move {
             let stopped = || Err(RpcStatus::new(grpcio::RpcStatusCode::UNAVAILABLE));
@@ -268,7 +286,10 @@ impl Dispatch for Caller {
                 None => answer.await.unwrap_or_else(|_| stopped()),
             };
             let sent = match answer {
-                Ok(replies) => caller.send_all(method, &mut sink, replies).await,
+                Ok(replies) => {
+                    let call = (method, &span);
+                    caller.send_all(call, &mut sink, replies).await
+                }
                 Err(status) => Ok(Err(status)),
             };
             let ended = match sent {
@@ -276,10 +297,29 @@ impl Dispatch for Caller {
                 Ok(Err(status)) => sink.fail(status).await,
                 Err(gone) => Err(gone),
             };
-            if let Err(gone) = ended {
-                log::debug!("{method}: the client is gone: {gone}");
-            }
+            end(&span, method, ended);
         });
+    }
+}
+
+/// The span of a call that has just come, within the trace that its client names.
+fn span_of(context: &RpcContext<'_>) -> Span {
+    if !traces::is_on() {
+        return Span::default();
+    }
+    let method = String::from_utf8_lossy(context.method());
+    let method = method.trim_start_matches('/');
+    traces::rpc(method, context.request_headers().iter())
+}
+
+/// A call is over whose answer came later, or in pieces. An error has ended the span already.
+fn end(span: &Span, method: &str, sent: grpcio::Result<()>) {
+    match sent {
+        Ok(()) => span.answered("OK", String::new),
+        Err(gone) => {
+            span.answered("CANCELLED", String::new);
+            log::debug!("{method}: the client is gone: {gone}");
+        }
     }
 }
 

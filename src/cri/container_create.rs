@@ -13,6 +13,7 @@ use crate::{
     model::{Container, ContainerId, ContainerPhase, Image, Pod, SandboxPhase},
     plan::lifecycle,
     proto::{ContainerConfig, CreateContainerRequest, CreateContainerResponse},
+    traces,
 };
 
 impl CriContext {
@@ -69,6 +70,7 @@ impl CriContext {
             created_at: self.now(),
             config: Arc::from(encoded),
         };
+        traces::note_container(&new);
         self.store
             .update(&pod.sandbox.id, |pod| self.add_container(pod, &about, new))?;
         let container_id = id.to_string();

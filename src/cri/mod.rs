@@ -63,6 +63,7 @@ use crate::{
     model::{ContainerId, Nanos, Pod, SandboxId},
     store::Store,
     telemetry::{Counters, Health},
+    traces,
 };
 
 /// What the handlers answer from.
@@ -116,6 +117,9 @@ impl CriContext {
     /// The sandbox that a request names.
     fn sandbox(&self, id: &str) -> Result<Arc<Pod>, Error> {
         let found = self.find_sandbox(id)?.and_then(|id| self.store.pod(&id));
+        if let Some(pod) = &found {
+            traces::note_pod(pod, None);
+        }
         found.ok_or_else(|| Error::NotFound {
             kind: "pod sandbox",
             id: id.to_owned(),
@@ -141,6 +145,10 @@ impl CriContext {
         let Some(id) = self.store.resolve_container(id)? else {
             return Ok(None);
         };
-        Ok(self.store.pod_of(&id).map(|pod| (pod, id)))
+        let found = self.store.pod_of(&id).map(|pod| (pod, id));
+        if let Some((pod, id)) = &found {
+            traces::note_pod(pod, Some(id));
+        }
+        Ok(found)
     }
 }

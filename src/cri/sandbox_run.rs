@@ -10,6 +10,7 @@ use crate::{
     identity::PodFacts,
     model::{Nanos, Pod, Sandbox, SandboxId, SandboxPhase},
     proto::{NamespaceMode, PodSandboxConfig, RunPodSandboxRequest, RunPodSandboxResponse},
+    traces,
 };
 
 impl CriContext {
@@ -21,6 +22,7 @@ impl CriContext {
         let config = request.config.as_ref().ok_or_else(missing)?;
         let metadata = validate::sandbox_metadata(config)?;
         let about = format!("pod `{}/{}`", metadata.namespace, metadata.name);
+        traces::note_sandbox(&metadata.namespace, &metadata.name, &metadata.uid);
         validate::labels_and_annotations(
             &about,
             [&config.labels, &config.annotations],

@@ -6,7 +6,7 @@ use super::{parked::at_once, CriContext, Error};
 use crate::{
     plan::stopping,
     proto::{Later, StopPodSandboxRequest, StopPodSandboxResponse},
-    store,
+    store, traces,
 };
 
 impl CriContext {
@@ -18,6 +18,7 @@ impl CriContext {
         let Some((id, pod)) = found.and_then(|id| self.store.pod(&id).map(|pod| (id, pod))) else {
             return Ok(at_once());
         };
+        traces::note_pod(&pod, None);
         let patience = self.config.jobs.stop_patience;
         let stopped = self.store.update(&id, |pod| {
             stopping::stop_sandbox(pod, patience, self.now());

@@ -332,13 +332,16 @@ impl Client {
         })
     }
 
-    /// Makes a call, and counts it with how it ended and how long it took.
+    /// Makes a call within a span, and counts it with how it ended and how long it took.
     fn timed<T>(&self, call: Call, run: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
         let began = Instant::now();
-        let result = run();
+        let span = self.link().span(call);
+        let result = span.within(run);
         let outcome = result.as_ref().err().map_or("ok", Error::outcome);
         let metrics = &self.counters.metrics;
         metrics.interlink_call(call.name(), outcome, began.elapsed());
+        let failed = result.as_ref().err();
+        span.called(failed.map(|error| (outcome, error as &dyn std::error::Error)));
         result
     }
 

@@ -25,14 +25,18 @@ use super::{
 };
 use crate::{
     config::schema::InterLink,
-    endpoint::{self, Endpoint},
+    endpoint::{self, Endpoint, Target},
     text::one_line,
+    traces::{self, HttpCall},
 };
 
 /// Who calls.
 const USER_AGENT: &str = concat!("interlink-cri/", env!("CARGO_PKG_VERSION"));
 /// The header that server and plugin put into their logs.
 const SESSION: &str = "InterLink-Http-Session";
+/// The headers that make the server's spans a part of the trace (<https://www.w3.org/TR/trace-context/>).
+const TRACE_PARENT: &str = "traceparent";
+const TRACE_STATE: &str = "tracestate";
 /// Largest head of an answer.
 const MAX_HEAD_BYTES: usize = BUFFER_BYTES / 2;
 /// Connections that are kept for the next call.
@@ -53,6 +57,7 @@ pub(super) struct Outgoing<'a> {
 #[derive(Debug)]
 pub(super) struct Link {
     base: String,
+    target: Target,
     to: String,
     connect: Limit,
     /// Keeps connections for the next call. Such a connection may turn out to be closed, when
@@ -101,9 +106,28 @@ impl Link {
         Ok(Self {
             base: endpoint.base,
             to: endpoint.target.to_string(),
+            target: endpoint.target,
             connect,
             pooled: HttpAgent::new(pooled, dialer.clone()),
             single: HttpAgent::new(config(tls, connect.time, 0), dialer),
+        })
+    }
+
+    /// The span of a call, which begins now.
+    pub(super) fn span(&self, call: Call) -> traces::Span {
+        if !traces::is_on() {
+            return traces::Span::default();
+        }
+        let (host, port) = match &self.target {
+            Target::Tcp { host, port } => (host.as_str(), Some(*port)),
+            Target::Unix(_) => (self.to.as_str(), None),
+        };
+        traces::call(HttpCall {
+            method: call.method().as_str(),
+            path: call.path(),
+            base: &self.base,
+            host,
+            port,
         })
     }
 
@@ -182,6 +206,7 @@ impl Link {
             .run(request.timeout_global(time).build())
             .map_err(|error| self.blame(http, out, error))?;
         let status = response.status().as_u16();
+        traces::note_http_status(status);
         let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
         let headers = response.headers();
         let to = headers.get(header::LOCATION).map(location);
@@ -210,6 +235,12 @@ impl Link {
             .header(SESSION, session.to_string());
         if let Some(bearer) = &out.bearer {
             request = request.header(header::AUTHORIZATION, bearer);
+        }
+        if let Some(trace) = traces::headers() {
+            request = request.header(TRACE_PARENT, trace.parent);
+            if !trace.state.is_empty() {
+                request = request.header(TRACE_STATE, trace.state);
+            }
         }
         // Not reached with an address that has been parsed.
         request

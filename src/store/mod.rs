@@ -59,6 +59,7 @@ use crate::{
     },
     telemetry::Counters,
     threads::all_or_end,
+    traces,
 };
 
 pub use self::{
@@ -324,7 +325,9 @@ impl Store {
 
     fn add(&self, sandbox: Sandbox) -> Result<(), Error> {
         let (name, id) = (name_of(&sandbox), sandbox.id.clone());
-        let pod = Pod::new(sandbox);
+        let mut pod = Pod::new(sandbox);
+        traces::stamp(None, &mut pod);
+        traces::note_pod(&pod, None);
         let reserved = self.budget.reserve(None, Some(&pod))?;
         self.reserve(name.clone(), &pod.sandbox)?;
         if let Err(error) = self.commit(record::difference(None, Some(&pod))) {
@@ -369,6 +372,7 @@ impl Store {
         let before = cell.pod();
         let mut after = (*before).clone();
         let answer = change(&mut after)?;
+        traces::stamp(Some(&before), &mut after);
         if after != *before {
             let kept = Some(&after).filter(|pod| !pod.is_forgotten());
             let reserved = self.budget.reserve(Some(&*before), kept);

@@ -10,6 +10,7 @@ use crate::{
         Submission,
     },
     telemetry::{Counters, Phase},
+    traces::{self, Origin, Phase as Span},
 };
 
 /// Follows the changes of all pods.
@@ -65,7 +66,7 @@ impl Transitions {
         for old in before.iter().flat_map(|pod| &pod.jobs) {
             if after.job(old.number).is_none() {
                 // Settled, and forgotten in the same change.
-                self.confirmed(old, now);
+                self.confirmed(before.unwrap_or(after), old, now);
             }
         }
     }
@@ -104,6 +105,9 @@ impl Transitions {
         let ran = old.is_some_and(|entry| entry.status.remote == Remote::Running);
         if let (true, Some(started)) = (ran, new.status.started_at) {
             let span = exit.finished_at.since(started);
+            traces::phase(Span::RunningToEnded, (started, exit.finished_at), || {
+                Origin::of_container(pod, new)
+            });
             metrics.job_phase(Phase::RunningToExited, span);
             metrics.job_ran(partition(pod.job_of(new.id())), span);
         }
@@ -118,12 +122,18 @@ impl Transitions {
         };
         if let (None, Some(at)) = (old.and_then(submitted), submitted(job)) {
             metrics.job_phase(Phase::CreatedToSubmitted, at.since(job.created_at));
+            traces::phase(Span::CreatedToSubmitted, (job.created_at, at), || {
+                Origin::of_submission(pod, job)
+            });
         }
         // A container that ends between two polls is never seen running: such jobs are not timed here.
         let runs = |pod: &Pod, job: &Job| job.containers.iter().any(|id| has_run(pod, id));
         let had_run = old_pod.zip(old).is_some_and(|(pod, job)| runs(pod, job));
         if let (false, true, Some(at)) = (had_run, runs(pod, job), submitted(job)) {
             let span = now.since(at);
+            traces::phase(Span::SubmittedToRunning, (at, now), || {
+                Origin::of_job(pod, job)
+            });
             metrics.job_phase(Phase::SubmittedToRunning, span);
             metrics.job_waited(partition(Some(job)), span);
         }
@@ -131,13 +141,15 @@ impl Transitions {
             (false, true) => {
                 self.owed.lock().insert(job.uid, now);
             }
-            (true, false) => old.into_iter().for_each(|old| self.confirmed(old, now)),
+            (true, false) => old
+                .into_iter()
+                .for_each(|old| self.confirmed(old_pod.unwrap_or(pod), old, now)),
             _ => {}
         }
     }
 
-    /// A cancellation is confirmed of a job that was in this state before.
-    fn confirmed(&self, before: &Job, now: Nanos) {
+    /// A cancellation is confirmed of a job that was in this state before, and its pod too.
+    fn confirmed(&self, pod: &Pod, before: &Job, now: Nanos) {
         let since = self.owed.lock().remove(&before.uid);
         let had_ended = matches!(before.submission, Submission::Finished | Submission::Lost);
         if let (Some(since), false) = (since, had_ended) {
@@ -145,6 +157,9 @@ impl Transitions {
             self.counters
                 .metrics
                 .job_phase(Phase::StopToConfirmed, span);
+            traces::phase(Span::StopToConfirmed, (since, now), || {
+                Origin::of_cancellation(pod, before)
+            });
         }
     }
 }

@@ -25,6 +25,7 @@ use crate::{
     plan::{log_pace::Wait, LogForm},
     telemetry::{chain, Counter},
     threads::{self, Threads},
+    traces::{self, Origin},
 };
 
 /// How often it is looked which containers run.
@@ -201,8 +202,12 @@ fn follow(context: &Context, client: &Client, target: &Target, watch: &Watch, st
         let Some(entry) = entry_of(&pod, &target.container) else {
             return;
         };
-        match follow_once(context, client, &pod, &entry, watch, is_patient, stop) {
-            Ok(Followed::InDoubt) => is_patient = !look(context, client, &pod, &entry),
+        let follow_it = || follow_once(context, client, &pod, &entry, watch, is_patient, stop);
+        match traces::on_behalf(origin(&pod, &entry), follow_it) {
+            Ok(Followed::InDoubt) => {
+                let look = || look(context, client, &pod, &entry);
+                is_patient = !traces::on_behalf(origin(&pod, &entry), look);
+            }
             Ok(Followed::ToItsEnd) => is_patient = false,
             Err(reason) => log::debug!(
                 "{}: its log broke off, and is followed again: {reason}",
@@ -221,6 +226,11 @@ fn follow(context: &Context, client: &Client, target: &Target, watch: &Watch, st
             default(PAUSES.pause(failures)) => {}
         }
     }
+}
+
+/// To which trace the reading of a container's log belongs, where traces are on.
+fn origin(pod: &Pod, entry: &ContainerEntry) -> Option<Origin> {
+    traces::is_on().then(|| Origin::of_container(pod, entry))
 }
 
 /// How far a log was followed.
@@ -365,7 +375,8 @@ fn poll(
             threads::beat("log-poll", limit);
             if let Some(pod) = context.store.pod(&target.sandbox) {
                 if let Some(entry) = entry_of(&pod, &target.container) {
-                    if let Err(reason) = logs::fetch(context, client, &pod, &entry, false) {
+                    let fetch = || logs::fetch(context, client, &pod, &entry, false);
+                    if let Err(reason) = traces::on_behalf(origin(&pod, &entry), fetch) {
                         log::debug!(
                             "{}: cannot read its log, and tries again: {reason}",
                             logs::about(&pod, &entry)

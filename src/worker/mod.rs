@@ -31,6 +31,7 @@ mod log_watch;
 mod logs;
 mod node;
 mod nudge;
+mod origin;
 mod poll;
 mod priority;
 /// What must hold whatever comes in; `fuzz/` and the tests share it.
@@ -65,6 +66,7 @@ use crate::{
     model::SandboxId,
     plan::owed::Duty,
     threads::{self, Threads},
+    traces,
 };
 
 /// Changed pods that may wait for `announce`.
@@ -149,7 +151,9 @@ impl Workers {
                         let about = format!("pod sandbox {} ({:?})", task.sandbox, task.duty);
                         let hold = threads::working_on(about, || {
                             threads::beat("interlink", limit);
-                            carry_out(&context, client.as_deref(), &task).span()
+                            let origin = origin::of(&context, &task.sandbox, &task.duty);
+                            let work = || carry_out(&context, client.as_deref(), &task).span();
+                            traces::on_behalf(origin, work)
                         });
                         threads::idle();
                         // The dispatcher has ended; so will this loop.

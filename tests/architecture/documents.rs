@@ -22,6 +22,7 @@ const DOCUMENTS: &[&str] = &[
     "docs/releasing.md",
     "docs/reliability.md",
     "docs/security.md",
+    "docs/traces.md",
     "docs/wire.md",
 ];
 

@@ -57,4 +57,5 @@ mod submission;
 /// Release builds have no failpoints to plant a panic at.
 #[cfg(debug_assertions)]
 mod threads;
+mod traces;
 mod whole_pod;

@@ -40,7 +40,12 @@ impl Bench {
              [node]\ncheck_interval = '50ms'\nlabels = {{ a = 'b' }}"
         );
         let url = fake.url().replace("127.0.0.1", "localhost");
-        let daemon = Daemon::start(&url, &settings);
+        let mut daemon = Daemon::prepare(&settings);
+        daemon.interlink(&url);
+        // Nobody is there, which the thread that sends traces bears.
+        daemon.set_variable("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1");
+        daemon.set_variable("OTEL_BSP_SCHEDULE_DELAY", "20");
+        daemon.run();
         let mut bench = Self::with(daemon, directory, Some((fake, api)));
         bench.launch();
         bench
@@ -234,6 +239,7 @@ const REMOTE: &[(&str, &str)] = &[
     ("resolve=panic", "resolve"),
     ("watch=panic@2", "watch"),
     ("metrics=panic@2", "metrics"),
+    ("traces=panic@2", "OpenTelemetry.Traces.BatchProcessor"),
 ];
 
 const EMBEDDED: &[(&str, &str)] = &[

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use grpcio::{CallOption, ChannelBuilder, EnvBuilder, RpcStatusCode};
+use grpcio::{CallOption, ChannelBuilder, EnvBuilder, MetadataBuilder, RpcStatusCode};
 use interlink_cri::proto::{
     ContainerConfig, ContainerMetadata, ContainerState, ContainerStatus, ContainerStatusRequest,
     CreateContainerRequest, ImageServiceClient, ImageSpec, PodSandboxConfig, PodSandboxMetadata,
@@ -67,6 +67,8 @@ pub struct Cri {
     /// For calls that are not waited for.
     pub raw: grpcio::Client,
     logs: PathBuf,
+    /// `traceparent` and `tracestate` of calls.
+    trace: Option<(String, String)>,
 }
 
 pub fn options() -> CallOption {
@@ -95,7 +97,24 @@ impl Cri {
             images: ImageServiceClient::new(channel.clone()),
             raw: grpcio::Client::new(channel),
             logs: logs.to_owned(),
+            trace: None,
         }
+    }
+
+    /// The same client, within a trace.
+    pub fn within(self, parent: &str, state: &str) -> Self {
+        let trace = Some((parent.to_owned(), state.to_owned()));
+        Self { trace, ..self }
+    }
+
+    fn options(&self) -> CallOption {
+        let Some((parent, state)) = &self.trace else {
+            return options();
+        };
+        let mut metadata = MetadataBuilder::new();
+        metadata.add_str("traceparent", parent).expect("a value");
+        metadata.add_str("tracestate", state).expect("a value");
+        options().headers(metadata.build())
     }
 
     pub fn wait_until_it_serves(&self) {
@@ -114,7 +133,7 @@ impl Cri {
             ..Default::default()
         };
         self.runtime
-            .run_pod_sandbox(&request, options())
+            .run_pod_sandbox(&request, self.options())
             .expect("a sandbox")
             .pod_sandbox_id
     }
@@ -139,7 +158,7 @@ impl Cri {
             image: config.image.clone(),
             ..Default::default()
         };
-        self.images.pull_image(&pull, options())?;
+        self.images.pull_image(&pull, self.options())?;
         let request = CreateContainerRequest {
             pod_sandbox_id: sandbox.into(),
             config: MessageField::some(config.clone()),
@@ -147,7 +166,7 @@ impl Cri {
         };
         Ok(self
             .runtime
-            .create_container(&request, options())?
+            .create_container(&request, self.options())?
             .container_id)
     }
 
@@ -160,7 +179,9 @@ impl Cri {
             container_id: id.into(),
             ..Default::default()
         };
-        self.runtime.start_container(&request, options()).map(drop)
+        self.runtime
+            .start_container(&request, self.options())
+            .map(drop)
     }
 
     /// Creates and starts.
@@ -177,7 +198,7 @@ impl Cri {
             ..Default::default()
         };
         self.runtime
-            .stop_container(&request, options())
+            .stop_container(&request, self.options())
             .expect("stopped");
     }
 
@@ -187,7 +208,7 @@ impl Cri {
             ..Default::default()
         };
         self.runtime
-            .stop_pod_sandbox(&request, options())
+            .stop_pod_sandbox(&request, self.options())
             .expect("stopped");
     }
 
@@ -197,7 +218,7 @@ impl Cri {
             ..Default::default()
         };
         self.runtime
-            .remove_pod_sandbox(&request, options())
+            .remove_pod_sandbox(&request, self.options())
             .expect("removed");
     }
 
@@ -206,7 +227,7 @@ impl Cri {
             pod_sandbox_id: id.into(),
             ..Default::default()
         };
-        let answer = self.runtime.pod_sandbox_status(&request, options());
+        let answer = self.runtime.pod_sandbox_status(&request, self.options());
         let status = answer.expect("a status").status;
         status.state.enum_value_or_default()
     }
@@ -220,7 +241,7 @@ impl Cri {
             container_id: id.into(),
             ..Default::default()
         };
-        let answer = self.runtime.container_status(&request, options())?;
+        let answer = self.runtime.container_status(&request, self.options())?;
         Ok(answer.status.into_option().expect("a status"))
     }
 
@@ -231,7 +252,7 @@ impl Cri {
             verbose: true,
             ..Default::default()
         };
-        let answer = self.runtime.container_status(&request, options());
+        let answer = self.runtime.container_status(&request, self.options());
         let answer = answer.expect("a status");
         (answer.status.into_option().expect("a status"), answer.info)
     }

@@ -16,6 +16,9 @@ use super::{create_form::CreateForm, listener::Listener, wait_for};
 /// The id of all jobs, where they are numbered.
 pub const JOB_NUMBER: &str = "4711";
 
+/// The headers `traceparent` and `tracestate` of a request.
+pub type Trace = (Option<String>, Option<String>);
+
 /// The state of every container of a job.
 #[derive(Clone, Debug)]
 pub enum JobState {
@@ -97,6 +100,8 @@ struct State {
     faults: HashMap<String, VecDeque<Fault>>,
     always: HashMap<String, Fault>,
     requests: Vec<(String, Value)>,
+    /// The `traceparent` and `tracestate` that came with them.
+    traces: Vec<(String, Trace)>,
     /// Bytes after which a followed log breaks off, once.
     break_logs_after: Option<usize>,
     /// A job whose state cannot be had: a question that names it is refused, in these words.
@@ -306,6 +311,13 @@ impl Fake {
             .collect()
     }
 
+    /// The trace contexts that a path was asked with.
+    pub fn traces(&self, path: &str) -> Vec<Trace> {
+        let state = self.state.lock();
+        let asked = state.traces.iter().filter(|(to, _)| to == path);
+        asked.map(|(_, trace)| trace.clone()).collect()
+    }
+
     /// Waits until a path was asked so often.
     pub fn wait_for_requests(&self, path: &str, count: usize) -> Vec<Value> {
         wait_for(&format!("{count} requests for {path}"), || {
@@ -325,6 +337,9 @@ fn handle(state: &Mutex<State>, request: &Request, responder: Responder) {
     let fault = {
         let mut state = state.lock();
         state.requests.push((path.clone(), body.clone()));
+        let header = |name: &str| request.header(name).map(str::to_owned);
+        let trace = (header("traceparent"), header("tracestate"));
+        state.traces.push((path.clone(), trace));
         let next = state.faults.get_mut(&path).and_then(VecDeque::pop_front);
         let fault = next.or_else(|| state.always.get(&path).cloned());
         let fault = fault.or_else(|| spoilt(&state, &path, &body));

@@ -8,6 +8,7 @@
 )]
 
 mod api_server;
+mod collector;
 mod create_form;
 mod cri;
 mod fake;
@@ -25,6 +26,7 @@ use std::{
 
 pub use self::{
     api_server::{ApiServer, TOKEN},
+    collector::{Collector, Span, Takes},
     create_form::CreateForm,
     cri::{code, container, options, sandbox, Cri, UID},
     fake::{Fake, Fault, FirstOnly, JobState, JOB_NUMBER},
