@@ -33,6 +33,20 @@ pub enum Duty {
     Cancel(u32),
 }
 
+impl Duty {
+    /// Whether it can only be carried out with interLink.
+    fn calls_interlink(&self) -> bool {
+        match self {
+            Self::ReadApiPod(_) | Self::CloseJob(_) | Self::AbandonLog(_) => false,
+            Self::Submit(_)
+            | Self::AskForJob(_)
+            | Self::ProveExit(_)
+            | Self::CompleteLog(_)
+            | Self::Cancel(_) => true,
+        }
+    }
+}
+
 /// A duty and when it is due.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Owed {
@@ -45,20 +59,30 @@ pub struct Owed {
 /// The first thing that a pod is owed, if anything. It may lie in the future: then nothing is to
 /// be done until that time, unless the pod changes.
 pub fn next(pod: &Pod, now: Nanos, rules: &Rules) -> Option<Owed> {
+    all(pod, now, rules).min()
+}
+
+/// The same where no interLink is configured: what needs one is not due before the daemon is started with
+/// one, so a pod of which jobs wait costs nothing meanwhile.
+pub fn next_without_interlink(pod: &Pod, now: Nanos, rules: &Rules) -> Option<Owed> {
+    all(pod, now, rules)
+        .filter(|owed| !owed.duty.calls_interlink())
+        .min()
+}
+
+fn all<'a>(pod: &'a Pod, now: Nanos, rules: &'a Rules) -> impl Iterator<Item = Owed> + 'a {
     let logs = pod
         .containers
         .iter()
-        .filter_map(|entry| owed_log(pod, entry, now, rules));
+        .filter_map(move |entry| owed_log(pod, entry, now, rules));
     let jobs = pod
         .jobs
         .iter()
-        .filter_map(|job| owed_job(pod, job, now, rules));
-    logs.chain(jobs)
-        .map(|owed| Owed {
-            due: owed.due.max(now),
-            ..owed
-        })
-        .min()
+        .filter_map(move |job| owed_job(pod, job, now, rules));
+    logs.chain(jobs).map(move |owed| Owed {
+        due: owed.due.max(now),
+        ..owed
+    })
 }
 
 /// No pause is longer than the longest that the rules know. A time that lies further ahead was
@@ -270,6 +294,21 @@ mod tests {
                 "{submission:?}"
             );
         }
+    }
+
+    #[test]
+    fn without_interlink_only_what_needs_none_is_owed() {
+        let now = Nanos(0).plus(Duration::from_secs(10));
+        let gathering = started(Submission::Gathering {
+            last_start: Nanos(100),
+        });
+        let pending = started(Submission::Pending {
+            failures: 0,
+            not_before: Nanos(0),
+        });
+        let duty = |pod| next_without_interlink(pod, now, &rules()).map(|owed| owed.duty);
+        assert_eq!(duty(&gathering), Some(Duty::CloseJob(0)));
+        assert_eq!(duty(&pending), None);
     }
 
     #[test]

@@ -18,8 +18,6 @@ pub enum Hold {
     ForDisk,
     /// A file system that the pod names does not answer.
     ForHungDisk,
-    /// No interLink is configured.
-    NoInterLink,
 }
 
 impl Hold {
@@ -28,7 +26,7 @@ impl Hold {
         match self {
             Hold::No => None,
             Hold::ForDisk => Some(Duration::from_secs(1)),
-            Hold::ForHungDisk | Hold::NoInterLink => Some(Duration::from_secs(10)),
+            Hold::ForHungDisk => Some(Duration::from_secs(10)),
         }
     }
 }

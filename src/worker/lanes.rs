@@ -20,10 +20,10 @@ use super::{
     waiting::Waiting,
 };
 use crate::{
-    model::SandboxId,
+    model::{Nanos, Pod, SandboxId},
     plan::{
-        owed::{self, Duty},
-        stopping,
+        owed::{Duty, Owed},
+        stopping, Rules,
     },
     store::Store,
     telemetry::PoolMetrics,
@@ -55,6 +55,8 @@ pub struct Channels {
     pub stop: Receiver<()>,
     /// What waits for the workers is counted here.
     pub metrics: PoolMetrics,
+    /// Tells what a pod is owed.
+    pub next: fn(&Pod, Nanos, &Rules) -> Option<Owed>,
 }
 
 /// The dispatcher only looks at memory between two waits, of which none is longer than
@@ -68,6 +70,7 @@ pub fn dispatch(store: &Arc<Store>, rules: &CurrentRules, channels: &Channels) {
         rules,
         tasks: &channels.tasks,
         metrics: &channels.metrics,
+        next: channels.next,
         busy: HashSet::new(),
         timers: Timers::default(),
         waiting: Waiting::default(),
@@ -106,6 +109,7 @@ struct Lanes<'a> {
     rules: &'a CurrentRules,
     tasks: &'a Tasks,
     metrics: &'a PoolMetrics,
+    next: fn(&Pod, Nanos, &Rules) -> Option<Owed>,
     busy: HashSet<SandboxId>,
     timers: Timers,
     waiting: Waiting,
@@ -126,7 +130,7 @@ impl Lanes<'_> {
             return;
         };
         let now = self.store.clock().now();
-        let Some(owed) = owed::next(&pod, now, self.rules) else {
+        let Some(owed) = (self.next)(&pod, now, self.rules) else {
             return;
         };
         let mut hastened = || self.waiting.take_hastened(id).map(Duty::Submit);

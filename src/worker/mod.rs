@@ -64,7 +64,7 @@ use crate::{
     config::Config,
     interlink::Client,
     model::SandboxId,
-    plan::owed::Duty,
+    plan::owed::{self, Duty},
     threads::{self, Threads},
     traces,
 };
@@ -128,6 +128,10 @@ impl Workers {
             deadlines,
             stop: stopped.clone(),
             metrics: metrics.clone(),
+            next: match client {
+                Some(_) => owed::next,
+                None => owed::next_without_interlink,
+            },
         };
         let context = self.context.clone();
         self.threads.start("lanes", move || {
@@ -246,7 +250,8 @@ fn carry_out(context: &Context, client: Option<&Client>, task: &Task) -> Hold {
         (Duty::ReadApiPod(number), _) => job_members::read_api_pod(context, id, *number),
         (Duty::CloseJob(number), _) => submit::close(context, id, *number),
         (Duty::AbandonLog(container), _) => logs::abandon(context, id, container),
-        (_, None) => Hold::NoInterLink,
+        // `lanes` hands out the others only where there is one.
+        (_, None) => Hold::No,
         (Duty::Submit(number), Some(client)) => submit::submit(context, client, id, *number),
         (Duty::ProveExit(number), Some(client)) => {
             unproven_exit::look(context, client, id, *number)
