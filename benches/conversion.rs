@@ -2,7 +2,6 @@
 //! containers, each of which mounts the pod's 20 volumes. Prints time and allocations.
 
 use std::{
-    collections::BTreeMap,
     fs,
     hint::black_box,
     os::unix::fs::symlink,
@@ -16,7 +15,8 @@ use interlink_cri::{
     convert::{self, JobContainer, Settings},
     host::MountReader,
     model::{
-        Container, ContainerId, Job, JobMembers, JobUid, Nanos, Pod, Sandbox, SandboxId, Submission,
+        Container, ContainerId, Job, JobMembers, JobUid, Nanos, Pod, Sandbox, SandboxId, StringMap,
+        Submission,
     },
     proto::{
         ContainerConfig, KeyValue, LinuxContainerConfig, LinuxContainerResources, Mount,
@@ -96,8 +96,8 @@ fn container(number: usize, volumes: &[PathBuf]) -> Container {
         attempt: 0,
         image: "busybox:1.36".to_owned(),
         image_id: "sha256:0".to_owned(),
-        labels: BTreeMap::new(),
-        annotations: BTreeMap::new(),
+        labels: StringMap::default(),
+        annotations: StringMap::default(),
         log_path: String::new(),
         created_at: Nanos(0),
         config: Arc::from(config.write_to_bytes().expect("encoded")),
@@ -116,8 +116,8 @@ fn pod(volumes: &[PathBuf]) -> (Pod, Job) {
         uid: UID.to_owned(),
         is_uid_taken: false,
         attempt: 0,
-        labels: BTreeMap::new(),
-        annotations: BTreeMap::new(),
+        labels: StringMap::default(),
+        annotations: StringMap::default(),
         runtime_handler: String::new(),
         log_directory: String::new(),
         created_at: Nanos(0),

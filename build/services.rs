@@ -4,8 +4,20 @@ use std::fmt::Write as _;
 
 use protobuf::descriptor::{FileDescriptorProto, MethodDescriptorProto, ServiceDescriptorProto};
 
-/// Calls whose answers the handlers give encoded: the lists that a kubelet asks for all the time.
-const ENCODED: [&str; 2] = ["ListPodSandbox", "ListContainers"];
+/// Calls whose answers the handlers give encoded: what a kubelet asks for all the time, and the streams of
+/// the same.
+const ENCODED: [&str; 10] = [
+    "ListPodSandbox",
+    "ListContainers",
+    "ContainerStats",
+    "PodSandboxStats",
+    "ListContainerStats",
+    "ListPodSandboxStats",
+    "StreamPodSandboxes",
+    "StreamContainers",
+    "StreamContainerStats",
+    "StreamPodSandboxStats",
+];
 /// Methods with one answer, which may come long after the handler has returned. On the wire a stream of
 /// one message is the same as a single answer, and a stream is told when the client is gone.
 const PARKED: [&str; 2] = ["StopContainer", "StopPodSandbox"];
@@ -92,7 +104,9 @@ fn service_trait(code: &mut String, service: &ServiceDescriptorProto) -> std::fm
     )?;
     for method in &service.method {
         let response = type_name(method.output_type());
-        let answer = if method.server_streaming() {
+        let answer = if method.server_streaming() && is_encoded(method) {
+            format!("Replies<Encoded<{response}>>")
+        } else if method.server_streaming() {
             format!("Replies<{response}>")
         } else if is_encoded(method) {
             format!("Encoded<{response}>")

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     kubelet::{annotations, stop_signal_name, FoundMount},
+    model::StringMap,
     proto::{ContainerConfig, KeyValue, LinuxSandboxSecurityContext},
 };
 
@@ -100,7 +101,7 @@ pub(super) struct Surroundings<'a> {
     /// The sandbox's security context.
     pub(super) context: &'a LinuxSandboxSecurityContext,
     /// The pod's annotations.
-    pub(super) annotations: &'a BTreeMap<String, String>,
+    pub(super) annotations: &'a StringMap,
     /// The memory limit in bytes of containers that bring none.
     pub(super) default_memory: Option<u64>,
     /// What conversion depends on.
@@ -133,7 +134,7 @@ pub(super) fn pod_container(
     });
     let extended = extended::amounts(known, config, &container.name, annotations)?;
     let mounts = volumes.mounts(&config.mounts, found);
-    let noted = |key| container.annotations.get(key).cloned();
+    let noted = |key| container.annotations.get(key).map(str::to_owned);
     Ok(PodContainer {
         name: remote_container_name(&container.name),
         image: Some(

@@ -9,7 +9,7 @@ use k8s_openapi::{
 
 use super::{extended, resources, Settings};
 use crate::{
-    model::Demand,
+    model::{Demand, StringMap},
     proto::ContainerConfig,
     quantity::{parse_cpu, parse_memory},
 };
@@ -50,7 +50,7 @@ pub struct Asked {
 pub fn asked(
     config: &ContainerConfig,
     name: &str,
-    annotations: &BTreeMap<String, String>,
+    annotations: &StringMap,
     settings: &Settings,
 ) -> Asked {
     let (millicores, bytes) = resources::asked(&config.linux.resources);

@@ -10,6 +10,7 @@ use super::Error;
 use crate::config::pattern::Patterns;
 use crate::{
     config::policy::ExtendedResource,
+    model::StringMap,
     proto::{ContainerConfig, KeyValue},
 };
 
@@ -43,11 +44,7 @@ impl Extended {
     }
 
     /// What the pod's annotation says for a container.
-    fn annotated(
-        &self,
-        annotations: &BTreeMap<String, String>,
-        container: &str,
-    ) -> Result<Option<u64>, Error> {
+    fn annotated(&self, annotations: &StringMap, container: &str) -> Result<Option<u64>, Error> {
         let Some(key) = &self.annotation else {
             return Ok(None);
         };
@@ -152,7 +149,7 @@ pub fn amounts(
     known: &[Extended],
     config: &ContainerConfig,
     container: &str,
-    annotations: &BTreeMap<String, String>,
+    annotations: &StringMap,
 ) -> Result<BTreeMap<String, Quantity>, Error> {
     let mut amounts = BTreeMap::new();
     for resource in known {
@@ -173,8 +170,7 @@ pub fn check<'a>(
     known: &[Extended],
     annotations: impl Iterator<Item = (&'a String, &'a String)>,
 ) -> Result<(), Error> {
-    let annotations = annotations.map(|(key, value)| (key.clone(), value.clone()));
-    let annotations: BTreeMap<_, _> = annotations.collect();
+    let annotations = annotations.collect();
     known
         .iter()
         .try_for_each(|resource| resource.annotated(&annotations, "").map(drop))

@@ -12,6 +12,7 @@ use super::{
     image_ref::{sha256_id, shown},
     Error, ImageRef, Settings,
 };
+use crate::model::StringMap;
 
 /// Longer than any reference that makes sense.
 const TEXT_MAX: usize = 1024;
@@ -101,12 +102,14 @@ fn is_harmless(byte: u8) -> bool {
 /// # Errors
 /// [`Error::ImageAnnotation`] where there is something that is no reference, for whatever container.
 pub fn annotated(
-    annotations: &BTreeMap<String, String>,
+    annotations: &StringMap,
     container: &str,
     settings: &Settings,
 ) -> Result<Option<String>, Error> {
-    let key = settings.image_annotation.as_ref();
-    let Some((key, text)) = key.and_then(|key| annotations.get_key_value(key)) else {
+    let Some(key) = &settings.image_annotation else {
+        return Ok(None);
+    };
+    let Some(text) = annotations.get(key) else {
         return Ok(None);
     };
     named(text, container, settings.takes_other_images).map_err(|fault| Error::ImageAnnotation {
@@ -120,7 +123,7 @@ pub fn annotated(
 /// # Errors
 /// As [`annotated`].
 pub fn check(annotations: &HashMap<String, String>, settings: &Settings) -> Result<(), Error> {
-    let annotations = annotations.clone().into_iter().collect();
+    let annotations = annotations.iter().collect();
     annotated(&annotations, "", settings).map(drop)
 }
 

@@ -133,7 +133,7 @@ pub fn labels(sandbox: &Sandbox, job: &Job, rules: &Rules) -> BTreeMap<String, S
     let own = sandbox.labels.iter();
     let own = own.filter(|(key, _)| !key.starts_with(annotations::PREFIX) && choice.takes(key));
     let mut labels: BTreeMap<_, _> = own
-        .map(|(key, value)| (key.clone(), value.clone()))
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
         .collect();
     for (key, value) in origin(sandbox, job) {
         let value = match key {
@@ -151,7 +151,7 @@ fn annotations(sandbox: &Sandbox, job: &Job, rules: &Rules) -> BTreeMap<String, 
     let own = sandbox.annotations.iter();
     let own = own.filter(|(key, _)| rules.sends_annotation(key));
     let mut annotations = own
-        .map(|(key, value)| (key.clone(), value.clone()))
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
         .collect();
     add_defaults(&mut annotations, &sandbox.namespace, &rules.defaults);
     for (key, value) in origin(sandbox, job) {

@@ -315,7 +315,7 @@ mod tests {
         testing::sandbox_mut(&mut pod).config = [].into();
         let container = std::sync::Arc::make_mut(&mut pod.containers[0].container);
         container.config = [].into();
-        container.annotations.clear();
+        container.annotations = Default::default();
         let got = made(&pod, &job).unwrap().pod;
         let want = json!({
             "containers": [{"name": "main", "image": "busybox"}],

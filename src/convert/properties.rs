@@ -1,6 +1,9 @@
 //! What holds of image references, amounts and jobs, whatever the text or message.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use protobuf::Message;
@@ -11,7 +14,7 @@ use super::{
 };
 use crate::{
     config::{policy::Unsupported, Config},
-    model::{Container, Job, Pod},
+    model::{Container, Job, Pod, StringMap},
     proto::{ImageSpec, LinuxContainerResources},
     quantity,
     text::is_dns_label,
@@ -169,6 +172,14 @@ fn parts(mut data: &[u8]) -> Vec<&[u8]> {
     parts
 }
 
+/// What is there, and more.
+fn with(map: &StringMap, more: &HashMap<String, String>) -> StringMap {
+    let more = more
+        .iter()
+        .map(|(key, value)| (key.as_str(), value.as_str()));
+    map.iter().chain(more).collect()
+}
+
 fn takes_sandbox(pod: &mut Pod, given: &[u8], settings: &Settings) -> bool {
     let mut config = decode_sandbox_config(&pod.sandbox).expect("the fixture is good");
     let _ = config.merge_from_bytes(given);
@@ -178,7 +189,7 @@ fn takes_sandbox(pod: &mut Pod, given: &[u8], settings: &Settings) -> bool {
         sandbox.namespace.clone_from(&metadata.namespace);
         sandbox.attempt = metadata.attempt;
     }
-    sandbox.annotations.extend(config.annotations.clone());
+    sandbox.annotations = with(&sandbox.annotations, &config.annotations);
     sandbox.config = config.write_to_bytes().expect("it was read").into();
     check_sandbox(&config, settings).is_ok()
 }
@@ -190,7 +201,7 @@ fn takes_container(container: &mut Container, given: &[u8], settings: &Settings)
     if !name.is_empty() {
         container.name.clone_from(name);
     }
-    container.annotations.extend(config.annotations.clone());
+    container.annotations = with(&container.annotations, &config.annotations);
     container.config = config.write_to_bytes().expect("it was read").into();
     let found: Vec<_> = config.mounts.iter().map(testing::behind).collect();
     let checked = check_container(&config, settings)

@@ -1,6 +1,6 @@
 //! A pod as a kubelet 1.36 sends it, for the unit tests of this room.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc};
 
 use protobuf::{Message, MessageField};
 
@@ -12,7 +12,7 @@ use crate::{
     },
     model::{
         Container, ContainerEntry, ContainerId, Exit, Job, JobUid, Nanos, Pod, Sandbox, SandboxId,
-        Submission,
+        StringMap, Submission,
     },
     proto::{
         ContainerConfig, DNSConfig, KeyValue, LinuxContainerConfig, LinuxContainerResources,
@@ -135,11 +135,8 @@ pub fn sandbox_mut(pod: &mut Pod) -> &mut Sandbox {
     Arc::make_mut(&mut pod.sandbox)
 }
 
-fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
-    pairs
-        .iter()
-        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
-        .collect()
+fn map(pairs: &[(&str, &str)]) -> StringMap {
+    pairs.iter().copied().collect()
 }
 
 fn texts(texts: &[&str]) -> Vec<String> {
@@ -244,7 +241,7 @@ fn container(name: &str, number: usize) -> Container {
         attempt: 0,
         image: "busybox".to_owned(),
         image_id: "sha256:0".to_owned(),
-        labels: BTreeMap::new(),
+        labels: StringMap::default(),
         annotations: map(&[
             (
                 "io.kubernetes.container.terminationMessagePath",

@@ -1,7 +1,7 @@
 //! `ListContainers` and `StreamContainers`.
 
 use super::{
-    call::in_parts,
+    encode::Fields,
     filter::{container_state, labels_fit, Found},
     listed, CriContext, Error,
 };
@@ -16,34 +16,21 @@ impl CriContext {
         request: &ListContainersRequest,
     ) -> Result<Encoded<ListContainersResponse>, Error> {
         let found = self.containers(&request.filter)?;
-        let items = found.iter();
-        let items = items.map(|found| listed::container(&found.pod, found.place));
-        self.encoded(items, || {
-            let containers = found
-                .iter()
-                .map(|found| listed::container_item(found.entry()))
-                .collect();
-            Ok(ListContainersResponse {
-                containers: self.fitting(containers, "containers")?,
-                ..Default::default()
-            })
-        })
+        listed::list(
+            &found,
+            write,
+            self.config.cri.max_message_bytes,
+            ("containers", |list: &mut ListContainersResponse| {
+                &mut list.containers
+            }),
+        )
     }
 
     pub(super) fn stream_containers(
         &self,
         request: &StreamContainersRequest,
-    ) -> Result<Replies<StreamContainersResponse>, Error> {
-        let message = |containers| StreamContainersResponse {
-            containers,
-            ..Default::default()
-        };
-        let found = self.containers(&request.filter)?;
-        let items = found
-            .iter()
-            .map(|found| listed::container_item(found.entry()))
-            .collect();
-        Ok(in_parts(items, message))
+    ) -> Result<Replies<Encoded<StreamContainersResponse>>, Error> {
+        Ok(listed::stream(self.containers(&request.filter)?, write))
     }
 
     fn containers(&self, filter: &ContainerFilter) -> Result<Vec<Found>, Error> {
@@ -60,4 +47,8 @@ impl CriContext {
                 && labels_fit(&entry.container.labels, &filter.label_selector)
         }))
     }
+}
+
+fn write(fields: &mut Fields<'_>, found: &Found) {
+    listed::container(fields, found.entry());
 }

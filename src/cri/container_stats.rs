@@ -3,16 +3,17 @@
 //! interLink reports no usage, so figures stay zero; what the kubelet and `crictl stats` follow
 //! (ids, names, labels, times) is there.
 
-use protobuf::MessageField;
-
-use super::{call::in_parts, container_status::metadata, filter::labels_fit, CriContext, Error};
+use super::{
+    encode::Fields,
+    filter::{labels_fit, Found},
+    listed, CriContext, Error,
+};
 use crate::{
-    model::{ContainerEntry, ContainerPhase, Nanos},
+    model::{ContainerPhase, Nanos},
     proto::{
-        ContainerAttributes, ContainerStats, ContainerStatsFilter, ContainerStatsRequest,
-        ContainerStatsResponse, CpuUsage, ListContainerStatsRequest, ListContainerStatsResponse,
-        MemoryUsage, Replies, StreamContainerStatsRequest, StreamContainerStatsResponse,
-        UInt64Value,
+        ContainerStatsFilter, ContainerStatsRequest, ContainerStatsResponse, Encoded,
+        ListContainerStatsRequest, ListContainerStatsResponse, Replies,
+        StreamContainerStatsRequest, StreamContainerStatsResponse,
     },
 };
 
@@ -20,94 +21,56 @@ impl CriContext {
     pub(super) fn container_stats(
         &self,
         request: &ContainerStatsRequest,
-    ) -> Result<ContainerStatsResponse, Error> {
+    ) -> Result<Encoded<ContainerStatsResponse>, Error> {
         let (pod, id) = self.container(&request.container_id)?;
-        let stats = pod.container(&id).map(|entry| stats(entry, self.now()));
-        Ok(ContainerStatsResponse {
-            stats: MessageField::from_option(stats),
-            ..Default::default()
-        })
+        let now = self.now();
+        let entry = pod.container(&id).ok_or_else(|| Error::NotFound {
+            kind: "container",
+            id: request.container_id.clone(),
+        })?;
+        let stats = listed::one(entry, move |fields, entry| {
+            listed::container_stats(fields, entry, now);
+        });
+        Ok(stats)
     }
 
     pub(super) fn list_container_stats(
         &self,
         request: &ListContainerStatsRequest,
-    ) -> Result<ListContainerStatsResponse, Error> {
-        let stats = self.running_stats(&request.filter)?;
-        let stats = self.fitting(stats, "containers' usage")?;
-        Ok(ListContainerStatsResponse {
-            stats,
-            ..Default::default()
-        })
+    ) -> Result<Encoded<ListContainerStatsResponse>, Error> {
+        listed::list(
+            &self.running(&request.filter)?,
+            stats_at(self.now()),
+            self.config.cri.max_message_bytes,
+            (
+                "containers' usage",
+                |list: &mut ListContainerStatsResponse| &mut list.stats,
+            ),
+        )
     }
 
     pub(super) fn stream_container_stats(
         &self,
         request: &StreamContainerStatsRequest,
-    ) -> Result<Replies<StreamContainerStatsResponse>, Error> {
-        let message = |container_stats| StreamContainerStatsResponse {
-            container_stats,
-            ..Default::default()
-        };
-        Ok(in_parts(self.running_stats(&request.filter)?, message))
+    ) -> Result<Replies<Encoded<StreamContainerStatsResponse>>, Error> {
+        let running = self.running(&request.filter)?;
+        Ok(listed::stream(running, stats_at(self.now())))
     }
 
-    fn running_stats(&self, filter: &ContainerStatsFilter) -> Result<Vec<ContainerStats>, Error> {
+    fn running(&self, filter: &ContainerStatsFilter) -> Result<Vec<Found>, Error> {
         let sandbox = self.wanted_sandbox(&filter.pod_sandbox_id)?;
         let container = self.wanted_container(&filter.id)?;
-        let running = self.containers_where(|pod, entry| {
+        Ok(self.containers_where(|pod, entry| {
             entry.status.phase() == ContainerPhase::Running
                 && sandbox.fits(&pod.sandbox.id)
                 && container.fits(entry.id())
                 && labels_fit(&entry.container.labels, &filter.label_selector)
-        });
-        let now = self.now();
-        Ok(running
-            .iter()
-            .map(|found| stats(found.entry(), now))
-            .collect())
+        }))
     }
 }
 
-/// A container's stats at a time.
-pub fn stats(entry: &ContainerEntry, now: Nanos) -> ContainerStats {
-    let container = &entry.container;
-    let attributes = ContainerAttributes {
-        id: container.id.to_string(),
-        metadata: MessageField::some(metadata(container)),
-        labels: container.labels.clone().into_iter().collect(),
-        annotations: container.annotations.clone().into_iter().collect(),
-        ..Default::default()
-    };
-    ContainerStats {
-        attributes: MessageField::some(attributes),
-        cpu: MessageField::some(cpu(now)),
-        memory: MessageField::some(memory(now)),
-        ..Default::default()
+fn stats_at(now: Nanos) -> impl listed::WriteItem<Found> {
+    move |fields: &mut Fields<'_>, found: &Found| {
+        listed::container_stats(fields, found.entry(), now);
     }
-}
-
-/// CPU usage at a time.
-pub fn cpu(now: Nanos) -> CpuUsage {
-    CpuUsage {
-        timestamp: now.0,
-        usage_core_nano_seconds: zero(),
-        usage_nano_cores: zero(),
-        ..Default::default()
-    }
-}
-
-/// Memory usage at a time.
-pub fn memory(now: Nanos) -> MemoryUsage {
-    MemoryUsage {
-        timestamp: now.0,
-        working_set_bytes: zero(),
-        usage_bytes: zero(),
-        rss_bytes: zero(),
-        ..Default::default()
-    }
-}
-
-fn zero() -> MessageField<UInt64Value> {
-    MessageField::some(UInt64Value::default())
 }

@@ -1,21 +1,18 @@
 //! The filters of the list calls: everything given must fit; nothing given fits all.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 
 use super::{CriContext, Error};
 use crate::{
-    model::{ContainerEntry, ContainerPhase, Nanos, Pod, SandboxPhase},
+    model::{ContainerEntry, ContainerPhase, Nanos, Pod, SandboxPhase, StringMap},
     proto::{ContainerState, PodSandboxState},
 };
 
 /// Whether labels carry every term of a selector, exactly.
-pub fn labels_fit(labels: &BTreeMap<String, String>, selector: &HashMap<String, String>) -> bool {
+pub fn labels_fit(labels: &StringMap, selector: &HashMap<String, String>) -> bool {
     selector
         .iter()
-        .all(|(key, value)| labels.get(key) == Some(value))
+        .all(|(key, value)| labels.get(key) == Some(value.as_str()))
 }
 
 /// A sandbox's state in the CRI; none for one that is removed.
@@ -129,9 +126,7 @@ mod tests {
 
     #[test]
     fn every_term_must_fit() {
-        let labels: BTreeMap<_, _> = [("a", "1"), ("b", "2")]
-            .map(|(k, v)| (k.to_owned(), v.to_owned()))
-            .into();
+        let labels = StringMap::from([("a", "1"), ("b", "2")]);
         let selector = |terms: &[(&str, &str)]| {
             terms
                 .iter()

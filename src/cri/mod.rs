@@ -14,6 +14,7 @@ mod container_stats;
 mod container_status;
 mod container_stop;
 mod container_update;
+mod encode;
 mod error;
 mod events;
 mod filter;

@@ -1,11 +1,11 @@
 //! `ListPodSandbox` and `StreamPodSandboxes`.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
-use protobuf::{EnumOrUnknown, Message};
+use protobuf::EnumOrUnknown;
 
 use super::{
-    call::in_parts,
+    encode::Fields,
     filter::{labels_fit, sandbox_state},
     list_size::{self, Listed},
     listed, CriContext, Error,
@@ -24,33 +24,21 @@ impl CriContext {
         request: &ListPodSandboxRequest,
     ) -> Result<Encoded<ListPodSandboxResponse>, Error> {
         let pods = self.sandboxes(&request.filter)?;
-        self.encoded(pods.iter().map(|pod| listed::sandbox(pod)), || {
-            let items = pods
-                .iter()
-                .filter_map(|pod| listed::sandbox_item(pod))
-                .collect();
-            Ok(ListPodSandboxResponse {
-                items: self.fitting(items, "pod sandboxes")?,
-                ..Default::default()
-            })
-        })
+        listed::list(
+            &pods,
+            write,
+            self.config.cri.max_message_bytes,
+            ("pod sandboxes", |list: &mut ListPodSandboxResponse| {
+                &mut list.items
+            }),
+        )
     }
 
     pub(super) fn stream_pod_sandboxes(
         &self,
         request: &StreamPodSandboxesRequest,
-    ) -> Result<Replies<StreamPodSandboxesResponse>, Error> {
-        let message = |pod_sandboxes| StreamPodSandboxesResponse {
-            pod_sandboxes,
-            ..Default::default()
-        };
-        let pods = self.sandboxes(&request.filter)?;
-        Ok(in_parts(
-            pods.iter()
-                .filter_map(|pod| listed::sandbox_item(pod))
-                .collect(),
-            message,
-        ))
+    ) -> Result<Replies<Encoded<StreamPodSandboxesResponse>>, Error> {
+        Ok(listed::stream(self.sandboxes(&request.filter)?, write))
     }
 
     fn sandboxes(&self, filter: &PodSandboxFilter) -> Result<Vec<Arc<Pod>>, Error> {
@@ -62,23 +50,6 @@ impl CriContext {
         Ok(pods)
     }
 
-    /// A list put together from encoded items; what `cut` makes of it where they do not fit into a
-    /// message.
-    pub(super) fn encoded<'a, T: Message>(
-        &self,
-        items: impl Iterator<Item = &'a [u8]> + Clone,
-        cut: impl FnOnce() -> Result<T, Error>,
-    ) -> Result<Encoded<T>, Error> {
-        let total: usize = items.clone().map(<[u8]>::len).sum();
-        if total as u64 + list_size::MARGIN <= self.config.cri.max_message_bytes as u64 {
-            let mut bytes = Vec::with_capacity(total);
-            items.for_each(|item| bytes.extend_from_slice(item));
-            return Ok(Encoded::new(bytes));
-        }
-        let list = cut()?;
-        Encoded::encode(&list).map_err(|error| Error::Internal(format!("the list: {error}")))
-    }
-
     /// A list that fits into one message.
     pub(super) fn fitting<T: Listed>(&self, items: Vec<T>, what: &str) -> Result<Vec<T>, Error> {
         list_size::fitting(items, what, self.config.cri.max_message_bytes)
@@ -88,7 +59,7 @@ impl CriContext {
     pub(super) fn pods_where(
         &self,
         id: &str,
-        selector: &std::collections::HashMap<String, String>,
+        selector: &HashMap<String, String>,
     ) -> Result<Vec<Arc<Pod>>, Error> {
         let wanted = self.wanted_sandbox(id)?;
         let mut pods = self.store.pods();
@@ -100,4 +71,8 @@ impl CriContext {
         pods.sort_by_key(|pod| std::cmp::Reverse(pod.sandbox.created_at));
         Ok(pods)
     }
+}
+
+fn write(fields: &mut Fields<'_>, pod: &Arc<Pod>) {
+    listed::sandbox(fields, pod);
 }

@@ -34,7 +34,7 @@ impl CriContext {
         convert::check_sandbox(config, &self.settings)
             .map_err(|error| Error::convert(&about, &error))?;
         self.check_handler(&about, &request.runtime_handler)?;
-        let annotations = config.annotations.clone().into_iter().collect();
+        let annotations = config.annotations.iter().collect();
         let facts = PodFacts {
             namespace: &metadata.namespace,
             annotations: &annotations,
@@ -55,7 +55,7 @@ impl CriContext {
             uid: metadata.uid.clone(),
             is_uid_taken: self.is_uid_taken(&metadata.uid),
             attempt: metadata.attempt,
-            labels: config.labels.clone().into_iter().collect(),
+            labels: config.labels.iter().collect(),
             annotations,
             runtime_handler: request.runtime_handler.clone(),
             log_directory: config.log_directory.clone(),

@@ -1,15 +1,14 @@
 //! `PodSandboxStats`, `ListPodSandboxStats` and `StreamPodSandboxStats`. See `container_stats` for
 //! what is known.
 
-use protobuf::MessageField;
+use std::sync::Arc;
 
-use super::{call::in_parts, container_stats, sandbox_status::metadata, CriContext, Error};
+use super::{encode::Fields, listed, CriContext, Error};
 use crate::{
-    model::{ContainerPhase, Nanos, Pod, SandboxPhase},
+    model::{Nanos, Pod, SandboxPhase},
     proto::{
-        LinuxPodSandboxStats, ListPodSandboxStatsRequest, ListPodSandboxStatsResponse,
-        PodSandboxAttributes, PodSandboxStats, PodSandboxStatsFilter, PodSandboxStatsRequest,
-        PodSandboxStatsResponse, Replies, StreamPodSandboxStatsRequest,
+        Encoded, ListPodSandboxStatsRequest, ListPodSandboxStatsResponse, PodSandboxStatsFilter,
+        PodSandboxStatsRequest, PodSandboxStatsResponse, Replies, StreamPodSandboxStatsRequest,
         StreamPodSandboxStatsResponse,
     },
 };
@@ -18,69 +17,40 @@ impl CriContext {
     pub(super) fn pod_sandbox_stats(
         &self,
         request: &PodSandboxStatsRequest,
-    ) -> Result<PodSandboxStatsResponse, Error> {
+    ) -> Result<Encoded<PodSandboxStatsResponse>, Error> {
         let pod = self.sandbox(&request.pod_sandbox_id)?;
-        let stats = MessageField::some(stats(&pod, self.now()));
-        Ok(PodSandboxStatsResponse {
-            stats,
-            ..Default::default()
-        })
+        Ok(listed::one(&pod, stats_at(self.now())))
     }
 
     pub(super) fn list_pod_sandbox_stats(
         &self,
         request: &ListPodSandboxStatsRequest,
-    ) -> Result<ListPodSandboxStatsResponse, Error> {
-        let stats = self.fitting(self.ready_stats(&request.filter)?, "pods' usage")?;
-        Ok(ListPodSandboxStatsResponse {
-            stats,
-            ..Default::default()
-        })
+    ) -> Result<Encoded<ListPodSandboxStatsResponse>, Error> {
+        listed::list(
+            &self.ready(&request.filter)?,
+            stats_at(self.now()),
+            self.config.cri.max_message_bytes,
+            ("pods' usage", |list: &mut ListPodSandboxStatsResponse| {
+                &mut list.stats
+            }),
+        )
     }
 
     pub(super) fn stream_pod_sandbox_stats(
         &self,
         request: &StreamPodSandboxStatsRequest,
-    ) -> Result<Replies<StreamPodSandboxStatsResponse>, Error> {
-        let message = |pod_sandbox_stats| StreamPodSandboxStatsResponse {
-            pod_sandbox_stats,
-            ..Default::default()
-        };
-        Ok(in_parts(self.ready_stats(&request.filter)?, message))
+    ) -> Result<Replies<Encoded<StreamPodSandboxStatsResponse>>, Error> {
+        let ready = self.ready(&request.filter)?;
+        Ok(listed::stream(ready, stats_at(self.now())))
     }
 
-    fn ready_stats(&self, filter: &PodSandboxStatsFilter) -> Result<Vec<PodSandboxStats>, Error> {
+    fn ready(&self, filter: &PodSandboxStatsFilter) -> Result<Vec<Arc<Pod>>, Error> {
         let mut pods = self.pods_where(&filter.id, &filter.label_selector)?;
         pods.retain(|pod| pod.phase() == SandboxPhase::Ready);
-        let now = self.now();
-        Ok(pods.iter().map(|pod| stats(pod, now)).collect())
+        Ok(pods)
     }
 }
 
-fn stats(pod: &Pod, now: Nanos) -> PodSandboxStats {
-    let sandbox = &pod.sandbox;
-    let attributes = PodSandboxAttributes {
-        id: sandbox.id.to_string(),
-        metadata: MessageField::some(metadata(pod)),
-        labels: sandbox.labels.clone().into_iter().collect(),
-        annotations: sandbox.annotations.clone().into_iter().collect(),
-        ..Default::default()
-    };
-    let running = pod
-        .containers
-        .iter()
-        .filter(|e| e.status.phase() == ContainerPhase::Running);
-    let linux = LinuxPodSandboxStats {
-        cpu: MessageField::some(container_stats::cpu(now)),
-        memory: MessageField::some(container_stats::memory(now)),
-        containers: running
-            .map(|entry| container_stats::stats(entry, now))
-            .collect(),
-        ..Default::default()
-    };
-    PodSandboxStats {
-        attributes: MessageField::some(attributes),
-        linux: MessageField::some(linux),
-        ..Default::default()
-    }
+fn stats_at(now: Nanos) -> impl listed::WriteItem<Arc<Pod>> {
+    move |fields: &mut Fields<'_>, pod: &Arc<Pod>| listed::sandbox_stats(fields, pod, now)
 }

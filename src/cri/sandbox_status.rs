@@ -81,8 +81,8 @@ pub fn status(pod: &Pod) -> PodSandboxStatus {
         created_at: sandbox.created_at.0,
         network: MessageField::from_option(network),
         linux: MessageField::some(linux),
-        labels: sandbox.labels.clone().into_iter().collect(),
-        annotations: sandbox.annotations.clone().into_iter().collect(),
+        labels: sandbox.labels.to_map(),
+        annotations: sandbox.annotations.to_map(),
         runtime_handler: sandbox.runtime_handler.clone(),
         ..Default::default()
     }

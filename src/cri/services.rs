@@ -83,7 +83,7 @@ impl RuntimeService for Runtime {
     fn stream_pod_sandboxes(
         &self,
         request: StreamPodSandboxesRequest,
-    ) -> Result<Replies<StreamPodSandboxesResponse>, Error> {
+    ) -> Result<Replies<Encoded<StreamPodSandboxesResponse>>, Error> {
         self.0.stream_pod_sandboxes(&request)
     }
 
@@ -125,7 +125,7 @@ impl RuntimeService for Runtime {
     fn stream_containers(
         &self,
         request: StreamContainersRequest,
-    ) -> Result<Replies<StreamContainersResponse>, Error> {
+    ) -> Result<Replies<Encoded<StreamContainersResponse>>, Error> {
         self.0.stream_containers(&request)
     }
 
@@ -169,42 +169,42 @@ impl RuntimeService for Runtime {
     fn container_stats(
         &self,
         request: ContainerStatsRequest,
-    ) -> Result<ContainerStatsResponse, Error> {
+    ) -> Result<Encoded<ContainerStatsResponse>, Error> {
         self.0.container_stats(&request)
     }
 
     fn list_container_stats(
         &self,
         request: ListContainerStatsRequest,
-    ) -> Result<ListContainerStatsResponse, Error> {
+    ) -> Result<Encoded<ListContainerStatsResponse>, Error> {
         self.0.list_container_stats(&request)
     }
 
     fn stream_container_stats(
         &self,
         request: StreamContainerStatsRequest,
-    ) -> Result<Replies<StreamContainerStatsResponse>, Error> {
+    ) -> Result<Replies<Encoded<StreamContainerStatsResponse>>, Error> {
         self.0.stream_container_stats(&request)
     }
 
     fn pod_sandbox_stats(
         &self,
         request: PodSandboxStatsRequest,
-    ) -> Result<PodSandboxStatsResponse, Error> {
+    ) -> Result<Encoded<PodSandboxStatsResponse>, Error> {
         self.0.pod_sandbox_stats(&request)
     }
 
     fn list_pod_sandbox_stats(
         &self,
         request: ListPodSandboxStatsRequest,
-    ) -> Result<ListPodSandboxStatsResponse, Error> {
+    ) -> Result<Encoded<ListPodSandboxStatsResponse>, Error> {
         self.0.list_pod_sandbox_stats(&request)
     }
 
     fn stream_pod_sandbox_stats(
         &self,
         request: StreamPodSandboxStatsRequest,
-    ) -> Result<Replies<StreamPodSandboxStatsResponse>, Error> {
+    ) -> Result<Replies<Encoded<StreamPodSandboxStatsResponse>>, Error> {
         self.0.stream_pod_sandbox_stats(&request)
     }
 

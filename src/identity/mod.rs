@@ -6,7 +6,7 @@
 
 mod users_file;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Pod as JobsPod;
 
@@ -17,6 +17,7 @@ use crate::{
         identity::{self, Decision, Mapping, Owner, ServiceAccount, Wishes},
         Settings,
     },
+    model::StringMap,
     net,
     plan::limits::NamespaceLimits,
     profile::{self, Author, Restrictions},
@@ -102,7 +103,7 @@ pub struct PodFacts<'a> {
     /// Its namespace.
     pub namespace: &'a str,
     /// Its own annotations.
-    pub annotations: &'a BTreeMap<String, String>,
+    pub annotations: &'a StringMap,
 }
 
 impl SiteUsers {
@@ -236,7 +237,6 @@ impl Mapped {
         // One that is not sent does no harm.
         let sent = pod.annotations.iter();
         let sent = sent.filter(|(key, _)| settings.metadata.sends_annotation(key));
-        let sent = sent.map(|(key, value)| (key.as_str(), value.as_str()));
         Ok(self.restrictions.check(&author, sent)?)
     }
 }

@@ -16,7 +16,7 @@ fn site(toml: &str) -> SiteUsers {
 
 /// The user that a job in the namespace `lab` would get.
 fn user(site: &SiteUsers, account: Option<&str>) -> Result<Option<u32>, String> {
-    let (annotations, settings) = (BTreeMap::new(), Settings::new(&Config::default()));
+    let (annotations, settings) = (StringMap::default(), Settings::new(&Config::default()));
     let pod = PodFacts {
         namespace: "lab",
         annotations: &annotations,

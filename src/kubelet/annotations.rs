@@ -1,10 +1,10 @@
 //! Labels and annotations in which a kubelet notes what the CRI has no field for
 //! (`pkg/kubelet/kuberuntime/labels.go`, `pkg/kubelet/types/labels.go`).
 
-use std::collections::BTreeMap;
-
 use k8s_openapi::api::core::v1::ContainerPort;
 use serde_json::Value;
+
+use crate::model::StringMap;
 
 /// What the kubelet's own labels and annotations begin with: they mean something on their node only.
 pub const PREFIX: &str = "io.kubernetes.";
@@ -45,13 +45,13 @@ pub fn is_read_back(key: &str) -> bool {
 pub const READ_IN_STATUSES: [&str; 2] = [PORTS, PRE_STOP];
 
 /// The seconds that the annotations of a container say its pod has to end; none where they do not.
-pub fn grace_period(annotations: &BTreeMap<String, String>) -> Option<i64> {
+pub fn grace_period(annotations: &StringMap) -> Option<i64> {
     let seconds = annotations.get(GRACE_PERIOD)?.parse().ok();
     seconds.filter(|seconds| *seconds >= 0)
 }
 
 /// The ports that the annotations of a container tell; none where they do not.
-pub fn ports(annotations: &BTreeMap<String, String>) -> Option<Vec<ContainerPort>> {
+pub fn ports(annotations: &StringMap) -> Option<Vec<ContainerPort>> {
     let ports: Vec<Value> = serde_json::from_str(annotations.get(PORTS)?).ok()?;
     let number = |value: &Value| value.as_i64().and_then(port_number);
     let text = |value: &Value| value.as_str().map(str::to_owned);
@@ -80,8 +80,8 @@ mod tests {
 
     use super::*;
 
-    fn noted(key: &str, text: &str) -> BTreeMap<String, String> {
-        [(key.to_owned(), text.to_owned())].into()
+    fn noted(key: &str, text: &str) -> StringMap {
+        [(key, text)].into()
     }
 
     #[test]

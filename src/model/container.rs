@@ -1,10 +1,10 @@
 //! Containers: what never changes about one, and what does.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ContainerId, Exit, Nanos, SandboxId, TraceContext};
+use super::{ContainerId, Exit, Nanos, SandboxId, StringMap, TraceContext};
 
 /// What `CreateContainer` was asked for. Never changes while the container exists, but for the
 /// resources in `config`, which `UpdateContainerResources` replaces.
@@ -23,10 +23,10 @@ pub struct Container {
     /// The image's one identity (see `convert::image_ref`).
     pub image_id: String,
     /// Labels, returned byte for byte.
-    pub labels: BTreeMap<String, String>,
+    pub labels: StringMap,
     /// Annotations, returned byte for byte: the kubelet restarts a container whose hash
     /// annotation changed.
-    pub annotations: BTreeMap<String, String>,
+    pub annotations: StringMap,
     /// Path of the log relative to the sandbox's log directory; empty when none was given.
     pub log_path: String,
     /// When the container was created; rises strictly within a pod, whatever the wall clock

@@ -3,20 +3,18 @@
 //! state to state is in `plan`, what keeps it is in `store`.
 
 mod container;
-mod derived;
 mod exit;
 mod ids;
 mod image;
 mod job;
-mod pieces;
 mod pod;
 mod sandbox;
+mod string_map;
 mod time;
 mod trace_context;
 mod weight;
 
 pub use container::{Container, ContainerEntry, ContainerPhase, ContainerStatus, Remote, Stopping};
-pub use derived::Derived;
 pub use exit::{exit_code, exit_reason, Exit};
 pub use ids::{ContainerId, JobUid, SandboxId};
 pub use image::Image;
@@ -24,9 +22,9 @@ pub use job::{
     Cancellation, Demand, Expected, Job, JobMembers, JobOwner, Submission, UnprovenExit,
     UnreportedInits, WaitReason,
 };
-pub use pieces::Pieces;
 pub use pod::Pod;
 pub use sandbox::{Sandbox, SandboxPhase, SandboxStatus};
+pub use string_map::StringMap;
 pub use time::{Clock, ClockMark, ManualClock, Nanos, Resumed, SystemClock};
 pub use trace_context::TraceContext;
 pub use weight::{weight, ENTRY_BYTES};

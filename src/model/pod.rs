@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use super::{
-    Container, ContainerEntry, ContainerId, ContainerStatus, Derived, Job, Nanos, Pieces, Sandbox,
-    SandboxPhase, SandboxStatus, Submission,
+    Container, ContainerEntry, ContainerId, ContainerStatus, Job, Nanos, Sandbox, SandboxPhase,
+    SandboxStatus, Submission,
 };
 
 /// One sandbox with its containers and jobs.
@@ -21,8 +21,6 @@ pub struct Pod {
     pub jobs: Vec<Job>,
     /// What the next job gets as its number; none is given twice.
     pub next_job: u32,
-    /// What lists show of it, as it goes over the wire: see `cri::listed`.
-    pub listed: Derived<Pieces>,
 }
 
 impl Pod {
@@ -34,7 +32,6 @@ impl Pod {
             containers: Vec::new(),
             jobs: Vec::new(),
             next_job: 0,
-            listed: Derived::default(),
         }
     }
 

@@ -1,10 +1,10 @@
 //! Pod sandboxes: what never changes about one, and what does.
 
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use super::{JobUid, Nanos, SandboxId, TraceContext};
+use super::{JobUid, Nanos, SandboxId, StringMap, TraceContext};
 
 /// What `RunPodSandbox` was asked for. Never changes while the sandbox exists, but for the
 /// resources in `config`, which `UpdatePodSandboxResources` replaces.
@@ -25,9 +25,9 @@ pub struct Sandbox {
     /// Which attempt at this pod the sandbox is (`metadata.attempt`).
     pub attempt: u32,
     /// Labels, returned byte for byte.
-    pub labels: BTreeMap<String, String>,
+    pub labels: StringMap,
     /// Annotations, returned byte for byte.
-    pub annotations: BTreeMap<String, String>,
+    pub annotations: StringMap,
     /// The runtime handler asked for; empty for the default one.
     pub runtime_handler: String,
     /// Host directory of the pod's container logs; empty when none was given.

@@ -1,8 +1,8 @@
 //! Pods for the unit tests of this room.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
-use crate::model::{Container, ContainerId, Nanos, Pod, Sandbox, SandboxId};
+use crate::model::{Container, ContainerId, Nanos, Pod, Sandbox, SandboxId, StringMap};
 #[cfg(test)]
 use crate::{
     model::{Demand, Submission},
@@ -18,8 +18,8 @@ pub fn pod(names: &[&str]) -> Pod {
         uid: "0f6e1c1a-9a3b-4a53-8c36-2f6f7b1d6a10".into(),
         is_uid_taken: false,
         attempt: 0,
-        labels: BTreeMap::new(),
-        annotations: BTreeMap::new(),
+        labels: StringMap::default(),
+        annotations: StringMap::default(),
         runtime_handler: String::new(),
         log_directory: String::new(),
         created_at: Nanos(0),
@@ -42,8 +42,8 @@ pub fn container(pod: &Pod, name: &str, attempt: u32) -> Container {
         attempt,
         image: "busybox".into(),
         image_id: "sha256:0".into(),
-        labels: BTreeMap::new(),
-        annotations: BTreeMap::new(),
+        labels: StringMap::default(),
+        annotations: StringMap::default(),
         log_path: String::new(),
         created_at: pod.next_created_at(Nanos(0)),
         config: Arc::from([]),

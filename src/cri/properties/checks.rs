@@ -85,9 +85,8 @@ pub fn state(node: &Node, before: &HashMap<SandboxId, Arc<Pod>>) {
         .iter()
         .filter(|pod| pod.phase() == SandboxPhase::Ready)
         .filter(|pod| {
-            !pod.sandbox
-                .annotations
-                .contains_key(pod_address::ANNOTATION)
+            let address = pod.sandbox.annotations.get(pod_address::ANNOTATION);
+            address.is_none()
         })
     {
         assert!(

@@ -18,6 +18,7 @@ use crate::{
         pattern::{BadPattern, Patterns},
         policy::{Defaults, Metadata},
     },
+    model::StringMap,
     plan::{Allocation, PluginTraits, Probes},
 };
 
@@ -162,9 +163,9 @@ fn complete_volume(volume: &mut Volume) {
 /// The memory limit of containers that bring none, in bytes: the site's default, unless the flags in
 /// the pod's own `annotations` say how much memory its job has. The plugin would take a limit before
 /// those.
-pub fn default_memory(annotations: &BTreeMap<String, String>, default: Option<u64>) -> Option<u64> {
+pub fn default_memory(annotations: &StringMap, default: Option<u64>) -> Option<u64> {
     let flags = annotations.get(FLAGS);
-    default.filter(|_| !flags.is_some_and(|flags| flags::have_memory(flags)))
+    default.filter(|_| !flags.is_some_and(flags::have_memory))
 }
 
 #[cfg(test)]
@@ -279,12 +280,12 @@ mod tests {
     #[test]
     fn flags_with_memory_count_more_than_a_default() {
         let with = |flags: &str| {
-            let annotations = [(FLAGS.to_owned(), flags.to_owned())].into();
+            let annotations = StringMap::from([(FLAGS, flags)]);
             default_memory(&annotations, Some(1))
         };
         assert_eq!(with("--mem=1G"), None);
         assert_eq!(with("-p gpu"), Some(1));
-        assert_eq!(default_memory(&BTreeMap::new(), Some(1)), Some(1));
-        assert_eq!(default_memory(&BTreeMap::new(), None), None);
+        assert_eq!(default_memory(&StringMap::default(), Some(1)), Some(1));
+        assert_eq!(default_memory(&StringMap::default(), None), None);
     }
 }

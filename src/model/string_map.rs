@@ -1,0 +1,168 @@
+//! Maps of strings to strings that take little room.
+
+use std::{collections::BTreeMap, fmt};
+
+use protobuf::{rt::string_size, CodedOutputStream};
+use serde::{de::Deserializer, ser::Serializer, Deserialize, Serialize};
+
+/// Labels or annotations, by key, in one piece of memory: a map of its own for each container would take
+/// several times as much.
+///
+/// An entry lies there as protobuf has it in a `map<string, string>`: its length, the key as field 1, the
+/// value as field 2. So a message takes it as it is, behind a tag.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct StringMap(Box<[u8]>);
+
+impl StringMap {
+    /// Keys and values, in the order of the keys.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.entries().filter_map(pair)
+    }
+
+    /// The value of a key.
+    pub fn get(&self, key: &str) -> Option<&str> {
+        let found = self.iter().find(|(known, _)| *known == key);
+        found.map(|(_, value)| value)
+    }
+
+    /// The entries as they are encoded, each with its length before it.
+    pub fn entries(&self) -> impl Iterator<Item = &[u8]> {
+        let mut rest = &self.0[..];
+        std::iter::from_fn(move || {
+            let mut behind = rest;
+            let length = varint(&mut behind)?;
+            let end = (rest.len() - behind.len()).checked_add(length)?;
+            let (entry, others) = rest.split_at_checked(end)?;
+            rest = others;
+            Some(entry)
+        })
+    }
+
+    /// A map that can be changed, or that something else asks for.
+    pub fn to_map<M: FromIterator<(String, String)>>(&self) -> M {
+        let owned = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
+        self.iter().map(owned).collect()
+    }
+}
+
+/// Key and value of an entry.
+fn pair(mut entry: &[u8]) -> Option<(&str, &str)> {
+    varint(&mut entry)?;
+    let key = text(&mut entry)?;
+    let value = text(&mut entry)?;
+    Some((key, value))
+}
+
+/// A string field, taken off the beginning.
+fn text<'a>(from: &mut &'a [u8]) -> Option<&'a str> {
+    let (_tag, behind) = from.split_first()?;
+    *from = behind;
+    let length = varint(from)?;
+    let (text, behind) = from.split_at_checked(length)?;
+    *from = behind;
+    std::str::from_utf8(text).ok()
+}
+
+fn varint(from: &mut &[u8]) -> Option<usize> {
+    let mut value = 0;
+    for shift in (0..usize::BITS).step_by(7) {
+        let (byte, behind) = from.split_first()?;
+        *from = behind;
+        value |= usize::from(byte & 0x7f) << shift;
+        if *byte < 0x80 {
+            return Some(value);
+        }
+    }
+    None
+}
+
+impl<K: AsRef<str>, V: AsRef<str>> FromIterator<(K, V)> for StringMap {
+    /// The last value of a key counts.
+    fn from_iter<T: IntoIterator<Item = (K, V)>>(pairs: T) -> Self {
+        let pairs: Vec<_> = pairs.into_iter().collect();
+        let pairs = pairs
+            .iter()
+            .map(|(key, value)| (key.as_ref(), value.as_ref()));
+        let sorted: BTreeMap<&str, &str> = pairs.collect();
+        let mut bytes = Vec::new();
+        let mut stream = CodedOutputStream::vec(&mut bytes);
+        let written = sorted.into_iter().try_for_each(|(key, value)| {
+            let length = string_size(1, key) + string_size(2, value);
+            stream.write_raw_varint64(length)?;
+            stream.write_string(1, key)?;
+            stream.write_string(2, value)
+        });
+        if let Err(error) = written.and_then(|()| stream.flush()) {
+            // A buffer takes what comes.
+            unreachable!("strings cannot be encoded: {error}");
+        }
+        drop(stream);
+        Self(bytes.into())
+    }
+}
+
+impl<K: AsRef<str>, V: AsRef<str>, const N: usize> From<[(K, V); N]> for StringMap {
+    fn from(pairs: [(K, V); N]) -> Self {
+        pairs.into_iter().collect()
+    }
+}
+
+impl Serialize for StringMap {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_map(self.iter())
+    }
+}
+
+impl<'de> Deserialize<'de> for StringMap {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let map = BTreeMap::<String, String>::deserialize(from)?;
+        Ok(map.into_iter().collect())
+    }
+}
+
+impl fmt::Debug for StringMap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    #[test]
+    fn it_is_the_map_that_it_was_made_of() {
+        let long = "ü".repeat(70_000);
+        let pairs = [
+            ("b", "2"),
+            ("", "none"),
+            ("a", ""),
+            ("long", &long),
+            ("b", "3"),
+        ];
+        let map = StringMap::from(pairs);
+        let listed: Vec<_> = map.iter().collect();
+        assert_eq!(
+            listed,
+            [("", "none"), ("a", ""), ("b", "3"), ("long", &*long)]
+        );
+        assert_eq!((map.get("b"), map.get("c")), (Some("3"), None));
+        let owned: HashMap<String, String> = map.to_map();
+        assert_eq!(owned.into_iter().collect::<StringMap>(), map);
+        let text = serde_json::to_string(&map).expect("writes");
+        assert_eq!(
+            serde_json::from_str::<StringMap>(&text).expect("reads"),
+            map
+        );
+        assert_eq!(StringMap::default().iter().count(), 0);
+    }
+
+    #[test]
+    fn what_is_no_map_has_no_entries() {
+        for bytes in [&[5, 0][..], &[0xff; 12], &[3, 0x0a, 9, b'x'], &[0]] {
+            assert_eq!(StringMap(bytes.into()).iter().count(), 0, "{bytes:?}");
+        }
+    }
+}
