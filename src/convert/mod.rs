@@ -40,6 +40,7 @@ mod pod_resources;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod properties;
+mod record_config;
 mod remote_names;
 pub mod resources;
 mod security;
@@ -56,7 +57,10 @@ pub use image::Reference;
 pub use image_ref::{image_id, user_image, ImageRef};
 pub use job_container::JobContainer;
 pub use job_refs::{delete_pod, log_target, status_pod, LogTarget};
-pub use pod::{decode_container_config, decode_sandbox_config, job_pod, to_run, JobPod};
+pub use pod::{job_pod, to_run, JobPod};
+pub use record_config::{
+    decode_container_config, decode_sandbox_config, encode_container_config, encode_sandbox_config,
+};
 pub use remote_names::{
     remote_container_name, remote_namespace, remote_pod_name, restore_container_names,
 };

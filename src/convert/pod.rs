@@ -8,13 +8,13 @@ use k8s_openapi::{
     },
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
-use protobuf::Message;
 
 use super::{
     api_spec,
     container::{pod_container, Surroundings},
     job_container::JobContainer,
     metadata, network, pod_resources,
+    record_config::decode_sandbox_config,
     remote_names::{remote_container_name, remote_namespace},
     resources, security, security_policy,
     volumes::JobVolumes,
@@ -22,8 +22,7 @@ use super::{
 };
 use crate::{
     kubelet::{annotations, host_aliases, FoundMount},
-    model::{Container, ContainerEntry, Job, Pod, Sandbox},
-    proto::{ContainerConfig, PodSandboxConfig},
+    model::{ContainerEntry, Job, Pod},
 };
 
 /// A job's pod with the contents that it mounts.
@@ -197,28 +196,6 @@ fn etc_hosts(containers: &[JobContainer]) -> Option<&str> {
     found.find_map(|found| match found {
         FoundMount::EtcHosts(text) => Some(text.as_str()),
         _ => None,
-    })
-}
-
-/// Reads a sandbox's configuration back.
-///
-/// # Errors
-/// [`Error::Decode`]: the record is damaged.
-pub fn decode_sandbox_config(sandbox: &Sandbox) -> Result<PodSandboxConfig, Error> {
-    PodSandboxConfig::parse_from_bytes(&sandbox.config).map_err(|source| Error::Decode {
-        what: format!("pod sandbox {}", sandbox.id.short()),
-        source,
-    })
-}
-
-/// Reads a container's configuration back.
-///
-/// # Errors
-/// [`Error::Decode`]: the record is damaged.
-pub fn decode_container_config(container: &Container) -> Result<ContainerConfig, Error> {
-    ContainerConfig::parse_from_bytes(&container.config).map_err(|source| Error::Decode {
-        what: format!("container {}", container.id.short()),
-        source,
     })
 }
 

@@ -10,7 +10,7 @@ use crate::{
     convert,
     host::PodMounts,
     logs,
-    model::{Container, ContainerId, ContainerPhase, Image, Pod, SandboxPhase},
+    model::{weight, Container, ContainerId, ContainerPhase, Image, Pod, SandboxPhase},
     plan::lifecycle,
     proto::{ContainerConfig, CreateContainerRequest, CreateContainerResponse},
     traces,
@@ -36,9 +36,9 @@ impl CriContext {
             [&config.labels, &config.annotations],
             self.config.cri.max_metadata_bytes,
         )?;
-        let encoded = config.write_to_bytes();
-        let encoded = encoded.map_err(|error| Error::Invalid(format!("{about}: {error}")))?;
-        self.store.check_container(&pod, &metadata.name, &encoded)?;
+        let invalid = |error| Error::Invalid(format!("{about}: {error}"));
+        let bytes = weight(&config.write_to_bytes().map_err(invalid)?);
+        self.store.check_container(&pod, &metadata.name, bytes)?;
         if !pod.sandbox.log_directory.is_empty() && !config.log_path.is_empty() {
             logs::validate_log_path(&pod.sandbox.log_directory, &config.log_path)
                 .map_err(|error| Error::Invalid(format!("{about}: {error}")))?;
@@ -68,7 +68,7 @@ impl CriContext {
             annotations: config.annotations.iter().collect(),
             log_path: config.log_path.clone(),
             created_at: self.now(),
-            config: Arc::from(encoded),
+            config: convert::encode_container_config(config).map_err(invalid)?,
         };
         traces::note_container(&new);
         self.store

@@ -3,15 +3,12 @@
 
 use std::sync::Arc;
 
-use protobuf::Message as _;
-
 use super::{container_start::about, CriContext, Error};
 use crate::{
     convert,
     model::{ContainerId, ContainerPhase, Pod, Submission},
     proto::{
-        ContainerConfig, LinuxContainerResources, UpdateContainerResourcesRequest,
-        UpdateContainerResourcesResponse,
+        LinuxContainerResources, UpdateContainerResourcesRequest, UpdateContainerResourcesResponse,
     },
 };
 
@@ -60,15 +57,15 @@ impl CriContext {
         let Some(entry) = pod.containers.iter_mut().find(|entry| entry.id() == id) else {
             return Ok(());
         };
-        let damaged = |error| Error::Internal(format!("{about}: {error}"));
-        let mut config =
-            ContainerConfig::parse_from_bytes(&entry.container.config).map_err(damaged)?;
+        let config = convert::decode_container_config(&entry.container);
+        let mut config = config.map_err(|error| Error::Internal(format!("{about}: {error}")))?;
         let linux = config.linux.mut_or_insert_default();
         merge(linux.resources.mut_or_insert_default(), new);
         convert::check_container(&config, &self.settings)
             .map_err(|error| Error::convert(about, &error))?;
         let mut container = (*entry.container).clone();
-        container.config = Arc::from(config.write_to_bytes().map_err(damaged)?);
+        container.config = convert::encode_container_config(&config)
+            .map_err(|error| Error::Internal(format!("{about}: {error}")))?;
         entry.container = Arc::new(container);
         Ok(())
     }

@@ -2,8 +2,6 @@
 
 use std::{collections::HashSet, net::IpAddr, sync::Arc};
 
-use protobuf::Message as _;
-
 use super::{pod_address, validate, CriContext, Error};
 use crate::{
     convert,
@@ -44,7 +42,7 @@ impl CriContext {
             .map_err(|error| Error::identity(&about, &error))?;
 
         let id = SandboxId::random();
-        let encoded = config.write_to_bytes();
+        let encoded = convert::encode_sandbox_config(config);
         let encoded = encoded.map_err(|error| Error::Invalid(format!("{about}: {error}")))?;
         // Address and UID are chosen and kept as one.
         let _turn = self.address_turn.lock();
@@ -61,7 +59,7 @@ impl CriContext {
             log_directory: config.log_directory.clone(),
             created_at: self.next_sandbox_time(&metadata.uid),
             ip: self.address_for(&about, config)?,
-            config: Arc::from(encoded),
+            config: encoded,
         })?;
         log::info!("{about}: pod sandbox {} is ready", id.short());
         let pod_sandbox_id = id.to_string();

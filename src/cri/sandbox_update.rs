@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use protobuf::Message as _;
-
 use super::{CriContext, Error};
-use crate::proto::{
-    PodSandboxConfig, UpdatePodSandboxResourcesRequest, UpdatePodSandboxResourcesResponse,
+use crate::{
+    convert,
+    proto::{UpdatePodSandboxResourcesRequest, UpdatePodSandboxResourcesResponse},
 };
 
 impl CriContext {
@@ -16,9 +15,9 @@ impl CriContext {
     ) -> Result<UpdatePodSandboxResourcesResponse, Error> {
         let id = self.sandbox(&request.pod_sandbox_id)?.sandbox.id.clone();
         self.store.update::<_, Error>(&id, |pod| {
-            let damaged = |error| Error::Internal(format!("pod sandbox {id}: {error}"));
+            let config = convert::decode_sandbox_config(&pod.sandbox);
             let mut config =
-                PodSandboxConfig::parse_from_bytes(&pod.sandbox.config).map_err(damaged)?;
+                config.map_err(|error| Error::Internal(format!("pod sandbox {id}: {error}")))?;
             let linux = config.linux.mut_or_insert_default();
             if request.overhead.is_some() {
                 linux.overhead = request.overhead.clone();
@@ -27,7 +26,8 @@ impl CriContext {
                 linux.resources = request.resources.clone();
             }
             let mut sandbox = (*pod.sandbox).clone();
-            sandbox.config = Arc::from(config.write_to_bytes().map_err(damaged)?);
+            sandbox.config = convert::encode_sandbox_config(&config)
+                .map_err(|error| Error::Internal(format!("pod sandbox {id}: {error}")))?;
             pod.sandbox = Arc::new(sandbox);
             Ok(())
         })?;

@@ -32,7 +32,8 @@ pub struct Container {
     /// When the container was created; rises strictly within a pod, whatever the wall clock
     /// does, because the kubelet takes the greatest as the latest.
     pub created_at: Nanos,
-    /// The `ContainerConfig` as received, encoded. Kept beside the JSON on disk, not within.
+    /// The `ContainerConfig` as received, without its labels and annotations, encoded. Kept beside the
+    /// JSON on disk, not within.
     #[serde(skip)]
     pub config: Arc<[u8]>,
 }

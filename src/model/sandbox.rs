@@ -38,7 +38,8 @@ pub struct Sandbox {
     /// The pod's address, where it has one.
     #[serde(default)]
     pub ip: Option<IpAddr>,
-    /// The `PodSandboxConfig` as received, encoded. Kept beside the JSON on disk, not within.
+    /// The `PodSandboxConfig` as received, without its labels and annotations, encoded. Kept beside the
+    /// JSON on disk, not within.
     #[serde(skip)]
     pub config: Arc<[u8]>,
 }

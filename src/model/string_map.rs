@@ -5,6 +5,8 @@ use std::{collections::BTreeMap, fmt};
 use protobuf::{rt::string_size, CodedOutputStream};
 use serde::{de::Deserializer, ser::Serializer, Deserialize, Serialize};
 
+use super::ENTRY_BYTES;
+
 /// Labels or annotations, by key, in one piece of memory: a map of its own for each container would take
 /// several times as much.
 ///
@@ -36,6 +38,12 @@ impl StringMap {
             rest = others;
             Some(entry)
         })
+    }
+
+    /// What it counts where memory has a budget: as much as within a configuration.
+    pub fn weight(&self) -> u64 {
+        const TAG: usize = 1;
+        (self.0.len() + self.entries().count() * (TAG + ENTRY_BYTES)) as u64
     }
 
     /// A map that can be changed, or that something else asks for.
@@ -157,6 +165,15 @@ mod tests {
             map
         );
         assert_eq!(StringMap::default().iter().count(), 0);
+    }
+
+    #[test]
+    fn it_counts_what_it_would_within_a_message() {
+        let map = StringMap::from([("a", "1"), ("long", &"y".repeat(300))]);
+        let entries = map.entries().map(|entry| [&[0x32], entry].concat());
+        let encoded = entries.collect::<Vec<_>>().concat();
+        assert_eq!(map.weight(), crate::model::weight(&encoded));
+        assert_eq!(StringMap::default().weight(), 0);
     }
 
     #[test]

@@ -101,12 +101,12 @@ impl Budget {
         Self { limits, ..self }
     }
 
-    /// Whether a container of a pod may have this configuration.
+    /// Whether a container of a pod may have a configuration that counts so much.
     ///
     /// # Errors
     /// [`OverBudget`].
-    pub fn check_container(&self, pod: &Pod, name: &str, encoded: &[u8]) -> Result<(), OverBudget> {
-        let (bytes, most) = (weight(encoded), self.limits.max_container_bytes);
+    pub fn check_container(&self, pod: &Pod, name: &str, bytes: u64) -> Result<(), OverBudget> {
+        let most = self.limits.max_container_bytes;
         let what = || format!("container `{name}` would take {bytes} bytes");
         within(pod, bytes, most, "max_container_bytes", what)
     }
@@ -182,7 +182,7 @@ impl Budget {
         for entry in &pod.containers {
             let container = &entry.container;
             if !known(container) {
-                self.check_container(pod, &container.name, &container.config)?;
+                self.check_container(pod, &container.name, container_weight(container))?;
             }
         }
         let what = || format!("its sandbox and containers would take {bytes} bytes");
@@ -224,7 +224,16 @@ fn within(
 
 /// What a pod's configurations count.
 fn pod_weight(pod: &Pod) -> u64 {
-    configs(pod).map(weight).sum()
+    let sandbox = &pod.sandbox;
+    let own = weight(&sandbox.config) + sandbox.labels.weight() + sandbox.annotations.weight();
+    let containers = pod.containers.iter();
+    let containers = containers.map(|entry| container_weight(&entry.container));
+    own + containers.sum::<u64>()
+}
+
+/// What a container's configuration counts.
+fn container_weight(container: &Container) -> u64 {
+    weight(&container.config) + container.labels.weight() + container.annotations.weight()
 }
 
 /// Whether two states of a pod have the same configurations, told without reading them: states share what

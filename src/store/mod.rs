@@ -289,8 +289,8 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::OverBudget`].
-    pub fn check_container(&self, pod: &Pod, name: &str, encoded: &[u8]) -> Result<(), Error> {
-        Ok(self.budget.check_container(pod, name, encoded)?)
+    pub fn check_container(&self, pod: &Pod, name: &str, bytes: u64) -> Result<(), Error> {
+        Ok(self.budget.check_container(pod, name, bytes)?)
     }
 
     /// The clock that all times come from.

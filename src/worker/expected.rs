@@ -1,13 +1,9 @@
 //! What the API server adds to a job: the pod as its author wrote it, and the containers that the
 //! kubelet is still expected to create, made as it would make them.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
+use std::{collections::HashSet, sync::Arc};
 
 use k8s_openapi::api::core::v1::{Container as PodContainer, Pod as ApiPod, PodSpec};
-use protobuf::Message as _;
 
 use super::{api_objects, api_pod::api_pod, Context};
 use crate::{
@@ -183,7 +179,6 @@ fn service_variables(started: Option<&Decoded>, api_pod: &ApiPod) -> kubelet::Va
 
 /// The record that the container would have. It is never kept.
 fn record(pod: &Pod, written: &PodContainer, config: &ContainerConfig) -> Result<Container, Error> {
-    let texts = |map: &HashMap<String, String>| map.clone().into_iter().collect();
     Ok(Container {
         id: ContainerId::from(written.name.as_str()),
         sandbox_id: pod.sandbox.id.clone(),
@@ -191,10 +186,10 @@ fn record(pod: &Pod, written: &PodContainer, config: &ContainerConfig) -> Result
         attempt: 0,
         image: written.image.clone().unwrap_or_default(),
         image_id: String::new(),
-        labels: texts(&config.labels),
-        annotations: texts(&config.annotations),
+        labels: config.labels.iter().collect(),
+        annotations: config.annotations.iter().collect(),
         log_path: config.log_path.clone(),
         created_at: pod.sandbox.created_at,
-        config: Arc::from(config.write_to_bytes()?),
+        config: convert::encode_container_config(config)?,
     })
 }
