@@ -3,15 +3,17 @@
 use std::{ffi::CString, io::Read as _, sync::Arc, time::Duration};
 
 use grpcio::{
-    CallOption, ChannelBuilder, Client, EnvBuilder, GrpcSlice, Marshaller, MessageReader, Method,
-    MethodType,
+    CallOption, ChannelBuilder, Client, ClientUnaryReceiver, EnvBuilder, GrpcSlice, Marshaller,
+    MessageReader, Method, MethodType,
 };
 use interlink_cri::proto::{
-    ContainerStatsRequest, ContainerStatusRequest, CreateContainerRequest, CreateContainerResponse,
-    ImageSpec, ListContainerStatsRequest, ListContainersRequest, ListPodSandboxRequest,
-    ListPodSandboxStatsRequest, PodSandboxStatusRequest, PullImageRequest, PullImageResponse,
-    RemovePodSandboxRequest, RunPodSandboxRequest, RunPodSandboxResponse, StartContainerRequest,
-    StatusRequest, StopPodSandboxRequest, VersionRequest,
+    ContainerFilter, ContainerState, ContainerStateValue, ContainerStatsRequest,
+    ContainerStatusRequest, CreateContainerRequest, CreateContainerResponse, ImageSpec,
+    ListContainerStatsRequest, ListContainersRequest, ListContainersResponse,
+    ListPodSandboxRequest, ListPodSandboxStatsRequest, PodSandboxStatusRequest, PullImageRequest,
+    PullImageResponse, RemovePodSandboxRequest, RunPodSandboxRequest, RunPodSandboxResponse,
+    StartContainerRequest, StatusRequest, StopContainerRequest, StopPodSandboxRequest,
+    VersionRequest,
 };
 use protobuf::{Message, MessageField};
 
@@ -52,6 +54,13 @@ pub struct Connection(Client);
 pub struct Pod {
     id: String,
     containers: Vec<String>,
+}
+
+impl Pod {
+    /// Its first container.
+    pub fn container(&self) -> &str {
+        self.containers.first().map_or("", String::as_str)
+    }
 }
 
 impl Connection {
@@ -141,6 +150,40 @@ impl Connection {
         pod
     }
 
+    /// Asks for a pod's first container to be stopped, and does not wait for it.
+    pub fn begin_stop(&self, pod: &Pod) -> ClientUnaryReceiver<Vec<u8>> {
+        let request = StopContainerRequest {
+            container_id: pod.container().to_owned(),
+            timeout: 300,
+            ..Default::default()
+        };
+        let request = request.write_to_bytes().expect("a message");
+        let options = CallOption::default().timeout(Duration::from_secs(600));
+        let stop = method("/runtime.v1.RuntimeService/StopContainer");
+        let receiver = self.0.unary_call_async(&stop, &request, options);
+        receiver.expect("the call begins")
+    }
+
+    /// How many containers have ended.
+    pub fn exited(&self) -> usize {
+        let state = ContainerStateValue {
+            state: ContainerState::CONTAINER_EXITED.into(),
+            ..Default::default()
+        };
+        let filter = ContainerFilter {
+            state: MessageField::some(state),
+            ..Default::default()
+        };
+        let request = ListContainersRequest {
+            filter: MessageField::some(filter),
+            ..Default::default()
+        };
+        let name = "/runtime.v1.RuntimeService/ListContainers";
+        let answer = self.call(&mut Times::default(), name, &request);
+        let answer = ListContainersResponse::parse_from_bytes(&answer);
+        answer.expect("an answer").containers.len()
+    }
+
     /// Stops and removes a pod.
     pub fn remove_pod(&self, pod: &Pod, times: &mut Times) {
         let request = StopPodSandboxRequest {
@@ -180,7 +223,7 @@ pub struct Reads(pub Vec<Read>);
 impl Reads {
     /// Each as it is answered now; those about one pod ask for this one.
     pub fn of(connection: &Connection, pod: &Pod) -> Self {
-        let container = pod.containers.first().cloned().unwrap_or_default();
+        let container = pod.container().to_owned();
         let status = PodSandboxStatusRequest {
             pod_sandbox_id: pod.id.clone(),
             ..Default::default()

@@ -32,12 +32,18 @@ pub struct Daemon {
 
 impl Daemon {
     pub fn start(directory: &Path) -> Self {
+        Self::start_with(directory, &[])
+    }
+
+    /// With more flags.
+    pub fn start_with(directory: &Path, flags: &[&str]) -> Self {
         let begun = Instant::now();
         let child = Command::new(env!("CARGO_BIN_EXE_interlink-cri"))
             .args(["serve", "--log-level", "error", "--socket"])
             .arg(directory.join("cri.sock"))
             .arg("--state-dir")
             .arg(directory.join("state"))
+            .args(flags)
             .stderr(Stdio::inherit())
             .spawn()
             .expect("the daemon starts");

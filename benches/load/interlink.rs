@@ -108,13 +108,19 @@ fn answer(behaviour: &Behaviour, request: &Request, responder: Responder) -> std
 
 fn status(behaviour: &Behaviour, pod: &Value) -> Value {
     let uid = pod["metadata"]["uid"].as_str().unwrap_or_default();
-    let number: u64 = uid.rsplit('-').next().and_then(|end| end.parse().ok()).unwrap_or(1);
+    let number: u64 = uid
+        .rsplit('-')
+        .next()
+        .and_then(|end| end.parse().ok())
+        .unwrap_or(1);
     let state = match behaviour.has_ended.load(Ordering::Relaxed) {
         0 => json!({"running": {"startedAt": "2026-11-26T00:00:00Z"}}),
         every if number.is_multiple_of(every) => json!({"terminated": {"exitCode": 0}}),
         _ => json!({"running": {"startedAt": "2026-11-26T00:00:00Z"}}),
     };
-    let containers = pod["spec"]["containers"].as_array().map_or(&[][..], |all| all);
+    let containers = pod["spec"]["containers"]
+        .as_array()
+        .map_or(&[][..], |all| all);
     let containers: Vec<_> = containers
         .iter()
         .map(|one| {

@@ -13,13 +13,16 @@
 //! | `BENCH_REST` | seconds for which the daemon is watched at rest (10) |
 //! | `BENCH_SOCKET` | the socket of another CRI runtime to measure instead of starting the daemon |
 //! | `BENCH_IMAGE` | the image of the containers (`busybox:1.36`) |
+//! | `BENCH_JOBS` | jobs at once of the measurements with a plugin (1000) |
 //! | `BENCH_GROWTH` | numbers of pods, with commas between: only memory and lists, for each of them |
 
 mod calls;
 mod daemon;
 mod floor;
+mod interlink;
 mod measure;
 mod messages;
+mod plugin;
 
 use std::{path::Path, time::Duration};
 
@@ -45,6 +48,7 @@ struct Settings {
     containers: usize,
     calls: usize,
     rest: Duration,
+    jobs: usize,
     socket: Option<String>,
     image: String,
     growth: Vec<usize>,
@@ -64,6 +68,7 @@ impl Settings {
             containers: number("BENCH_CONTAINERS", 2),
             calls: number("BENCH_CALLS", 400),
             rest: Duration::from_secs(number("BENCH_REST", 10) as u64),
+            jobs: number("BENCH_JOBS", 1000),
             socket: text("BENCH_SOCKET"),
             image: text("BENCH_IMAGE").unwrap_or_else(|| "busybox:1.36".into()),
             growth: growth.map(|size| size.parse().expect("a number")).collect(),
@@ -142,6 +147,9 @@ fn bench(settings: &Settings) {
         format!("{} kB", process.settled_kb()),
     );
     times.print();
+    if daemon.is_some() {
+        plugin::bench(&settings.image, settings.jobs);
+    }
 }
 
 /// The reads, each beside the floor.

@@ -25,6 +25,16 @@ impl Times {
         answer
     }
 
+    /// What is said of a call, which was made, by its name without the service.
+    pub fn figures(&mut self, name: &str) -> Figures {
+        let found = self
+            .0
+            .iter_mut()
+            .find(|(known, _)| known.rsplit('/').next() == Some(name));
+        let (_, times) = found.expect("the call was made");
+        Figures::of(times)
+    }
+
     pub fn print(&mut self) {
         println!(
             "\n{:<20} {:>7} {:>10} {:>10} {:>10}",
@@ -33,7 +43,7 @@ impl Times {
         for (name, times) in &mut self.0 {
             let name = name.rsplit('/').next().unwrap_or_default();
             let count = times.len();
-            let of = Summary::of(times);
+            let of = Figures::of(times);
             println!(
                 "{name:<20} {count:>7} {:>10.1?} {:>10.1?} {:>10.1?}",
                 of.p50, of.p99, of.max
@@ -44,13 +54,13 @@ impl Times {
 
 /// What is said of many durations.
 #[derive(Clone, Copy)]
-struct Summary {
-    p50: Duration,
-    p99: Duration,
+pub struct Figures {
+    pub p50: Duration,
+    pub p99: Duration,
     max: Duration,
 }
 
-impl Summary {
+impl Figures {
     fn of(times: &mut [Duration]) -> Self {
         times.sort_unstable();
         let at = |part: usize| times[(times.len() - 1) * part / 100];
@@ -162,7 +172,7 @@ pub fn alone(read: &Read, calls: usize, connection: &Connection) -> Duration {
             begun.elapsed()
         })
         .collect();
-    Summary::of(&mut times).p50
+    Figures::of(&mut times).p50
 }
 
 /// How many turns each end has: what else the machine does falls on both.
@@ -191,7 +201,7 @@ fn row(
         }
     }
     let rates = [0, 1].map(|end| times[end].len() as f64 / taken[end].as_secs_f64());
-    let [floor, own] = times.each_mut().map(|times| Summary::of(times));
+    let [floor, own] = times.each_mut().map(|times| Figures::of(times));
     let ratio = own.p50.as_secs_f64() / floor.p50.as_secs_f64();
     println!(
         "{label:<22} {threads:>7} {bytes:>8} | {:>9.1?} {:>9.1?} {ratio:>5.2} | {:>9.1?} {:>9.1?} | {:>9.0} {:>9.0}",
