@@ -53,7 +53,10 @@ impl<'a> Fields<'a> {
         self.varint(length as u64);
         // The length is known last, and stands first.
         let digits = self.0.len() - start - length;
-        self.0[start..].rotate_right(digits);
+        let mut first = [0; 10];
+        first[..digits].copy_from_slice(&self.0[start + length..]);
+        self.0.copy_within(start..start + length, start + digits);
+        self.0[start..start + digits].copy_from_slice(&first[..digits]);
     }
 
     fn varint_field(&mut self, field: u32, value: u64) {
