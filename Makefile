@@ -14,7 +14,7 @@ CHAOS_SECONDS ?= 900
 
 .DEFAULT_GOAL := help
 .PHONY: help deps build release test lint audit coverage demo demo-volumes bench soak fuzz chaos model install uninstall \
-	portable deb rpm tarball dist package-lint package-check clean
+	portable deb rpm tarball dist package-lint package-check package-try clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -142,6 +142,9 @@ package-lint: ## Run lintian and rpmlint, where they are installed, over what wa
 
 package-check: build ## Pack the development build twice, and look at what comes out
 	./packaging/check.sh $(DEBUG_BINARY)
+
+package-try: build ## Install, upgrade and purge it under a systemd of its own (root, debootstrap)
+	./packaging/try.sh $(DEBUG_BINARY)
 
 clean: ## Remove everything that was built
 	$(CARGO) clean

@@ -11,6 +11,7 @@
 # The C++ library is linked statically in both, so that nothing but glibc is needed at run time.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+source packaging/version.sh
 
 out=target/package/bin
 built=${CARGO_TARGET_DIR:-target}
@@ -52,8 +53,4 @@ else
     [ "${target%%-*}" = "$(uname -m)" ] || tools=${target%%-*}-linux-gnu-
 fi
 
-"${tools}objcopy" --only-keep-debug --compress-debug-sections "$program" "$out/interlink-cri.debug"
-"${tools}strip" --strip-unneeded --remove-section=.comment -o "$out/interlink-cri" "$program"
-(cd "$out" && "${tools}objcopy" --add-gnu-debuglink=interlink-cri.debug interlink-cri)
-chmod 0755 "$out/interlink-cri"
-chmod 0644 "$out/interlink-cri.debug"
+split_symbols "$program" "$out" "$tools"

@@ -23,10 +23,8 @@ fi
 
 export PACKAGE_COMPRESSION=fast PACKAGE_DIR=target/package-check
 rm -rf target/package-check
-mkdir -p target/package-check/bin
-strip --strip-unneeded --remove-section=.comment -o target/package-check/bin/interlink-cri "$program"
-objcopy --only-keep-debug "$program" target/package-check/bin/interlink-cri.debug
-(cd target/package-check/bin && objcopy --add-gnu-debuglink=interlink-cri.debug interlink-cri)
+source packaging/version.sh
+split_symbols "$program" target/package-check/bin
 
 pack() {
     ./packaging/stage.sh

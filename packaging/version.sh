@@ -15,3 +15,14 @@ machine() {
     *) echo x86_64 ;;
     esac
 }
+
+# split_symbols PROGRAM DIRECTORY [TOOLS]: puts the program there without its debug symbols, and these beside it.
+# TOOLS stands before the names of objcopy and strip.
+split_symbols() {
+    mkdir -p "$2"
+    "${3-}objcopy" --only-keep-debug --compress-debug-sections "$1" "$2/interlink-cri.debug"
+    "${3-}strip" --strip-unneeded --remove-section=.comment -o "$2/interlink-cri" "$1"
+    (cd "$2" && "${3-}objcopy" --add-gnu-debuglink=interlink-cri.debug interlink-cri)
+    chmod 0755 "$2/interlink-cri"
+    chmod 0644 "$2/interlink-cri.debug"
+}

@@ -10,7 +10,7 @@ aarch64) architecture=arm64 ;;
 esac
 # The native build takes symbols of the C library that it was built with; the portable one those of 2.28.
 libc=$(packaging/check-binary.sh --highest $package/bin/interlink-cri)
-revision=$version-1
+revision=$version-${REVISION:-1}
 
 # control PACKAGE DIRECTORY SECTION <rest of the fields
 control() {
