@@ -5,6 +5,8 @@
 //! stand those that interLink's own components use (`pod.name`, `pod.namespace`, `pod.uid`,
 //! `container.name`), so that one question finds the spans of all.
 
+use std::borrow::Cow;
+
 use opentelemetry::{trace::TraceContextExt as _, Array, Context, KeyValue, StringValue, Value};
 
 use super::start::is_on;
@@ -77,7 +79,7 @@ pub(super) fn of_container(container: &Container) -> Vec<KeyValue> {
         pair("k8s.container.name", &container.name),
         pair("container.name", &container.name),
         pair("container.id", container.id.as_str()),
-        pair("container.image.name", &container.image),
+        pair("container.image.name", &without_login(&container.image)),
     ]
 }
 
@@ -98,6 +100,19 @@ pub(super) fn of_job(job: &Job) -> Vec<KeyValue> {
     all
 }
 
+/// An image without what stands before its host: a reference that is a URL can hold a password there. The `@`
+/// of a digest comes later.
+fn without_login(image: &str) -> Cow<'_, str> {
+    let Some((scheme, rest)) = image.split_once("://") else {
+        return image.into();
+    };
+    let host = rest.split('/').next().unwrap_or_default();
+    match host.rsplit_once('@') {
+        Some((login, _)) => format!("{scheme}://{}", &rest[login.len() + 1..]).into(),
+        None => image.into(),
+    }
+}
+
 /// An attribute with a value that somebody else chose.
 pub(super) fn pair(key: &'static str, value: &str) -> KeyValue {
     KeyValue::new(key, bounded(value).to_owned())
@@ -105,4 +120,26 @@ pub(super) fn pair(key: &'static str, value: &str) -> KeyValue {
 
 pub(super) fn bounded(value: &str) -> &str {
     text::beginning(value, MAX_VALUE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_in_an_image_stays_here() {
+        for (image, want) in [
+            ("busybox:1.36", "busybox:1.36"),
+            ("reg.example/a@sha256:0", "reg.example/a@sha256:0"),
+            ("docker://reg/a@sha256:0", "docker://reg/a@sha256:0"),
+            (
+                "oras://me:hush@reg:5000/a@sha256:0",
+                "oras://reg:5000/a@sha256:0",
+            ),
+            ("oras://me:h@sh@reg", "oras://reg"),
+            ("/cvmfs/a@b", "/cvmfs/a@b"),
+        ] {
+            assert_eq!(without_login(image), want);
+        }
+    }
 }
