@@ -21,6 +21,7 @@ fn every_row_has_its_test_and_every_test_its_row() {
         "budgets.rs",
         "identity.rs",
         "limits_per_namespace.rs",
+        "traces.rs",
     ] {
         written.extend(tests(
             &fs::read_to_string(tests_of.join(file)).expect("reads"),
