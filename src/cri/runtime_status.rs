@@ -81,7 +81,7 @@ impl CriContext {
             "unsubmittedJobs": unsubmitted.len(),
             "oldestUnsubmittedSeconds": age(unsubmitted.iter().min().copied()),
             "oldestOwedCancellationSeconds": age(self.store.oldest_owed_cancellation()),
-            "stateBytes": self.store.size_on_disk().ok(),
+            "stateBytes": self.store.size_on_disk(),
             "parkedStops": self.store.watches().count(),
             "eventSubscribers": self.store.subscriber_count(),
             "podCIDR": self.store.pod_cidr().or_else(|| self.config.network.pod_cidr.clone()),

@@ -160,9 +160,7 @@ impl Collector for Snapshot {
         let requested = self.requested(&pods);
         let requested = requested.iter().map(|(name, sum)| (name.as_str(), *sum));
         to.labelled(&all::REQUESTED, requested)?;
-        if let Ok(bytes) = store.size_on_disk() {
-            to.gauge(&all::STATE_BYTES, number(bytes))?;
-        }
+        to.gauge(&all::STATE_BYTES, number(store.size_on_disk()))?;
         to.gauge(&all::THREADS_LATE, count(threads::late().len()))?;
         to.gauge(&all::EVENT_SUBSCRIBERS, count(store.subscriber_count()))?;
         self.process(&mut to)

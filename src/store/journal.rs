@@ -9,9 +9,11 @@
 
 use std::{
     fs::File,
-    io,
-    path::{Path, PathBuf},
-    sync::Arc,
+    path::Path,
+    sync::{
+        atomic::{AtomicU64, Ordering},
+        Arc,
+    },
     time::Duration,
 };
 
@@ -51,7 +53,8 @@ pub struct Journal {
     // Before the queue, so that it may end when both are dropped.
     threads: Threads,
     queue: Mutex<Option<Sender<Batch>>>,
-    path: PathBuf,
+    /// Bytes of the store's file after the last write, so that whoever asks waits for no disk.
+    size: Arc<AtomicU64>,
     /// Held as long as the daemon lives: it keeps a second one out.
     _lock: File,
 }
@@ -86,10 +89,12 @@ impl Journal {
         disk.trim_set_aside()?;
         disk.compact(LEAST_AT_START, u64::MAX);
         let (sender, receiver) = bounded(QUEUE);
-        let (path, file) = (disk.path.clone(), disk.path.clone());
+        let path = disk.path.clone();
+        let size = Arc::new(AtomicU64::new(size_of(&path)));
         let threads = Threads::default();
+        let written = size.clone();
         threads
-            .start("journal", move || serve(disk, &receiver))
+            .start("journal", move || serve(disk, &receiver, &written))
             .map_err(|source| Error::Directory {
                 path,
                 source: Arc::new(source),
@@ -97,7 +102,7 @@ impl Journal {
         let journal = Self {
             threads,
             queue: Mutex::new(Some(sender)),
-            path: file,
+            size,
             _lock: lock,
         };
         Ok((journal, contents))
@@ -119,12 +124,9 @@ impl Journal {
         answer.recv().map_err(|_| Error::Closed)?
     }
 
-    /// Bytes of the store's file.
-    ///
-    /// # Errors
-    /// It is gone, or cannot be looked at.
-    pub fn size(&self) -> io::Result<u64> {
-        Ok(std::fs::metadata(&self.path)?.len())
+    /// Bytes of the store's file, as of the last write.
+    pub fn size(&self) -> u64 {
+        self.size.load(Ordering::Relaxed)
     }
 
     /// Writes what is waiting, then closes the store.
@@ -142,7 +144,7 @@ impl Drop for Journal {
 }
 
 /// The thread: until nobody can send any more.
-fn serve(mut disk: Disk, queue: &Receiver<Batch>) {
+fn serve(mut disk: Disk, queue: &Receiver<Batch>, size: &AtomicU64) {
     let mut writes: u32 = 0;
     while let Ok(first) = queue.recv() {
         let mut batches = vec![first];
@@ -167,8 +169,14 @@ fn serve(mut disk: Disk, queue: &Receiver<Batch>) {
             writes = 0;
             disk.compact(LEAST, MOST);
         }
+        size.store(size_of(&disk.path), Ordering::Relaxed);
         threads::idle();
     }
+}
+
+/// Bytes of a file; 0 where it cannot be looked at.
+fn size_of(path: &Path) -> u64 {
+    std::fs::metadata(path).map_or(0, |meta| meta.len())
 }
 
 #[cfg(test)]

@@ -42,7 +42,6 @@ mod watches;
 
 use std::{
     collections::{HashMap, HashSet},
-    io,
     path::Path,
     sync::Arc,
     time::Instant,
@@ -277,11 +276,8 @@ impl Store {
         self.transitions.oldest_owed()
     }
 
-    /// Bytes that the state takes on disk.
-    ///
-    /// # Errors
-    /// The file's size cannot be read.
-    pub fn size_on_disk(&self) -> io::Result<u64> {
+    /// Bytes that the state takes on disk, as of the last change. Touches no disk.
+    pub fn size_on_disk(&self) -> u64 {
         self.journal.size()
     }
 
