@@ -64,7 +64,7 @@ pub enum Error {
 /// The running daemon.
 pub struct Daemon {
     server: Server,
-    workers: Workers,
+    workers: Arc<Workers>,
     store: Arc<Store>,
     client: Option<Arc<Client>>,
     plugin: Option<Plugin>,
@@ -92,7 +92,7 @@ impl Daemon {
         let watched = observer.clone();
         watch
             .start("watch", move || {
-                threads::watch(&told, |all_come_back| watched.look(all_come_back))
+                threads::watch(&told, |is_useful| watched.look(is_useful))
             })
             .map_err(Error::Thread)?;
         let traces = Traces::start(&config);
@@ -152,8 +152,8 @@ impl Daemon {
         let context = context.with_outgoing(outgoing);
         let context = Arc::new(context.with_users(users.clone()));
         context.recover_logs();
-        let workers =
-            Workers::start(context, client.clone(), &config, woken).map_err(Error::Thread)?;
+        let workers = Workers::start(context, client.clone(), &config, woken);
+        let workers = Arc::new(workers.map_err(Error::Thread)?);
         observer.observe(store.clone(), health.clone());
         let metrics = metrics_server(
             &config,
@@ -190,17 +190,11 @@ impl Daemon {
         })
     }
 
-    /// Reads again what may change while the daemon runs: certificates and keys. The token's file is
-    /// looked at for each call.
-    pub fn reload(&self) {
-        self.workers.reopen_audit();
-        if let Some(client) = &self.client {
-            if let Err(error) = client.reload() {
-                log::error!(
-                    "cannot read the credentials again: {}; the old ones stay in use",
-                    chain(&error)
-                );
-            }
+    /// What may be read again while the daemon runs.
+    pub fn reloadable(&self) -> Reloadable {
+        Reloadable {
+            workers: self.workers.clone(),
+            client: self.client.clone(),
         }
     }
 
@@ -239,6 +233,29 @@ impl Daemon {
     }
 }
 
+/// What may be read again while the daemon runs: certificates and keys, and the audit's file. The token's file
+/// is looked at for each call.
+#[derive(Clone)]
+pub struct Reloadable {
+    workers: Arc<Workers>,
+    client: Option<Arc<Client>>,
+}
+
+impl Reloadable {
+    /// Reads it again; what cannot be read stays in use as it was.
+    pub fn reload(&self) {
+        self.workers.reopen_audit();
+        if let Some(client) = &self.client {
+            if let Err(error) = client.reload() {
+                log::error!(
+                    "cannot read the credentials again: {}; the old ones stay in use",
+                    chain(&error)
+                );
+            }
+        }
+    }
+}
+
 /// The listener for metrics. A daemon without one does its work all the same, so that where its address is
 /// taken, perhaps by another daemon of this machine, this one starts without.
 fn metrics_server(config: &Config, sources: metrics::Sources) -> Option<MetricsServer> {
@@ -272,10 +289,10 @@ impl Observer {
         let _ = self.sources.set((store, health));
     }
 
-    /// A thread that hangs gets no sign of life: systemd starts the daemon again, as it does with one that
-    /// has died.
-    fn look(&self, all_come_back: bool) {
-        if all_come_back {
+    /// While a thread hangs without which the daemon does nothing of a kind, systemd gets no sign of life, and
+    /// starts the daemon again, as it does with one that has died.
+    fn look(&self, is_useful: bool) {
+        if is_useful {
             self.service.alive();
         }
         if let Some((store, health)) = self.sources.get() {

@@ -1,6 +1,15 @@
 //! `serve`: the daemon, and the signals that it heeds.
 
-use std::{io::IsTerminal as _, process::ExitCode, str::FromStr as _, sync::Arc, time::Duration};
+use std::{
+    io::IsTerminal as _,
+    process::ExitCode,
+    str::FromStr as _,
+    sync::{
+        atomic::{AtomicBool, Ordering},
+        Arc,
+    },
+    time::Duration,
+};
 
 use crossbeam_channel::{unbounded, Sender};
 use log::LevelFilter;
@@ -9,10 +18,13 @@ use signal_hook::{
     iterator::Signals,
 };
 
-use super::{arguments::ServeArgs, log_queue::Queued};
+use super::{
+    arguments::{ConfigArgs, ServeArgs},
+    log_queue::Queued,
+};
 use crate::{
     config::Config,
-    daemon::Daemon,
+    daemon::{Daemon, Reloadable},
     plugin::{http::ListenAddress, PluginConfig, THIS_EXECUTABLE},
     service::ServiceManager,
     telemetry::chain,
@@ -49,14 +61,16 @@ pub fn run(args: &ServeArgs) -> Result<ExitCode, String> {
     let service = ServiceManager::from_environment()
         .map_err(|error| format!("systemd cannot be told anything (NOTIFY_SOCKET): {error}"))?;
     let service = Arc::new(service);
+    let in_use = config.clone();
     let daemon = Daemon::start(config, embedded, &service).map_err(|error| chain(&error))?;
+    let reloads = Reloads::new(args.config.clone(), in_use, daemon.reloadable());
     for signal in received {
         threads::point("main");
         if signal != SIGHUP {
             log::info!("signal {signal} stops the daemon; remote jobs go on");
             break;
         }
-        reload(args, &daemon);
+        reloads.begin();
     }
     service.stopping();
     daemon.stop();
@@ -86,17 +100,90 @@ fn listen(mut signals: Signals, main: &Sender<i32>, patience: Duration) {
     signal_hook::low_level::exit(LATE_EXIT_CODE)
 }
 
-/// What may change while the daemon runs: the log level, the token, certificates.
-fn reload(args: &ServeArgs, daemon: &Daemon) {
-    match args.config.load() {
-        Ok(config) => {
-            set_level(&config);
-            daemon.reload();
-            log::info!("log level and credentials are read again");
+/// Reads again what may change while the daemon runs (the log level, certificates, the audit's file), one time
+/// after the other, on a thread of its own: a file may lie on a disk that hangs, and a signal that ends the
+/// daemon must not wait for that.
+struct Reloads {
+    shared: Arc<ReloadState>,
+    threads: Threads,
+}
+
+struct ReloadState {
+    args: ConfigArgs,
+    /// The configuration that the daemon has started with: other files than those that it names are not read.
+    in_use: Config,
+    daemon: Reloadable,
+    wanted: AtomicBool,
+    is_under_way: AtomicBool,
+}
+
+impl Reloads {
+    fn new(args: ConfigArgs, in_use: Config, daemon: Reloadable) -> Self {
+        let shared = Arc::new(ReloadState {
+            args,
+            in_use,
+            daemon,
+            wanted: AtomicBool::new(false),
+            is_under_way: AtomicBool::new(false),
+        });
+        Self {
+            shared,
+            threads: Threads::default(),
         }
-        Err(error) => {
-            log::error!("cannot read the configuration again: {error}; nothing is changed")
+    }
+
+    /// Begins one, or has another one follow that which is under way.
+    fn begin(&self) {
+        self.shared.wanted.store(true, Ordering::SeqCst);
+        if self.shared.is_under_way.swap(true, Ordering::SeqCst) {
+            log::info!("a reload is under way; another one follows it");
+            return;
         }
+        let shared = self.shared.clone();
+        if let Err(error) = self.threads.run("reload", move || shared.run()) {
+            self.shared.is_under_way.store(false, Ordering::SeqCst);
+            log::error!("a thread to reload cannot be started: {error}; nothing is changed");
+        }
+    }
+}
+
+impl ReloadState {
+    fn run(&self) {
+        loop {
+            while self.wanted.swap(false, Ordering::SeqCst) {
+                threads::point("reload");
+                self.reload();
+            }
+            self.is_under_way.store(false, Ordering::SeqCst);
+            // One that was wanted just now found this one under way.
+            let is_wanted = self.wanted.load(Ordering::SeqCst);
+            if !is_wanted || self.is_under_way.swap(true, Ordering::SeqCst) {
+                return;
+            }
+        }
+    }
+
+    fn reload(&self) {
+        let config = match self.args.load() {
+            Ok(config) => config,
+            Err(error) => {
+                return log::error!(
+                    "cannot read the configuration again: {error}; nothing is changed"
+                )
+            }
+        };
+        // A file that has become somebody else's since the start is as bad as one that was so then.
+        let faults = self.args.check_machine(&self.in_use).faults;
+        if !faults.is_empty() {
+            let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
+            return log::error!(
+                "cannot read the configuration again: {}; nothing is changed",
+                faults.join("; ")
+            );
+        }
+        set_level(&config);
+        self.daemon.reload();
+        log::info!("log level and credentials are read again");
     }
 }
 
