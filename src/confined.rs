@@ -10,7 +10,10 @@ use std::{
     ffi::OsStr,
     fs::File,
     io,
-    os::fd::{AsFd, OwnedFd},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::fs::DirBuilderExt as _,
+    },
     path::{Component, Path},
 };
 
@@ -117,7 +120,9 @@ pub fn below(root: &Path, path: &Path) -> Result<OwnedFd, Error> {
 /// # Errors
 /// As [`below`], or a directory cannot be made.
 pub fn made_below(root: &Path, path: &Path) -> Result<OwnedFd, Error> {
-    std::fs::create_dir_all(root)?;
+    // Whatever the umask: what lies there is the daemon's own.
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true).mode(0o755).create(root)?;
     let mut at = self::root(root)?;
     for part in plain(path)? {
         match mkdirat(&at, part, Mode::from_raw_mode(0o755)) {

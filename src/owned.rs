@@ -14,10 +14,23 @@ use std::{
 /// # Errors
 /// Others can, with the place and the way out; or it cannot be found out.
 pub fn check(path: &Path) -> io::Result<()> {
+    check_as(path, true)
+}
+
+/// The same for a directory in which something of this process's lies: others may put things into it where
+/// they cannot replace those of this process, as in `/tmp`.
+///
+/// # Errors
+/// As [`check`].
+pub fn check_way(directory: &Path) -> io::Result<()> {
+    check_as(directory, false)
+}
+
+fn check_as(path: &Path, is_whole: bool) -> io::Result<()> {
     let own = rustix::process::geteuid().as_raw();
     let (as_written, real) = (absolute(path)?, path.canonicalize()?);
     for place in real.ancestors().chain(as_written.ancestors()) {
-        let is_itself = place == real;
+        let is_itself = is_whole && place == real;
         if let Some(why) = fault(&symlink_metadata(place)?, is_itself, own) {
             let text = format!("{} {why}", place.display());
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
@@ -92,6 +105,7 @@ mod tests {
             check(&dir.path().join("a")).is_err(),
             "others can put things into it"
         );
+        check_way(&dir.path().join("a")).unwrap();
         assert!(check(&dir.path().join("none")).is_err());
     }
 

@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     config::Config,
+    owned,
     peer::{self, AtPath},
     proto::{image_service, runtime_service},
     threads::{self, Threads},
@@ -207,7 +208,11 @@ fn clear_stale(socket: &Path) -> Result<(), StartError> {
         source,
     };
     if let Some(directory) = socket.parent() {
-        fs::create_dir_all(directory).map_err(failed)?;
+        // Whatever the umask: whoever could write there could put a socket of theirs in this one's place.
+        let mut builder = fs::DirBuilder::new();
+        let made = builder.recursive(true).mode(0o755).create(directory);
+        made.map_err(failed)?;
+        owned::check_way(directory).map_err(failed)?;
     }
     match peer::socket_at(socket).map_err(failed)? {
         AtPath::Nothing => Ok(()),

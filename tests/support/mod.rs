@@ -83,6 +83,7 @@ pub struct Daemon {
     arguments: Vec<String>,
     failpoint: String,
     environment: Vec<(String, String)>,
+    umask: Option<String>,
 }
 
 impl Daemon {
@@ -107,7 +108,7 @@ impl Daemon {
     /// The same, with more settings.
     pub fn embedded_with(settings: &str) -> Self {
         let mut daemon = Self::prepare(settings);
-        daemon.arguments = vec!["--embedded-plugin".into()];
+        daemon.embed();
         daemon.run();
         daemon
     }
@@ -130,6 +131,7 @@ impl Daemon {
             arguments: Vec::new(),
             failpoint: String::new(),
             environment: Vec::new(),
+            umask: None,
         }
     }
 
@@ -139,9 +141,19 @@ impl Daemon {
         failpoint.clone_into(&mut self.failpoint);
     }
 
+    /// The umask of the next one that is started.
+    pub fn set_umask(&mut self, umask: &str) {
+        self.umask = Some(umask.to_owned());
+    }
+
     /// A variable in the environment of the next one that is started.
     pub fn set_variable(&mut self, name: &str, value: &str) {
         self.environment.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Lets the next one that is started run containers as processes of this machine.
+    pub fn embed(&mut self) {
+        self.arguments = vec!["--embedded-plugin".into()];
     }
 
     /// Starts it, without waiting for it to serve.
@@ -150,7 +162,28 @@ impl Daemon {
             .create(true)
             .append(true)
             .open(self.path("log"));
-        let child = Command::new(BINARY)
+        self.spawn_with_log(log.expect("a log file").into());
+    }
+
+    /// The same, with a log that goes into a pipe; gives the end that somebody may read.
+    pub fn spawn_with_piped_log(&mut self) -> std::io::PipeReader {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        self.spawn_with_log(writer.into());
+        reader
+    }
+
+    fn spawn_with_log(&mut self, log: Stdio) {
+        let command = match &self.umask {
+            None => Command::new(BINARY),
+            Some(umask) => {
+                let mut shell = Command::new("sh");
+                let script = format!("umask {umask} && exec \"$0\" \"$@\"");
+                shell.args(["-c", &script, BINARY]);
+                shell
+            }
+        };
+        let mut command = command;
+        let child = command
             .args(["serve", "--log-level", "debug", "--config"])
             .arg(self.path("config.toml"))
             .arg("--socket")
@@ -160,7 +193,7 @@ impl Daemon {
             .args(&self.arguments)
             .env("INTERLINK_FAILPOINT", &self.failpoint)
             .envs(self.environment.iter().cloned())
-            .stderr(log.expect("a log file"))
+            .stderr(log)
             .spawn();
         self.child = Some(child.expect("the daemon starts"));
     }
