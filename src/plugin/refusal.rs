@@ -17,6 +17,9 @@ pub(crate) enum Refusal {
     /// being deleted.
     #[error("{0}")]
     Conflict(String),
+    /// Something that the pod needs does not answer. Sending the request again helps when it does.
+    #[error("{0}")]
+    Unavailable(String),
     /// The backend, or the machine that it runs on, fails. Sending the request again may help.
     #[error("the plugin's backend failed: {0}")]
     Failed(#[from] io::Error),

@@ -217,7 +217,7 @@ pub const OWN_PATHS: &[(&str, &str)] = &[
 /// Rooms behind a wall: all that they may name of other rooms, as path prefixes.
 ///
 /// The local plugin speaks the same wire format as the client and starts its threads in the same way.
-/// `bounded` and `json` read foreign texts. `text`, `confined`, `endpoint`, `owned` and `peer` are rules of Kubernetes, of file systems, of URLs and of sockets,
+/// `bounded` and `json` read foreign texts, and `disk` touches what pods name. `text`, `confined`, `endpoint`, `owned` and `peer` are rules of Kubernetes, of file systems, of URLs and of sockets,
 /// which any program has to keep. It shares nothing else with the daemon, as it would if it were a program of
 /// its own.
 pub const WALLED: &[(&str, &[&str])] = &[(
@@ -229,6 +229,7 @@ pub const WALLED: &[(&str, &[&str])] = &[(
         "threads",
         "text",
         "confined",
+        "disk",
         "endpoint",
         "owned",
         "peer",

@@ -215,6 +215,7 @@ fn refuse(refusal: &Refusal, request: &Request, responder: Responder) -> io::Res
         Refusal::NotFound(_) => 404,
         Refusal::Conflict(_) => 409,
         Refusal::Failed(_) => 500,
+        Refusal::Unavailable(_) => 503,
     };
     log::info!("{} is answered {status}: {refusal}", request.path());
     responder.text(status, &refusal.to_string())

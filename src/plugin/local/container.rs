@@ -11,6 +11,8 @@
 //! The records are the truth and the state is what was last seen of them; so a plugin that was
 //! restarted sees what its predecessor would have seen. Nothing leaves `Ended`.
 
+use std::io::Read as _;
+
 use jiff::Timestamp;
 use rustix::process::Signal;
 
@@ -21,10 +23,12 @@ use super::{
     shim,
     shims::Shims,
 };
-use crate::plugin::pods::{read_record, write_record, ContainerExit};
+use crate::plugin::pods::{open_file, read_record, write_record, ContainerExit};
 
 /// Exit code of a container whose end nobody saw: it is killed, so that of a killed one.
 const LOST: i32 = 137;
+/// How much of what a shim has said is shown, in bytes.
+const MAX_LAST_WORDS: u64 = 4096;
 
 /// How far a container has come.
 #[derive(Clone, Debug, PartialEq)]
@@ -125,7 +129,11 @@ impl LocalContainer {
         // It may have written something between the look at the records and its end.
         let wrote = self.dir.start().exists() || self.dir.exit().exists();
         if !wrote {
-            let said = std::fs::read_to_string(self.dir.shim_log()).unwrap_or_default();
+            let mut said = Vec::new();
+            // Without a word of it the end says as much.
+            let _ = open_file(&self.dir.shim_log())
+                .and_then(|file| file.take(MAX_LAST_WORDS).read_to_end(&mut said));
+            let said = String::from_utf8_lossy(&said);
             let text = format!("its shim gave up: {}", said.trim());
             self.fail(NOT_STARTED, "StartError", text);
         }

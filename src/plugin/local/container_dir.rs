@@ -11,14 +11,14 @@
 //!                               work/         the scratch directory
 //! ```
 
-use std::{fs::File, path::PathBuf};
+use std::path::PathBuf;
 
 use jiff::Timestamp;
 use rustix::process::{Flock, FlockOffsetType, FlockType};
 use serde::{Deserialize, Serialize};
 
 use super::processes::ProcessId;
-use crate::plugin::pods::PodDir;
+use crate::plugin::pods::{open_file, PodDir};
 
 /// A container's directory.
 #[derive(Clone, Debug)]
@@ -69,7 +69,7 @@ impl ContainerDir {
             typ: FlockType::WriteLock,
             offset_type: FlockOffsetType::Set,
         };
-        let file = File::open(self.lock()).ok()?;
+        let file = open_file(&self.lock()).ok()?;
         let holder = rustix::process::fcntl_getlk(&file, &whole_file).ok()??;
         Some(holder.pid?.as_raw_nonzero().get())
     }

@@ -176,7 +176,10 @@ mod tests {
     use serde_json::{json, Value};
 
     use super::*;
-    use crate::plugin::pods::read_record;
+    use crate::{
+        disk::Disk,
+        plugin::pods::{provide_host_paths, read_record},
+    };
 
     const UID: &str = "0f6e1c1a-9a3b-4a53-8c36-2f6f7b1d6a10";
 
@@ -201,7 +204,8 @@ mod tests {
         let request = PodRequest::parse(body.to_string().as_bytes()).unwrap();
         let root = RootDir(dir.path().into());
         let new = root.new_pod(UID);
-        let text = match write(&request, &new, &root, 0) {
+        let provided = provide_host_paths(&request, &Disk::default());
+        let text = match provided.and_then(|()| write(&request, &new, &root, 0)) {
             Ok(_) => String::new(),
             Err(refusal) => refusal.to_string(),
         };

@@ -20,7 +20,6 @@ mod supervisor;
 mod wakeup;
 
 use std::{
-    fs::File,
     io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -31,7 +30,7 @@ use self::supervisor::Supervisor;
 use super::{
     backend::{AfterEnd, Backend, Capacity, ContainerLog, DeleteOutcome, PodReport},
     error::Error,
-    pods::PodRequest,
+    pods::{open_file, PodRequest},
     refusal::Refusal,
 };
 
@@ -84,7 +83,7 @@ impl Backend for LocalBackend {
             return Err(Refusal::not_found(text));
         }
         let output = container_dir::ContainerDir::of(&pod.dir, container).output();
-        let file = match File::open(output) {
+        let file = match open_file(&output) {
             // The pod was deleted between the two looks.
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(no_pod()),
             file => file?,

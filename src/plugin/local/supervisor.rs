@@ -26,10 +26,11 @@ use super::{
     wakeup::{self, WakeUps},
 };
 use crate::{
+    disk::Disk,
     plugin::{
         backend::{AfterEnd, DeleteOutcome},
         error::Error,
-        pods::{remove_tree, take_over, PodRequest, RootDir},
+        pods::{provide_host_paths, remove_tree, take_over, PodRequest, RootDir},
         refusal::Refusal,
     },
     threads::{self, Threads},
@@ -56,6 +57,8 @@ struct Shared {
     shims: Arc<Shims>,
     /// The most that is kept of what a container prints, in bytes; 0 is no bound.
     max_output: u64,
+    /// The threads that touch the pods' host paths.
+    disk: Disk,
     /// Held while a pod is being written, so that no other is under the same UID.
     creating: Mutex<()>,
     pods: Mutex<HashMap<String, Arc<LocalPod>>>,
@@ -83,6 +86,7 @@ impl Supervisor {
             root,
             shims: Arc::new(Shims::new(shim)),
             max_output,
+            disk: Disk::default(),
             creating: Mutex::default(),
             removed: Condvar::new(),
             is_stopping: AtomicBool::new(false),
@@ -107,6 +111,9 @@ impl Supervisor {
     pub(super) fn create(&self, request: &PodRequest) -> Result<String, Refusal> {
         let shared = &self.shared;
         let uid = &request.uid;
+        if self.pod(uid).is_none() {
+            provide_host_paths(request, &shared.disk)?;
+        }
         let pod = {
             let _creating = shared.creating.lock();
             // One that has ended and was deleted makes room, also where how it ended is kept.

@@ -14,9 +14,9 @@ mod volumes;
 pub(crate) use self::{
     container_request::{ContainerRequest, MountRequest},
     identifiers::{is_pod_uid, relative_path},
-    record::{read_record, write_record, ContainerExit, DeletionRecord, PodRecord},
+    record::{open_file, read_record, write_record, ContainerExit, DeletionRecord, PodRecord},
     request::{grace_period, keeps_end, PodRequest},
     root_dir::{make_private_dir, remove_tree, take_over, PodDir, RootDir, StoredPod},
-    volume_files::write_volume,
+    volume_files::{provide_host_paths, write_volume},
     volumes::VolumeSource,
 };

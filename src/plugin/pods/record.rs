@@ -4,16 +4,17 @@
 //! synced: the processes do not outlive a crash of the machine, so neither need the records.
 
 use std::{
-    fs::{self, OpenOptions},
-    io::{self, Write as _},
+    fs::{self, File, OpenOptions},
+    io::{self, Read as _, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::Path,
 };
 
 use jiff::Timestamp;
+use rustix::fs::OFlags;
 use serde::{de::DeserializeOwned, Deserialize, Serialize};
 
-use crate::plugin::refusal::Refusal;
+use crate::{confined, plugin::refusal::Refusal, threads};
 
 /// What is kept of a pod after /create, as `pod.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -98,6 +99,7 @@ pub(crate) struct ContainerExit {
 
 /// Replaces a record.
 pub(crate) fn write_record<T: Serialize>(path: &Path, record: &T) -> io::Result<()> {
+    threads::fault("record")?;
     let next = path.with_extension("next");
     let mut file = OpenOptions::new()
         .write(true)
@@ -109,13 +111,34 @@ pub(crate) fn write_record<T: Serialize>(path: &Path, record: &T) -> io::Result<
     fs::rename(&next, path)
 }
 
+/// The longest record: what is to be run has the container's whole environment.
+const MAX_RECORD: u64 = 64 << 20;
+
 /// Reads a record; one that does not exist is nothing.
+///
+/// # Errors
+/// It cannot be read, is no record, or no regular file, or too long: containers run as the plugin's user, and
+/// can put anything there.
 pub(crate) fn read_record<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
-    match fs::read(path) {
-        Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
+    let file = match open_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        file => file?,
+    };
+    let mut bytes = Vec::new();
+    file.take(MAX_RECORD + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_RECORD {
+        return Err(io::Error::other("it is too long for a record"));
     }
+    Ok(Some(serde_json::from_slice(&bytes)?))
+}
+
+/// Opens a regular file for reading, where a container may have put something else: a pipe would hold up
+/// whoever opens it, and with that all pods.
+pub(crate) fn open_file(path: &Path) -> io::Result<File> {
+    let (Some(dir), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(io::ErrorKind::NotFound.into());
+    };
+    Ok(confined::file(confined::root(dir)?, name, OFlags::RDONLY)?)
 }
 
 #[cfg(test)]
@@ -150,6 +173,20 @@ mod tests {
             0o600
         );
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "no leftovers");
+        fs::remove_file(&path).unwrap();
+        let made = rustix::fs::mknodat(
+            rustix::fs::CWD,
+            &path,
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::RUSR,
+            0,
+        );
+        made.unwrap();
+        assert!(read_record::<DeletionRecord>(&path).is_err(), "a pipe");
+        fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
+        assert!(read_record::<DeletionRecord>(&path).is_err(), "a link");
+        fs::remove_file(&path).unwrap();
         fs::write(&path, "{").unwrap();
         assert!(read_record::<DeletionRecord>(&path).is_err());
     }

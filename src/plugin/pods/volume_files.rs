@@ -8,22 +8,21 @@ use std::{
 };
 
 use super::{
+    request::PodRequest,
     root_dir::{make_private_dir, PodDir},
     volumes::{PodVolume, VolumeFile, VolumeSource},
 };
-use crate::plugin::refusal::Refusal;
+use crate::{disk::Disk, plugin::refusal::Refusal};
 
-/// Writes a volume into the directory of a new pod, or sees to it that its host path is there.
+/// Writes a volume into the directory of a new pod.
 ///
 /// # Errors
-/// A host path is not of the kind that the pod asks for, or something cannot be written.
+/// Something cannot be written.
 pub(crate) fn write_volume(volume: &PodVolume, new: &PodDir) -> Result<(), Refusal> {
     let dir = new.volume(&volume.name);
     match &volume.source {
-        VolumeSource::HostPath { path, kind } => provide_host_path(path, kind).map_err(|why| {
-            let (name, path) = (&volume.name, path.display());
-            Refusal::invalid(format!("volume `{name}`: {path}: {why}"))
-        }),
+        // Provided before: see `provide_host_paths`.
+        VolumeSource::HostPath { .. } => Ok(()),
         VolumeSource::EmptyDir => Ok(make_private_dir(&dir)?),
         VolumeSource::Files(files) => {
             make_private_dir(&dir)?;
@@ -33,6 +32,27 @@ pub(crate) fn write_volume(volume: &PodVolume, new: &PodDir) -> Result<(), Refus
             Ok(())
         }
     }
+}
+
+/// Meets what the pod wants of its host paths. They may lie on a file system that hangs, so that nothing is
+/// held meanwhile that other pods need, and no longer than the deadline.
+pub(crate) fn provide_host_paths(request: &PodRequest, disk: &Disk) -> Result<(), Refusal> {
+    for volume in &request.volumes {
+        let VolumeSource::HostPath { path, kind } = &volume.source else {
+            continue;
+        };
+        let (place, wanted) = (path.clone(), kind.clone());
+        let provided = disk.call(&request.uid, path, move || {
+            provide_host_path(&place, &wanted)
+        });
+        let name = &volume.name;
+        provided
+            .map_err(|hung| Refusal::Unavailable(format!("volume `{name}`: {hung}")))?
+            .map_err(|why| {
+                Refusal::invalid(format!("volume `{name}`: {}: {why}", path.display()))
+            })?;
+    }
+    Ok(())
 }
 
 fn write_file(file: &VolumeFile, dir: &Path) -> io::Result<()> {

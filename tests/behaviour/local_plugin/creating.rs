@@ -4,7 +4,8 @@ use std::fs;
 
 use serde_json::{json, Value};
 
-use super::fixture::{pod_of, sh, sh_pod, Fixture, UID};
+use super::fixture::{log_request, pod_of, sh, sh_pod, until, Fixture, UID};
+use crate::support::Hung;
 
 #[test]
 fn the_server_s_form_and_the_virtual_kubelet_s_alone_and_in_a_list() {
@@ -212,4 +213,61 @@ fn the_small_calls() {
     assert_eq!(fixture.ask("/updateCache", &json!(UID)).status, 200);
     assert_eq!(fixture.ask("/", &json!("")).status, 404);
     assert_eq!(fixture.ask("/creat", &json!("")).status, 404);
+}
+
+/// One pod's host path on a mount that never answers is its own affair.
+#[test]
+fn a_host_path_that_hangs_keeps_no_other_pod_from_being_created() {
+    let fixture = Fixture::new();
+    let at = fixture.dir().join("dead");
+    fs::create_dir(&at).unwrap();
+    let Some(hung) = Hung::over(&at) else { return };
+    let mut stuck = pod_of(json!({
+        "containers": [sh("main", "true")],
+        "volumes": [{"name": "data", "hostPath": {"path": at.join("data"), "type": "Directory"}}],
+    }));
+    stuck["metadata"]["uid"] = json!("0f6e1c1a-9a3b-4a53-8c36-2f6f7b1d6a11");
+    let answer = std::thread::scope(|scope| {
+        let answer = scope.spawn(|| fixture.ask("/create", &json!({ "pod": stuck })));
+        for _ in 0..3 {
+            let pod = sh_pod("exit 3");
+            fixture.create(&pod);
+            assert_eq!(fixture.end_of(&pod, "main").0, 3);
+            assert_eq!(fixture.delete(&pod).status, 200);
+        }
+        answer.join().unwrap()
+    });
+    assert_eq!(answer.status, 503);
+    let text = answer.text();
+    assert!(
+        text.contains("volume `data`") && text.contains("has not answered"),
+        "{text}"
+    );
+    drop(hung);
+}
+
+/// A container runs as the plugin's user, so it can put anything in the place of its records; pipes and
+/// devices hold up nobody.
+#[test]
+fn a_container_that_replaces_its_records_harms_no_other_pod() {
+    let fixture = Fixture::new();
+    let odd = sh_pod(
+        "cd ..; for file in exit.json output.log lock start.json; do rm -f $file; mkfifo $file; done; \
+         touch ready; sleep 3600",
+    );
+    fixture.create(&odd);
+    until("it has done so", || {
+        fixture.container_dir(UID, "main").join("ready").exists()
+    });
+    let mut quiet = sh_pod("echo quiet; exit 3");
+    quiet["metadata"]["uid"] = json!("0f6e1c1a-9a3b-4a53-8c36-2f6f7b1d6a12");
+    fixture.create(&quiet);
+    assert_eq!(fixture.end_of(&quiet, "main").0, 3);
+    assert_eq!(fixture.log(&quiet, "main", json!({})), "quiet\n");
+    let answer = fixture.ask("/getLogs", &log_request(&odd, "main", json!({})));
+    assert_eq!(answer.status, 500, "{}", answer.text());
+    assert!(fixture.status(&odd).is_some());
+    let mut at_once = odd.clone();
+    at_once["metadata"]["deletionGracePeriodSeconds"] = json!(0);
+    assert_eq!(fixture.delete(&at_once).status, 200);
 }
