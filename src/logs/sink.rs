@@ -22,7 +22,7 @@ use crate::{
         log_position::Position,
         log_resync::{End, Piece, Resync},
     },
-    profile,
+    profile, threads,
 };
 
 /// Bytes after which a checkpoint saves work at the next start.
@@ -416,7 +416,8 @@ impl Target {
         let Some(file) = &mut self.open else {
             return Ok(());
         };
-        if let Err(source) = file.write_all(line) {
+        let written = threads::fault("log-file").and_then(|()| file.write_all(line));
+        if let Err(source) = written {
             // A full disk can take half a line: that half is taken back.
             let _ = file.set_len(self.length);
             return Err(self.path.failed(source));

@@ -69,6 +69,7 @@ impl Listener {
     /// # Errors
     /// The system has no descriptor for it, or the listener is closed.
     pub fn accept(&self) -> io::Result<Stream> {
+        crate::threads::fault("metrics-accept")?;
         Ok(match self {
             Self::Tcp(listener) => Stream::Tcp(listener.accept()?.0),
             Self::Unix(listener, _) => Stream::Unix(listener.accept()?.0),

@@ -54,11 +54,13 @@ impl MetricsServer {
         log::info!("metrics are served on {}/metrics", listener.address());
         let (accepting, stopped) = (listener.clone(), threads.stopped());
         let registry = registry(sources);
+        let mut is_failing = false;
         threads.start("metrics", move || loop {
             let accepted = accepting.accept();
             threads::beat("metrics", LIMIT);
             let is_stopped = match accepted {
                 Ok(mut stream) => {
+                    is_failing = false;
                     let served =
                         contain(|| listener::serve(&mut stream, |path| answer(&registry, path)));
                     match served {
@@ -74,9 +76,16 @@ impl MetricsServer {
                         .try_recv()
                         .is_err_and(|error| error.is_disconnected())
                 }
-                Err(_) => stopped
-                    .recv_timeout(PAUSE)
-                    .is_err_and(|error| error.is_disconnected()),
+                Err(error) => {
+                    let is_over = stopped
+                        .recv_timeout(PAUSE)
+                        .is_err_and(|error| error.is_disconnected());
+                    // Said once for each time that it begins; at the end the listener is closed.
+                    if !is_over && !std::mem::replace(&mut is_failing, true) {
+                        log::warn!("a connection for metrics cannot be accepted, to be tried again: {error}");
+                    }
+                    is_over
+                }
             };
             if is_stopped {
                 return;

@@ -76,9 +76,12 @@ mod planted {
         };
         match action {
             Action::Panic => panic!("planted at `{point}`\nby a test"),
-            Action::Hang => loop {
-                thread::park();
-            },
+            Action::Hang => {
+                super::super::heartbeat::end_patience();
+                loop {
+                    thread::park();
+                }
+            }
             Action::Return | Action::Error => {}
         }
     }

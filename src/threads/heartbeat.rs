@@ -117,11 +117,46 @@ pub fn late() -> Vec<Late> {
     late
 }
 
+/// Whether all threads of a kind are late: one that is alone, or all of which only the number at the end of the
+/// name differs.
+fn has_lost_a_kind(all: &[String], late: &[Late]) -> bool {
+    let kind = |name: &str| {
+        name.trim_end_matches(|c: char| c.is_ascii_digit())
+            .to_owned()
+    };
+    let is_late = |name: &str| late.iter().any(|late| late.thread == name);
+    late.iter().any(|late| {
+        let of_it = kind(&late.thread);
+        let mut others = all.iter().filter(|name| kind(name) == of_it);
+        others.all(|name| is_late(name))
+    })
+}
+
+fn names() -> Vec<String> {
+    let pulses = all()
+        .lock()
+        .iter()
+        .filter_map(Weak::upgrade)
+        .collect::<Vec<_>>();
+    pulses.iter().map(|pulse| pulse.name.clone()).collect()
+}
+
+/// Lets the current thread count as late at once, for tests.
+#[cfg(debug_assertions)]
+pub(super) fn end_patience() {
+    if let Some(pulse) = own() {
+        pulse.limit.store(0, Ordering::Relaxed);
+    }
+}
+
 /// How often it is looked whose loop is late.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Puts into the log which threads do not come back, and which do again, until told to stop. `looked` hears
-/// each time whether all come back.
+/// each time whether a restart is of use: false where a thread hangs that is alone, or all threads of a kind.
+///
+/// One of several that hangs is only said. If it hangs over one pod, its successor would hang over the same
+/// pod, so the daemon would be started again for ever, while the others of its kind do all the rest.
 pub fn watch(stop: &Receiver<()>, looked: impl Fn(bool)) {
     let mut known: Vec<Late> = Vec::new();
     loop {
@@ -136,7 +171,7 @@ pub fn watch(stop: &Receiver<()>, looked: impl Fn(bool)) {
         for one in known.iter().filter(|one| !is_among(&now, one)) {
             log::warn!("thread `{}` has come back", one.thread);
         }
-        looked(now.is_empty());
+        looked(!has_lost_a_kind(&names(), &now));
         known = now;
         if !matches!(stop.recv_timeout(LOOK), Err(RecvTimeoutError::Timeout)) {
             return;
@@ -199,5 +234,26 @@ mod tests {
             assert!(Instant::now() < deadline);
         }
         threads.join();
+    }
+
+    /// A restart helps where nobody is left who does the work, and would only interrupt the others else.
+    #[test]
+    fn one_of_several_is_no_reason_for_a_restart() {
+        let late = |thread: &str| Late {
+            thread: thread.to_owned(),
+            task: None,
+            silent_for: Duration::ZERO,
+            limit: Duration::ZERO,
+        };
+        let names = ["poll", "cri-0", "cri-1", "cri-read-0"].map(String::from);
+        let lost = |late_ones: &[&str]| {
+            let late: Vec<_> = late_ones.iter().map(|name| late(name)).collect();
+            has_lost_a_kind(&names, &late)
+        };
+        assert!(!lost(&[]));
+        assert!(!lost(&["cri-0"]), "the other one is there");
+        assert!(lost(&["cri-0", "cri-1"]), "all of a kind");
+        assert!(lost(&["cri-0", "poll"]), "one that is alone");
+        assert!(lost(&["cri-read-0"]), "one that is alone, with a number");
     }
 }

@@ -14,6 +14,8 @@ use crate::{
 
 /// The longest sleep; also how soon a step of the wall clock is noticed.
 const LONGEST: Duration = Duration::from_secs(30);
+/// In between there are waits for the state's disk alone.
+const LIMIT: Duration = Duration::from_secs(90);
 /// Pause before another attempt where the disk takes no changes.
 const DISK_PAUSE: Duration = Duration::from_secs(1);
 
@@ -24,7 +26,7 @@ pub type Told = (SandboxId, Option<Nanos>);
 pub fn run(context: &Context, told: &Receiver<Told>, stop: &Receiver<()>) {
     let mut deadlines: HashMap<SandboxId, Nanos> = HashMap::new();
     loop {
-        threads::point("stops");
+        threads::beat("stops", LIMIT);
         let now = context.store.clock().now();
         let first = deadlines.values().min();
         let pause = first.map_or(LONGEST, |first| first.until(now).min(LONGEST));

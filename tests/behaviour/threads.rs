@@ -36,7 +36,7 @@ impl Bench {
         api.kubeconfig(&kubeconfig);
         let settings = format!(
             "[kubernetes]\nkubeconfig = {kubeconfig:?}\n[logs]\nfollowers = 1\n\
-             [jobs]\njob_scope = 'containers'\n[metrics]\nlisten = '127.0.0.1:0'\n\
+             [daemon]\nshutdown_timeout = '2s'\n[jobs]\njob_scope = 'containers'\n[metrics]\nlisten = '127.0.0.1:0'\n\
              [node]\ncheck_interval = '50ms'\nlabels = {{ a = 'b' }}"
         );
         let url = fake.url().replace("127.0.0.1", "localhost");
@@ -53,7 +53,11 @@ impl Bench {
 
     fn embedded() -> Self {
         let directory = tempfile::tempdir().expect("a directory");
-        let mut bench = Self::with(Daemon::embedded(), directory, None);
+        let mut bench = Self::with(
+            Daemon::embedded_with("[daemon]\nshutdown_timeout = '2s'"),
+            directory,
+            None,
+        );
         bench.launch();
         bench
     }
@@ -135,6 +139,53 @@ impl Bench {
         self.daemon.plant("");
         self.daemon.run();
         self.check(failpoint);
+    }
+
+    /// Starts the daemon anew with a thread that will hang, and does things until that is said; then it has to
+    /// end in time, and all is as before with the next one.
+    fn hang(&mut self, failpoint: &str, thread: &str) {
+        let said = format!("thread `{thread}");
+        self.with_fault(failpoint, |log| {
+            let mut lines = log.lines();
+            lines.any(|line| line.contains(&said) && line.contains("has not come back"))
+        });
+        let status = self.daemon.terminate();
+        assert!(
+            status.success() || status.code() == Some(75),
+            "{failpoint}: {status}"
+        );
+        self.daemon.plant("");
+        self.daemon.run();
+        self.check(failpoint);
+    }
+
+    /// Starts the daemon anew with an error that will happen, and does things until that is said.
+    fn fail(&mut self, fault: &str) {
+        let (point, _) = fault.split_once('=').expect("a point");
+        let said = format!("planted at `{point}` by a test");
+        self.with_fault(fault, |log| log.contains(&said));
+        self.check(fault);
+    }
+
+    fn with_fault(&mut self, failpoint: &str, is_said: impl Fn(&str) -> bool) {
+        self.daemon.kill();
+        let before = self.daemon.log().len();
+        self.daemon.plant(failpoint);
+        self.daemon.spawn();
+        self.daemon.cri().wait_until_it_serves();
+        if let Some((fake, _)) = &self.remote {
+            fake.set_log("a", format!("{failpoint}\n"));
+            fake.set_log("b", format!("{failpoint}\n"));
+        }
+        let mut pokes = 0;
+        wait_for(&format!("it is said that {failpoint}"), || {
+            if is_said(&self.daemon.log()[before..]) {
+                return Some(());
+            }
+            pokes += 1;
+            poke(&self.daemon, pokes);
+            None
+        });
     }
 
     fn check(&self, after: &str) {
@@ -287,6 +338,7 @@ fn a_thread_that_panics_ends_the_daemon_and_no_pod_is_lost() {
     let mut bench = Bench::remote();
     die_of_panics(&mut bench, REMOTE);
     bench.die("main=panic", "main", "planted at `main`", hang_up);
+    bench.die("reload=panic", "reload", "planted at `reload`", hang_up);
     bench.die("signals=panic", "signals", "planted at `signals`", hang_up);
 }
 
@@ -375,6 +427,47 @@ fn a_stream_that_panics_ends_and_all_others_go_on() {
         event.join().expect("an event")
     });
     assert!(event.expect("an event").is_ok());
+}
+
+/// Threads of which one hangs that has to come back: where, and the beginning of its name. Those of gRPC, of
+/// one connection or log, and those that only wait (`signals`, `main`) say of no time at which they are back.
+const HANGS: &[(&str, &str)] = &[
+    ("cri=hang", "cri-"),
+    ("cri-read=hang", "cri-read-"),
+    ("lanes=hang@4", "lanes"),
+    ("interlink=hang", "interlink-"),
+    ("poll=hang@2", "poll"),
+    ("stops=hang", "stops"),
+    ("announce=hang@2", "announce"),
+    ("node=hang@2", "node"),
+    ("follow=hang@3", "follow"),
+    ("log-poll=hang", "log-poll"),
+    ("journal=hang@2", "journal"),
+    ("metrics=hang@2", "metrics"),
+];
+
+#[test]
+fn a_thread_that_hangs_is_said_and_the_daemon_ends_in_time() {
+    let mut remote = Bench::remote();
+    for (failpoint, thread) in HANGS {
+        remote.hang(failpoint, thread);
+    }
+    let mut embedded = Bench::embedded();
+    embedded.hang("plugin-pods=hang@2", "plugin-pods");
+}
+
+/// Errors of the system at places where there is no other way to bring them about. What is done there is done
+/// again, and nothing is lost.
+#[test]
+fn an_error_of_the_system_is_said_and_all_goes_on() {
+    let mut remote = Bench::remote();
+    for fault in ["disk=error@3", "log-file=error", "metrics-accept=error"] {
+        remote.fail(fault);
+    }
+    let mut embedded = Bench::embedded();
+    for fault in ["accept=error", "record=error"] {
+        embedded.fail(fault);
+    }
 }
 
 #[test]
@@ -500,6 +593,10 @@ fn the_threads_are_those_of_the_documentation() {
     embedded.daemon.kill();
     embedded.daemon.plant("grpc-stop=hang");
     embedded.daemon.run();
+    let mut reloading = Daemon::prepare("");
+    reloading.plant("reload=hang");
+    reloading.run();
+    reloading.hang_up();
     let mut missing = kinds.clone();
     let mut look = |threads: &BTreeSet<String>| {
         for name in threads {
@@ -512,6 +609,7 @@ fn the_threads_are_those_of_the_documentation() {
     let mut left = BTreeSet::new();
     wait_for("all but the last one are there", || {
         look(&remote.threads());
+        look(&threads_of(reloading.pid()));
         left = look(&embedded.threads());
         (left.len() <= 1).then_some(())
     });
@@ -531,7 +629,7 @@ fn each_kind_of_thread_has_died_here() {
         dead.iter()
             .any(|(_, thread)| *thread == kind || kind.ends_with('N') && thread.starts_with(name))
     };
-    let by_hand = ["main", "signals", "grpc-stop", "disk-N"];
+    let by_hand = ["main", "signals", "grpc-stop", "disk-N", "reload"];
     // No code of ours runs there.
     let of_grpc = [
         "default-executor",

@@ -280,7 +280,11 @@ impl Daemon {
         let log = self.log();
         let (_, rest) = log.rsplit_once("metrics are served on http://")?;
         let (address, _) = rest.split_once("/metrics")?;
-        get(TcpStream::connect(address).ok()?, "/metrics").ok()
+        let stream = TcpStream::connect(address).ok()?;
+        // Its thread may be the one that hangs.
+        let patience = Some(Duration::from_secs(5));
+        stream.set_read_timeout(patience).ok()?;
+        get(stream, "/metrics").ok()
     }
 
     /// A metric's value, labels as they are written included in its name.
