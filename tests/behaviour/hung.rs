@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt as _,
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -9,7 +10,7 @@ use std::{
 use grpcio::RpcStatusCode;
 use interlink_cri::proto::{
     ContainerState, ListContainersRequest, Mount, PodSandboxConfig, RunPodSandboxRequest,
-    StartContainerRequest, VersionRequest, METHOD_RUNTIME_SERVICE_RUN_POD_SANDBOX,
+    StartContainerRequest, StatusRequest, VersionRequest, METHOD_RUNTIME_SERVICE_RUN_POD_SANDBOX,
     METHOD_RUNTIME_SERVICE_START_CONTAINER,
 };
 use protobuf::MessageField;
@@ -43,7 +44,9 @@ fn answers(cri: &Cri) {
     runtime
         .list_containers(&ListContainersRequest::default(), options())
         .expect("a list");
-    assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+    let took = begun.elapsed();
+    assert!(took < SOON, "{took:?}");
+    println!("a version and a list took {took:?}");
 }
 
 fn is_submitted(fake: &Fake, pod: &str) -> bool {
@@ -230,4 +233,191 @@ fn the_daemon_ends_in_time_although_the_state_s_disk_hangs() {
     assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
     assert!(daemon.log().contains("has not stopped within 2s"));
     drop(calls);
+}
+
+/// The kubelet's directory of a pod: CreateContainer looks at the volumes there.
+#[test]
+fn volumes_that_hang_hold_up_their_own_pods() {
+    let fake = Fake::start();
+    let root = tempfile::tempdir().expect("a directory");
+    let settings = format!(
+        "[daemon]\ndisk_timeout = '300ms'\n[cri]\nhandler_threads = 2\n[pods]\nkubelet_root = {:?}",
+        root.path()
+    );
+    let mut daemon = Daemon::prepare(&settings);
+    daemon.interlink(&fake.url());
+    daemon.run();
+    let cri = daemon.cri();
+    let own = root.path().join("pods/uid-stuck");
+    let volume = own.join("volumes/kubernetes.io~configmap/conf");
+    fs::create_dir_all(&volume).expect("made");
+    let Some(hung) = Hung::over(&own) else { return };
+    let stuck = cri.run(&pod("stuck"));
+    let mut config = container("main", &["true"]);
+    config.mounts.push(Mount {
+        container_path: "/conf".to_owned(),
+        host_path: volume.display().to_string(),
+        ..Default::default()
+    });
+    for _ in 0..3 {
+        let begun = Instant::now();
+        let refused = cri.try_create(&stuck, &config);
+        assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+        let (code, message) = code(refused);
+        assert_eq!(code, RpcStatusCode::UNAVAILABLE);
+        assert!(message.contains(&*own.to_string_lossy()), "{message}");
+        answers(&cri);
+    }
+    cri.launch(&cri.run(&pod("quick")), &container("main", &["true"]));
+    wait_for("another pod is submitted", || {
+        is_submitted(&fake, "quick").then_some(())
+    });
+    assert!(daemon.terminate().success());
+    drop(hung);
+}
+
+/// The file into which the kubelet wants what a container said at its end.
+#[test]
+fn a_termination_log_that_hangs_keeps_no_end_from_being_shown() {
+    let fake = Fake::start();
+    let root = tempfile::tempdir().expect("a directory");
+    let settings = format!(
+        "[daemon]\ndisk_timeout = '300ms'\n[pods]\nkubelet_root = {:?}",
+        root.path()
+    );
+    let mut daemon = Daemon::prepare(&settings);
+    daemon.interlink(&fake.url());
+    daemon.run();
+    let cri = daemon.cri();
+    let own = root.path().join("pods/uid-stuck");
+    let file = own.join("containers/main/0a1b2c3d");
+    fs::create_dir_all(file.parent().expect("a parent")).expect("made");
+    fs::write(&file, "").expect("written");
+    let mut config = container("main", &["true"]);
+    config.mounts.push(Mount {
+        container_path: "/dev/termination-log".into(),
+        host_path: file.display().to_string(),
+        ..Default::default()
+    });
+    let stuck = cri.launch(&cri.run(&pod("stuck")), &config);
+    let quick = cri.launch(&cri.run(&pod("quick")), &container("main", &["true"]));
+    fake.wait_for_requests("/create", 2);
+    let Some(hung) = Hung::over(&own) else { return };
+    fake.set_all(&JobState::Ended(
+        serde_json::json!({ "exitCode": 1, "message": "no such file: input.dat" }),
+    ));
+    assert_eq!(cri.wait_for_exit(&quick).exit_code, 1);
+    assert_eq!(cri.wait_for_exit(&stuck).exit_code, 1);
+    answers(&cri);
+    let log = daemon.log();
+    assert!(
+        log.contains("cannot write its termination message"),
+        "{log}"
+    );
+    assert!(daemon.terminate().success());
+    drop(hung);
+}
+
+/// Where the state lies: what is only read, the daemon's own figures among it, touches it never.
+#[test]
+fn whoever_asks_how_the_daemon_is_waits_for_no_disk() {
+    let fake = Fake::start();
+    let mut daemon = Daemon::prepare("[daemon]\nshutdown_timeout = '2s'");
+    daemon.interlink(&fake.url());
+    daemon.run();
+    let cri = daemon.cri();
+    let id = cri.create(&cri.run(&pod("kept")), &container("main", &["true"]));
+    let Some(hung) = Hung::over(&daemon.path("state")) else {
+        return;
+    };
+    for _ in 0..5 {
+        let request = StatusRequest {
+            verbose: true,
+            ..Default::default()
+        };
+        let begun = Instant::now();
+        let status = cri.runtime.status(&request, options()).expect("a status");
+        assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+        let text = format!("{:?}", status.info);
+        assert!(text.contains("stateBytes"), "{text}");
+        answers(&cri);
+        assert_eq!(cri.state(&id), ContainerState::CONTAINER_CREATED);
+    }
+    let begun = Instant::now();
+    let status = daemon.terminate();
+    assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+    assert!(status.success() || status.code() == Some(75), "{status}");
+    drop(hung);
+}
+
+/// The embedded plugin's own directory: that is a plugin that does not answer, and nothing more.
+#[test]
+fn a_plugin_whose_disk_hangs_is_one_that_does_not_answer() {
+    let mut daemon = Daemon::prepare("[daemon]\nshutdown_timeout = '2s'");
+    daemon.embed();
+    daemon.run();
+    let cri = daemon.cri();
+    let Some(hung) = Hung::over(&daemon.path("state/plugin/pods")) else {
+        return;
+    };
+    let id = cri.launch(&cri.run(&pod("waits")), &container("main", &["true"]));
+    for _ in 0..5 {
+        answers(&cri);
+        assert_eq!(cri.state(&id), ContainerState::CONTAINER_RUNNING);
+    }
+    let begun = Instant::now();
+    let status = daemon.terminate();
+    assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+    assert!(status.success() || status.code() == Some(75), "{status}");
+    drop(hung);
+}
+
+/// A pipe that nobody reads: `serve 2>&1 | less`, for one.
+#[test]
+fn nobody_waits_for_standard_error() {
+    let mut daemon = Daemon::prepare("[daemon]\nshutdown_timeout = '3s'");
+    let reader = daemon.spawn_with_piped_log();
+    let cri = daemon.cri();
+    cri.wait_until_it_serves();
+    // Each call is a line of the log; a pipe holds 64 KiB.
+    for _ in 0..1500 {
+        let version = cri.runtime.version(&VersionRequest::default(), options());
+        version.expect("a version");
+    }
+    cri.create(&cri.run(&pod("quick")), &container("main", &["true"]));
+    answers(&cri);
+    let begun = Instant::now();
+    let status = daemon.terminate();
+    assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+    assert!(status.success() || status.code() == Some(75), "{status}");
+    drop(reader);
+}
+
+/// A reload reads files of the site's, which may hang as well.
+#[test]
+fn a_reload_that_hangs_keeps_nothing_from_ending() {
+    let fake = Fake::start();
+    let files = tempfile::tempdir().expect("a directory");
+    let token = files.path().join("token");
+    fs::write(&token, "secret").expect("written");
+    fs::set_permissions(&token, fs::Permissions::from_mode(0o600)).expect("closed");
+    let settings =
+        format!("[interlink]\ntoken_file = {token:?}\n[daemon]\nshutdown_timeout = '8s'");
+    let mut daemon = Daemon::prepare(&settings);
+    daemon.interlink(&fake.url());
+    daemon.run();
+    let Some(hung) = Hung::over(files.path()) else {
+        return;
+    };
+    wait_for("one finds another one under way", || {
+        daemon.hang_up();
+        daemon.log().contains("a reload is under way").then_some(())
+    });
+    answers(&daemon.cri());
+    let begun = Instant::now();
+    // Threads that read the token are late; the main thread is not, and needs no force.
+    let status = daemon.terminate();
+    assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+    assert!(status.success(), "{status}");
+    drop(hung);
 }

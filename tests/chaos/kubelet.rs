@@ -90,6 +90,12 @@ impl<'a> Kubelet<'a> {
         let _ = std::fs::remove_dir_all(logs);
     }
 
+    /// Ends a pod and removes it, however often that has to be asked for.
+    pub fn end(&self, config: &PodSandboxConfig) {
+        // What was wrong is in the books.
+        let _ = self.remove(config);
+    }
+
     fn live(&mut self, name: &str, config: &PodSandboxConfig) -> Step<()> {
         let plan = self.plan(name);
         self.write_down(config, &plan);

@@ -1,6 +1,6 @@
 //! The campaigns: the real daemon, the local plugin in a process of its own, a relay between them
-//! that commits faults and speaks as the plugins of the profiles do, clients with a kubelet's habits, and
-//! somebody who kills at random moments, or plants a panic in one of the daemon's threads.
+//! that commits faults and speaks as the plugins of the profiles do, clients with a kubelet's habits, a tenant
+//! who does what hurts others where they let it, and somebody who kills at random moments, or plants a panic in one of the daemon's threads.
 //! At the end the books are compared: what was asked for, what ran, what was told, what is left.
 //!
 //! `make chaos` runs them for long; in `make test` they are short. `CHAOS_SECONDS` sets how long
@@ -14,6 +14,7 @@ mod kubelet;
 mod relay;
 mod report;
 mod script;
+mod tenant;
 mod world;
 
 #[path = "../behaviour/local_plugin/client.rs"]
@@ -33,6 +34,7 @@ use faults::Weather;
 use habits::{Habits, LOCAL};
 use kubelet::Kubelet;
 use support::{ApiServer, Fault};
+use tenant::Tenant;
 use world::{Victim, World};
 
 /// Clients at a time.
@@ -106,6 +108,12 @@ fn round(name: &str, seed: u64, span: Duration, world: &World) -> Vec<String> {
                 }
             });
         }
+        scope.spawn(|| {
+            let mut tenant = Tenant::new(world, &books, Rng::with_seed(seed.rotate_left(7)));
+            while Instant::now() < end {
+                tenant.one_pod();
+            }
+        });
         scope.spawn(|| kill_until(end, world, &books, Rng::with_seed(seed)));
         scope.spawn(|| vex_until(end, world, Rng::with_seed(!seed)));
     });

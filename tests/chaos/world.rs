@@ -20,6 +20,7 @@ use crate::{
     habits::Habits,
     relay::Relay,
     support::{options, ApiServer, Cri, Daemon},
+    tenant,
 };
 
 /// How long the end of a campaign may take.
@@ -86,6 +87,8 @@ impl World {
         plugin.start();
         let relay = Relay::start(plugin.socket(), habits, weather);
         let mut settings = SETTINGS.to_owned() + &habits.settings();
+        settings.push_str(tenant::SETTINGS);
+        settings = settings.replacen("[logs]\n", &format!("[logs]\n{}", tenant::LOG_SETTINGS), 1);
         if let Some(api) = &api {
             let kubeconfig = directory.path().join("kubeconfig");
             api.kubeconfig(&kubeconfig);

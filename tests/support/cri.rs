@@ -128,14 +128,17 @@ impl Cri {
 
     /// Runs a sandbox; its log directory is made as a kubelet would.
     pub fn run(&self, config: &PodSandboxConfig) -> String {
+        self.try_run(config).expect("a sandbox")
+    }
+
+    /// The same, for those who can do without one.
+    pub fn try_run(&self, config: &PodSandboxConfig) -> grpcio::Result<String> {
         let request = RunPodSandboxRequest {
             config: MessageField::some(self.with_logs(config)),
             ..Default::default()
         };
-        self.runtime
-            .run_pod_sandbox(&request, self.options())
-            .expect("a sandbox")
-            .pod_sandbox_id
+        let answer = self.runtime.run_pod_sandbox(&request, self.options())?;
+        Ok(answer.pod_sandbox_id)
     }
 
     fn with_logs(&self, config: &PodSandboxConfig) -> PodSandboxConfig {
