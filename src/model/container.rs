@@ -95,6 +95,10 @@ pub struct Stopping {
     /// The time is over, and the end is not known: whoever waited has been told, and asks again.
     #[serde(default)]
     pub is_overdue: bool,
+    /// Set while the job is not cancelled yet, because it goes on for other containers: until then it is
+    /// waited for stops of these, too.
+    #[serde(default)]
+    pub shared_until: Option<Nanos>,
 }
 
 /// What the plugin says of a container that has not ended; each state comes before the next.

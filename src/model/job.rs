@@ -356,6 +356,19 @@ impl Job {
         self.inits.iter().any(|init| init == name)
     }
 
+    /// The names of the pod's sidecars, as far as the API server told.
+    pub fn sidecars(&self) -> &[String] {
+        match &self.members {
+            JobMembers::NotAsked | JobMembers::Unknown => &[],
+            JobMembers::Awaits { sidecars, .. } => sidecars,
+        }
+    }
+
+    /// Whether a container of this name is one of them.
+    pub fn is_sidecar(&self, name: &str) -> bool {
+        self.sidecars().iter().any(|sidecar| sidecar == name)
+    }
+
     /// The names of all that it carries, of those first that the kubelet has started.
     pub fn all_names(&self) -> impl Iterator<Item = &str> {
         let expected = self.expected.iter().map(|expected| expected.name.as_str());

@@ -67,6 +67,7 @@ mod tests {
             since: Nanos(5),
             deadline: Nanos(50),
             is_overdue: false,
+            shared_until: None,
         };
         pod.containers[0].status.stopping = Some(stopping.clone());
         pod.containers[0].status.log_owed_since = Some(Nanos(5));

@@ -8,10 +8,16 @@
 //!     │                           │    │ stop_container, again                    │
 //!     │             time_is_over  ├────┴─── overdue (hold)                        │
 //!     │                           └─────────────────────────── (release) ─────────┤
-//!     └─── the job never left, or goes on for other containers ──────────────────┘
+//!     │                           │ after SHARED_WAIT: the job goes on for others │
+//!     │                           └───────────────────────────────────────────────┤
+//!     └─── the job never left ────────────────────────────────────────────────────┘
 //! ```
 //!
-//! Meanwhile the job is owed a DELETE, and is asked about: `owed`, `call_results`.
+//! Meanwhile the job is owed a DELETE, and is asked about: `owed`, `call_results`. A job can only be cancelled
+//! as a whole, so that begins when all that it carries is to be stopped. A kubelet that ends a pod stops its
+//! containers at the same time (`killContainersWithSyncResult` in
+//! pkg/kubelet/kuberuntime/kuberuntime_container.go), and its sidecars once the others have ended
+//! (`terminationOrdering`, kuberuntime_termination_order.go): those end with what they served.
 
 use std::time::Duration;
 
@@ -23,10 +29,14 @@ use super::{
 use crate::{
     config::stops::UnconfirmedStop,
     model::{
-        Cancellation, ContainerEntry, ContainerId, ContainerPhase, ContainerStatus, Job, Nanos,
-        Pod, SandboxPhase, Stopping, Submission,
+        Cancellation, ContainerEntry, ContainerId, ContainerPhase, Job, Nanos, Pod, SandboxPhase,
+        Stopping, Submission,
     },
 };
+
+/// How long the stop of a container whose job goes on for others waits for stops of these. The kubelet sends
+/// all of a pod's at once; it can be longer apart where one of them has a preStop hook.
+const SHARED_WAIT: Duration = Duration::from_secs(2);
 
 /// What a stop has come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,14 +56,16 @@ enum Way {
     Wait,
     /// Its job has not left, so there is nothing to wait for.
     AtOnce,
+    /// Its end is known, and the rest of its log is to come; its job goes on for others.
+    Ended,
     /// Its job goes on for others, so its end will not come.
     Shared,
 }
 
-/// Stops one container. Where it can be cancelled by itself, it stays RUNNING until its end is known, for
-/// at most the grace period and `patience`; one that shares its job with others that go on has ended at
-/// once, and so has one whose job never left. Asked again, a shorter grace period shortens, and a longer
-/// one changes nothing.
+/// Stops one container. Where its job can be cancelled, it stays RUNNING until its end is known, for at most
+/// the grace period and `patience`; so it does while its job goes on for others, for [`SHARED_WAIT`] or its
+/// grace period, and has ended then if these still go on. One whose job never left has ended at once. Asked
+/// again, a shorter grace period shortens, and a longer one changes nothing.
 ///
 /// A container that was never started stays as it is, as the kubelet does not stop those
 /// (`ConvertPodStatusToRunningPod` in pkg/kubelet/container/helpers.go).
@@ -71,13 +83,10 @@ pub fn stop_container(
     match way(pod, id) {
         Way::Wait => begin(pod, id, grace_seconds, patience, now),
         Way::AtOnce => lifecycle::kill_container(pod, id, grace_seconds, now),
-        Way::Shared => {
-            lifecycle::kill_container(pod, id, grace_seconds, now);
-            let status = pod.status_mut(id);
-            if let Some(exit) = status.and_then(|status| status.exit.as_mut()) {
-                stop_ends::SHARED.clone_into(&mut exit.message);
-            }
+        Way::Ended => {
+            note(pod, id, grace_seconds, patience, None, now);
         }
+        Way::Shared => begin_shared(pod, id, grace_seconds, patience, now),
     }
     stop_ends::conclude(pod, now);
 }
@@ -108,9 +117,15 @@ fn way(pod: &Pod, id: &ContainerId) -> Way {
     let (Some(entry), Some(job)) = (pod.container(id), pod.job_of(id)) else {
         return Way::AtOnce;
     };
-    // Only the rest of its log is to come.
-    if entry.status.reported.is_some() || job.is_owed_a_cancellation() {
+    if job.is_owed_a_cancellation() {
         return Way::Wait;
+    }
+    let is_shared = goes_on_without(pod, job, entry);
+    if entry.status.reported.is_some() {
+        return match is_shared {
+            true => Way::Ended,
+            false => Way::Wait,
+        };
     }
     let never_left = match job.submission {
         Submission::Gathering { .. } | Submission::Pending { .. } | Submission::Dropped => {
@@ -124,52 +139,158 @@ fn way(pod: &Pod, id: &ContainerId) -> Way {
     if never_left {
         return Way::AtOnce;
     }
-    match goes_on_without(pod, job, entry) {
+    match is_shared {
         true => Way::Shared,
         false => Way::Wait,
     }
 }
 
-/// Whether a job carries others that are to go on.
+/// Whether a job carries others that are to go on. Sidecars do not go on by themselves.
 fn goes_on_without(pod: &Pod, job: &Job, stopped: &ContainerEntry) -> bool {
     let mut carried = job.containers.iter().filter_map(|id| pod.container(id));
-    let goes_on = |status: &ContainerStatus| status.is_live() && status.stopping.is_none();
-    let others_go_on = carried.any(|entry| entry.id() != stopped.id() && goes_on(&entry.status));
+    let goes_on = |entry: &ContainerEntry| {
+        entry.id() != stopped.id()
+            && entry.status.is_live()
+            && entry.status.stopping.is_none()
+            && !job.is_sidecar(&entry.container.name)
+    };
+    let others_go_on = carried.any(goes_on);
     // What comes after an init container that is stopped does not run.
     let is_init = job.is_init(&stopped.container.name);
     let more_to_come = !is_init && job.expected.iter().any(|expected| expected.end.is_none());
     others_go_on || more_to_come
 }
 
-/// Begins to wait for a container's end, or shortens that.
+/// Begins to wait for a container's end, or shortens that, and has its job cancelled.
 fn begin(pod: &mut Pod, id: &ContainerId, grace_seconds: u32, patience: Duration, now: Nanos) {
     let Some(number) = pod.job_of(id).map(|job| job.number) else {
         return;
     };
-    let Some(status) = pod.status_mut(id) else {
+    if !note(pod, id, grace_seconds, patience, None, now) {
         return;
+    }
+    let grace_seconds = longest_grace(pod, number, patience, now);
+    if let Some(job) = pod.job_mut(number) {
+        job.grace_seconds = grace_seconds;
+    }
+    cancel(pod, number, now);
+}
+
+/// Begins to wait for stops of the others in a container's job, or shortens that.
+fn begin_shared(
+    pod: &mut Pod,
+    id: &ContainerId,
+    grace_seconds: u32,
+    patience: Duration,
+    now: Nanos,
+) {
+    let wait = SHARED_WAIT.min(Duration::from_secs(grace_seconds.into()));
+    if !note(pod, id, grace_seconds, patience, Some(wait), now) {
+        return;
+    }
+    let number = pod.job_of(id).map(|job| job.number);
+    if let Some(job) = number.and_then(|number| pod.job_mut(number)) {
+        job.grace_seconds = job.grace_seconds.max(grace_seconds);
+    }
+    sharing_is_over(pod, now);
+}
+
+/// Notes the stop of a container, or that it is to be shorter. False where nothing is new.
+fn note(
+    pod: &mut Pod,
+    id: &ContainerId,
+    grace_seconds: u32,
+    patience: Duration,
+    shared_wait: Option<Duration>,
+    now: Nanos,
+) -> bool {
+    let Some(status) = pod.status_mut(id) else {
+        return false;
     };
     let deadline = now.plus(Duration::from_secs(grace_seconds.into()) + patience);
-    let under_way = status.stopping.as_ref().filter(|stop| !stop.is_overdue);
+    let is_same =
+        |stop: &&Stopping| !stop.is_overdue && stop.shared_until.is_some() == shared_wait.is_some();
+    let under_way = status.stopping.as_ref().filter(is_same);
     if under_way.is_some_and(|stop| stop.deadline <= deadline) {
-        return;
+        return false;
     }
     status.stopping = Some(Stopping {
         since: now,
         deadline,
         is_overdue: false,
+        shared_until: shared_wait.map(|wait| now.plus(wait)),
     });
+    true
+}
+
+/// Has a job cancelled whose containers are being stopped, its sidecars with them.
+fn cancel(pod: &mut Pod, number: u32, now: Nanos) {
     lifecycle::forget_what_will_not_run(pod, number);
-    let grace_seconds = longest_grace(pod, number, patience, now);
+    let Some(job) = pod.job(number) else { return };
+    let (carried, sidecars) = (job.containers.clone(), job.sidecars().to_vec());
+    let in_job = |entry: &&mut ContainerEntry| carried.contains(entry.id());
+    let mut longest: Option<Stopping> = None;
+    for entry in pod.containers.iter_mut().filter(in_job) {
+        if let Some(stop) = &mut entry.status.stopping {
+            stop.shared_until = None;
+            let is_longer = longest
+                .as_ref()
+                .is_none_or(|it| it.deadline < stop.deadline);
+            longest = is_longer.then(|| stop.clone()).or(longest);
+        }
+    }
+    for entry in pod.containers.iter_mut().filter(in_job) {
+        let is_sidecar = sidecars.contains(&entry.container.name);
+        let status = &mut entry.status;
+        if is_sidecar && status.is_live() && status.stopping.is_none() {
+            status.stopping.clone_from(&longest);
+        }
+    }
     let Some(job) = pod.job_mut(number) else {
         return;
     };
     if matches!(job.submission, Submission::Finished | Submission::Lost) {
         return;
     }
-    job.grace_seconds = grace_seconds;
     job.cancel_again(now);
     job.request_cancel(now);
+}
+
+/// Ends the wait for stops of the others in a job, where it is over.
+fn sharing_is_over(pod: &mut Pod, now: Nanos) {
+    let is_over = |entry: &&ContainerEntry| {
+        let stop = entry.status.stopping.as_ref();
+        let is_over = |stop: &Stopping| {
+            stop.shared_until
+                .is_some_and(|until| until <= now || now < stop.since)
+        };
+        is_waited_for(entry) && stop.is_some_and(is_over)
+    };
+    let over: Vec<_> = pod.containers.iter().filter(is_over).collect();
+    let over: Vec<_> = over.iter().map(|entry| entry.id().clone()).collect();
+    for id in over {
+        match way(pod, &id) {
+            Way::Shared => {
+                lifecycle::kill_container(pod, &id, 0, now);
+                let status = pod.status_mut(&id);
+                if let Some(exit) = status.and_then(|status| status.exit.as_mut()) {
+                    stop_ends::SHARED.clone_into(&mut exit.message);
+                }
+            }
+            Way::AtOnce => lifecycle::kill_container(pod, &id, 0, now),
+            Way::Ended => {
+                if let Some(stop) = pod.status_mut(&id).and_then(|it| it.stopping.as_mut()) {
+                    stop.shared_until = None;
+                }
+            }
+            // The others have ended meanwhile.
+            Way::Wait => {
+                if let Some(number) = pod.job_of(&id).map(|job| job.number) {
+                    cancel(pod, number, now);
+                }
+            }
+        }
+    }
 }
 
 /// The longest grace period that is left for any of a job's containers, in seconds.
@@ -182,11 +303,12 @@ fn longest_grace(pod: &Pod, number: u32, patience: Duration, now: Nanos) -> u32 
     u32::try_from(seconds).unwrap_or(u32::MAX)
 }
 
-/// When the time for a stop is over, if anything of the pod is being stopped.
+/// When the next wait for a stop is over, if anything of the pod is being stopped.
 pub fn next_deadline(pod: &Pod) -> Option<Nanos> {
     let entries = pod.containers.iter().filter(|entry| is_waited_for(entry));
     let stops = entries.filter_map(|entry| entry.status.stopping.as_ref());
-    stops.map(|stop| stop.deadline).min()
+    let ends = stops.map(|stop| stop.shared_until.unwrap_or(stop.deadline));
+    ends.min()
 }
 
 fn is_waited_for(entry: &ContainerEntry) -> bool {
@@ -201,6 +323,7 @@ fn is_waited_for(entry: &ContainerEntry) -> bool {
 /// Ends the wait for stops whose time is over, as `jobs.unconfirmed_stop` has it. The job stays owed its
 /// cancellation.
 pub fn time_is_over(pod: &mut Pod, now: Nanos, rules: &Rules) {
+    sharing_is_over(pod, now);
     let unconfirmed = rules.unconfirmed_stops.of(&pod.sandbox);
     // A time before the beginning tells of a clock that has stepped back: how long it was is not known.
     let is_over = |stop: &Stopping| stop.deadline <= now || now < stop.since;

@@ -121,6 +121,41 @@ fn a_container_ends_in_its_own_way_before_its_successor_begins() {
 }
 
 #[test]
+fn containers_of_one_job_that_are_stopped_together_end_in_their_own_way() {
+    let daemon = Daemon::embedded();
+    let cri = daemon.cri();
+    let pod = cri.run(&sandbox("two"));
+    let saves = |name: &str, code: u8| {
+        let script = format!(
+            "trap 'sleep 1; echo saved; exit {code}' TERM; echo ready; while :; do sleep 0.02; done"
+        );
+        cri.create(&pod, &container(name, &["sh", "-c", &script]))
+    };
+    let ids = [saves("a", 0), saves("b", 4)];
+    for id in &ids {
+        cri.start(id);
+    }
+    let logs = ids.each_ref().map(|id| cri.status(id).log_path);
+    wait_for("they run", || {
+        let ready = |log: &String| log_text(log.as_ref()) == "ready\n";
+        logs.iter().all(ready).then_some(())
+    });
+    // As a kubelet ends a pod: one call for each container, at the same time.
+    let stops = ids.each_ref().map(|id| begin(&cri, id, 20));
+    for stop in stops {
+        block_on(stop).expect("stopped");
+    }
+    assert_eq!(
+        ids.each_ref().map(|id| cri.status(id).exit_code),
+        [0, 4],
+        "each its own"
+    );
+    for log in &logs {
+        assert!(log_text(log.as_ref()).ends_with("saved\n"));
+    }
+}
+
+#[test]
 fn who_does_not_listen_is_killed_and_says_so() {
     let daemon = Daemon::embedded();
     let cri = daemon.cri();

@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
     config::{schema::Jobs, Config},
-    model::{exit_code, Exit, Expected},
+    model::{exit_code, Exit, Expected, JobMembers},
     plan::{
         batch::start,
         call_results::{deleted, Deleted},
@@ -192,15 +192,92 @@ fn a_shorter_grace_shortens_and_the_same_again_changes_nothing() {
 }
 
 #[test]
-fn a_container_that_shares_its_job_ends_at_once_and_says_so() {
+fn containers_of_one_job_that_are_stopped_together_have_their_own_ends() {
     let (mut pod, ids) = submitted(&["a", "b"]);
     stop(&mut pod, &ids[0], 5, NOW);
-    let exit = exit(&pod, &ids[0]).expect("an end");
-    assert!(exit.message.contains("goes on"), "{}", exit.message);
-    assert_eq!(pod.jobs[0].cancel, None);
-    stop(&mut pod, &ids[1], 5, NOW);
-    assert_eq!(of_container(&pod, &ids[1]), StopOutcome::Waits);
+    assert_eq!(of_container(&pod, &ids[0]), StopOutcome::Waits);
+    assert_eq!(pod.jobs[0].cancel, None, "b goes on");
+    assert_eq!(next_deadline(&pod), Some(NOW.plus(SHARED_WAIT)));
+    let before = pod.clone();
+    stop(&mut pod, &ids[0], 5, later(1));
+    assert_eq!(pod, before, "asked again, it waits no longer");
+    stop(&mut pod, &ids[1], 5, later(1));
+    assert_eq!(duty(&pod, later(1)), Some(Duty::Cancel(0)));
+    assert_eq!(pod.jobs[0].grace_seconds, 5);
+    time_is_over(&mut pod, later(3), &rules(UnconfirmedStop::Release));
+    confirm(&mut pod, later(3));
+    for (name, id, code) in [("a", &ids[0], 3), ("b", &ids[1], 4)] {
+        assert_eq!(of_container(&pod, id), StopOutcome::Waits);
+        report(&mut pod, name, code, later(4));
+        lifecycle::complete_log(&mut pod, id);
+        assert_eq!(exit(&pod, id).expect("an end").code, code);
+    }
+}
+
+#[test]
+fn a_container_whose_job_goes_on_for_others_ends_after_a_moment_and_says_so() {
+    for (grace, wait) in [(5, SHARED_WAIT), (0, Duration::ZERO)] {
+        let (mut pod, ids) = submitted(&["a", "b"]);
+        stop(&mut pod, &ids[0], grace, NOW);
+        let rules = rules(UnconfirmedStop::Hold);
+        time_is_over(&mut pod, NOW.plus(wait), &rules);
+        let exit = exit(&pod, &ids[0]).expect("an end");
+        assert!(exit.message.contains("goes on"), "{}", exit.message);
+        assert_eq!(pod.jobs[0].cancel, None);
+        stop(&mut pod, &ids[1], grace, later(9));
+        assert_eq!(of_container(&pod, &ids[1]), StopOutcome::Waits);
+        assert!(pod.jobs[0].is_owed_a_cancellation());
+    }
+}
+
+#[test]
+fn when_the_others_have_ended_meanwhile_the_job_is_cancelled() {
+    let (mut pod, ids) = submitted(&["a", "b"]);
+    stop(&mut pod, &ids[0], 5, NOW);
+    report(&mut pod, "b", 0, later(1));
+    time_is_over(&mut pod, later(2), &rules(UnconfirmedStop::Release));
+    assert_eq!(of_container(&pod, &ids[0]), StopOutcome::Waits);
     assert!(pod.jobs[0].is_owed_a_cancellation());
+    assert_eq!(next_deadline(&pod), Some(later(35)));
+}
+
+#[test]
+fn a_sidecar_ends_with_what_it_served() {
+    let (mut pod, ids) = submitted(&["proxy", "main"]);
+    pod.jobs[0].members = JobMembers::Awaits {
+        others: Vec::new(),
+        sidecars: vec!["proxy".to_owned()],
+    };
+    let with_sidecar = pod.clone();
+    stop(&mut pod, &ids[1], 5, NOW);
+    assert_eq!(duty(&pod, NOW), Some(Duty::Cancel(0)));
+    confirm(&mut pod, later(1));
+    report(&mut pod, "main", 0, later(2));
+    lifecycle::complete_log(&mut pod, &ids[1]);
+    assert_eq!(exit(&pod, &ids[1]).expect("an end").code, 0);
+    // The kubelet comes to it now, and is told its end.
+    stop(&mut pod, &ids[0], 3, later(2));
+    assert_eq!(of_container(&pod, &ids[0]), StopOutcome::Waits);
+    report(&mut pod, "proxy", 143, later(3));
+    lifecycle::complete_log(&mut pod, &ids[0]);
+    assert_eq!(exit(&pod, &ids[0]).expect("an end").code, 143);
+    // What it serves goes on without it.
+    let mut pod = with_sidecar;
+    stop(&mut pod, &ids[0], 5, NOW);
+    time_is_over(&mut pod, later(2), &rules(UnconfirmedStop::Release));
+    assert_eq!(of_container(&pod, &ids[0]), StopOutcome::Done);
+    assert_eq!(pod.jobs[0].cancel, None);
+}
+
+#[test]
+fn the_stop_of_what_has_ended_cancels_nothing_that_goes_on() {
+    let (mut pod, ids) = submitted(&["a", "b"]);
+    report(&mut pod, "a", 7, NOW);
+    stop(&mut pod, &ids[0], 5, later(1));
+    assert_eq!(of_container(&pod, &ids[0]), StopOutcome::Waits, "its log");
+    assert_eq!(pod.jobs[0].cancel, None);
+    lifecycle::complete_log(&mut pod, &ids[0]);
+    assert_eq!(exit(&pod, &ids[0]).expect("an end").code, 7);
 }
 
 #[test]
