@@ -43,6 +43,15 @@ pub enum Error {
         /// The flag or the file.
         by: String,
     },
+    /// The kubelet is told to make cgroups for pods.
+    #[error(
+        "the kubelet is told to make cgroups for pods (by --{flag}), with CPUs which are not there, and the \
+         kernel would refuse them. Leave the flag out: no pod runs on this machine"
+    )]
+    PodCgroups {
+        /// The flag, without its dashes.
+        flag: &'static str,
+    },
     /// A configuration of the kubelet that cannot be looked at.
     #[error("cannot tell from the kubelet's configuration {path} whether it can run here: {why}")]
     Unreadable {

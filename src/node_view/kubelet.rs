@@ -13,6 +13,15 @@ use super::Error;
 /// Where a kubelet keeps its things, unless it is told otherwise.
 const ROOT: &str = "/var/lib/kubelet";
 
+/// Flags for a kubelet that makes no cgroups for pods, each with the values that say the same. One that makes
+/// them puts all CPUs that it sees into the cpuset of `kubepods` (`getCgroupConfig` in
+/// pkg/kubelet/cm/node_container_manager_linux.go), and ends when the kernel refuses CPUs that it does not
+/// have (ERANGE, seen with 1.36.2 and cgroup v1). No pod runs on this machine, so none needs a cgroup.
+const NO_POD_CGROUPS: [(&str, &str, &[&str]); 2] = [
+    ("cgroups-per-qos", "false", &["false", "f", "0"]),
+    ("enforce-node-allocatable", "", &["", "none"]),
+];
+
 /// A kubelet that is to be started: the program and its arguments.
 #[derive(Clone, Debug)]
 pub struct Kubelet {
@@ -36,10 +45,22 @@ impl Kubelet {
         Self { command }
     }
 
-    /// The program, and its arguments.
-    pub fn command(&self) -> Option<(&OsStr, &[OsString])> {
+    /// The program, and its arguments: those that were given, and those without which it would not run on
+    /// CPUs that are not there. Flags count more than files (cmd/kubelet/app, `kubeletConfigFlagPrecedence`).
+    pub fn command(&self) -> Option<(&OsStr, Vec<OsString>)> {
         let (program, arguments) = self.command.split_first()?;
-        Some((program, arguments))
+        let missing = NO_POD_CGROUPS.iter().filter(|(flag, ..)| !self.has(flag));
+        let added = missing.map(|(flag, value, _)| format!("--{flag}={value}").into());
+        Some((program, arguments.iter().cloned().chain(added).collect()))
+    }
+
+    /// Whether a flag is given, with a value or without.
+    fn has(&self, name: &str) -> bool {
+        let mut texts = self.command.iter().skip(1).filter_map(|it| it.to_str());
+        texts.any(|text| {
+            let flag = text.strip_prefix("--").unwrap_or_default();
+            flag.split('=').next() == Some(name)
+        })
     }
 
     /// The directory below which it mounts volumes.
@@ -67,12 +88,21 @@ impl Kubelet {
         found
     }
 
-    /// Checks that it does not give CPUs or memory of this machine to pods by number. Reads the files
-    /// that its flags name.
+    /// Checks that it does not give CPUs or memory of this machine to pods, by number or by cgroup. Reads the
+    /// files that its flags name.
     ///
     /// # Errors
     /// It does, or its configuration cannot be read.
     pub fn check(&self) -> Result<(), Error> {
+        for (flag, _, allowed) in NO_POD_CGROUPS {
+            // Without a value it is no value of ours: a switch that is on, or the next argument.
+            let value = self.flag(flag).unwrap_or_default().to_ascii_lowercase();
+            let is_written = self.has(flag);
+            let allowed = allowed.iter().any(|one| value == OsStr::new(one));
+            if is_written && !allowed {
+                return Err(Error::PodCgroups { flag });
+            }
+        }
         let (mut cpu, mut memory): (Policy, Policy) = (None, None);
         for path in self.files()? {
             let settings = read(&path)?;
@@ -162,6 +192,31 @@ mod tests {
             (vec!["--root-dir=/a", "--root-dir=/b"], "/b"),
         ] {
             assert_eq!(kubelet(&arguments).root(), Path::new(want), "{arguments:?}");
+        }
+    }
+
+    #[test]
+    fn it_makes_no_cgroups_for_pods() {
+        let added = |arguments: &[&str]| {
+            let kubelet = kubelet(arguments);
+            let (_, all) = kubelet.command().expect("a command");
+            let all = all.iter().map(|one| one.to_string_lossy().into_owned());
+            all.skip(arguments.len()).collect::<Vec<_>>()
+        };
+        let both = ["--cgroups-per-qos=false", "--enforce-node-allocatable="];
+        assert_eq!(added(&["--v=2"]), both);
+        assert_eq!(added(&["--cgroups-per-qos=false"]), both[1..]);
+        assert_eq!(added(&["--enforce-node-allocatable=none"]), both[..1]);
+        for (arguments, is_refused) in [
+            (vec!["--cgroups-per-qos=false"], false),
+            (vec!["--cgroups-per-qos=true"], true),
+            (vec!["--cgroups-per-qos"], true),
+            (vec!["--enforce-node-allocatable", ""], false),
+            (vec!["--enforce-node-allocatable=pods"], true),
+            (vec!["--enforce-node-allocatable", "pods"], true),
+        ] {
+            let told = kubelet(&arguments).check();
+            assert_eq!(told.is_err(), is_refused, "{arguments:?}: {told:?}");
         }
     }
 

@@ -129,7 +129,7 @@ fn a_kubelet_sees_a_larger_machine_and_nobody_else_does() {
         "{LOOK}
         mkdir {volume}; mount -t tmpfs volume {volume}; echo data > {volume}/seen
         if echo 1 2>/dev/null > /sys/devices/system/node/online; then echo written; else echo closed; fi
-        echo $$; read end; umount {volume}; rmdir {volume}; exit 5",
+        echo $$; shift; echo \"$@\"; read end; umount {volume}; rmdir {volume}; exit 5",
         volume = volume.display()
     );
     let mut inside = Inside::start(&["--cpu", "4096", "--memory", "16Ti"], &root, &script);
@@ -149,6 +149,11 @@ fn a_kubelet_sees_a_larger_machine_and_nobody_else_does() {
     );
     // The same process: its parent's signals, and systemd's, reach the kubelet.
     assert_eq!(inside.line(), inside.child.id().to_string());
+    assert_eq!(
+        inside.line(),
+        "--cgroups-per-qos=false --enforce-node-allocatable=",
+        "no cgroup can have CPUs that are not there"
+    );
     // A volume that the kubelet mounts is there for the daemon.
     let seen = fs::read_to_string(volume.join("seen")).expect("the volume shows outside");
     assert_eq!(seen, "data\n");
@@ -181,6 +186,17 @@ fn what_cannot_work_is_refused() {
         (
             vec!["--cpu=64", "--memory=1Ti", "--", "true", &root, &config],
             "cpuManagerPolicy: static",
+        ),
+        (
+            vec![
+                "--cpu=64",
+                "--memory=1Ti",
+                "--",
+                "true",
+                &root,
+                "--cgroups-per-qos",
+            ],
+            "--cgroups-per-qos",
         ),
         (
             vec!["--cpu=64", "--memory=4Mi", "--", "true", &root],
