@@ -175,6 +175,14 @@ pub fn faults(config: &Config) -> Vec<Fault> {
         "at least 1",
     );
     check.require(
+        !jobs
+            .gres
+            .contains(|c: char| c.is_whitespace() || "\"'\\$`=,;".contains(c)),
+        "jobs.gres",
+        &jobs.gres,
+        "the name of one generic resource, as in `gpu` or `gpu:a100`",
+    );
+    check.require(
         logs.followers <= 1024,
         "logs.followers",
         logs.followers,
@@ -639,6 +647,7 @@ mod tests {
         config.cri.handler_threads = 0;
         config.cri.max_message_bytes = 1 << 30;
         config.jobs.poll_max = Duration::from_millis(1);
+        config.jobs.gres = "gpu --uid=0".into();
         config.interlink.url = Some("ftp://host".into());
         config.interlink.client_cert_file = Some("/cert".into());
         config.images.uid = u32::MAX;
@@ -653,6 +662,7 @@ mod tests {
             "cri.handler_threads",
             "cri.max_message_bytes",
             "jobs.poll_max",
+            "jobs.gres",
             "interlink.url",
             "interlink.client_key_file",
             "images.uid",

@@ -373,6 +373,11 @@ pub struct Jobs {
     /// Memory limit given to containers that have none, as a quantity. Set it for the SLURM
     /// plugin, which takes a missing one for 1 MB. Flags for sbatch with `--mem` count more.
     pub default_memory: Option<String>,
+    /// What GPUs (`nvidia.com/gpu`, `amd.com/gpu`) are called in SLURM: those of a pod are asked for with
+    /// `--gres=NAME:COUNT` among the flags for sbatch, where these say nothing of GPUs and no flavour is
+    /// asked for. The SLURM plugin by itself only looks for a flavour with as many. `gpu:a100` asks for a
+    /// type; empty adds nothing.
+    pub gres: String,
     /// Whether `activeDeadlineSeconds` of a pod is the time limit of its jobs, in the pod that is sent and
     /// as `--time` among the flags for sbatch, in minutes, rounded up. Flags that have a limit stay. Needs
     /// kubernetes.kubeconfig, for the CRI has no deadlines.
@@ -412,6 +417,7 @@ impl Default for Jobs {
             unconfirmed_stops: Vec::new(),
             kill_wait: Duration::ZERO,
             default_memory: None,
+            gres: "gpu".to_owned(),
             time_limit: true,
             end_warning: EndWarning::Auto,
         }

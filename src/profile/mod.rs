@@ -36,6 +36,7 @@ pub use reports::job_report;
 pub use slurm::{
     flags::{partition, shown as shown_flags},
     gateway_timeout::{gateway_timeout, GatewayTimeout},
+    gpus::complete as complete_gpus,
     job_log::{job_log, LOOKED_THROUGH},
     log_notes::LogNotes,
     log_tells_of_the_job,

@@ -93,6 +93,8 @@ pub fn create_request(
         annotations: &pod_here.annotations,
     };
     context.users.apply(facts, account, settings, &mut pod)?;
+    // After the check of what the pod's author wants by flags: this is what the pod asks for by itself.
+    profile::complete_gpus(&mut pod, &context.config.jobs);
     Ok(PodCreateRequests {
         pod,
         configmaps,

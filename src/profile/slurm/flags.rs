@@ -26,6 +26,8 @@ pub enum Flag {
     Time,
     /// `--signal`
     Signal,
+    /// `--gres`
+    Gres,
 }
 
 impl Flag {
@@ -38,6 +40,7 @@ impl Flag {
             Self::Memory => ("--mem", None),
             Self::Time => ("--time", Some("-t")),
             Self::Signal => ("--signal", None),
+            Self::Gres => ("--gres", None),
         }
     }
 
@@ -121,6 +124,14 @@ pub fn have_memory(flags: &str) -> bool {
         let rest = word.strip_prefix("--mem");
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['=', '-']))
     })
+}
+
+/// Whether flags say something of GPUs, or of other generic resources: `--gres`, `--gpus`, `-G`,
+/// `--gpus-per-node` and their like, `--tres-per-task`.
+pub fn have_gpus(flags: &str) -> bool {
+    const BEGINNINGS: [&str; 4] = ["--gres", "--gpus", "-G", "--tres-per"];
+    let mut words = flags.split_whitespace();
+    words.any(|word| BEGINNINGS.iter().any(|begins| word.starts_with(begins)))
 }
 
 /// Flags with this one set, in the place of what they say of it.

@@ -34,6 +34,7 @@
 //! | `pre-exec` and others are copied into the job's script, where lines `#SBATCH` count as well | refused there, too | [`restrictions`] |
 //! | a named set of flags stands in `slurm-job.vk.io/flavor` | the site's flavour is written there | [`outgoing`] |
 //! | a job without `--time` gets the longest that its partition has; only a script with preStop hooks passes a warning on (hooks.go, `generatePreStopTrap`) | the pod's deadline becomes `--time`, its grace period `--signal=B:TERM@N` where there are such hooks | [`time_limit`] |
+//! | GPUs of a pod only choose a flavour with as many; without flavours the job has none (prepare.go, `resolveFlavor`; seen in August 2026) | they become `--gres`, where neither flags nor a flavour say so | [`gpus`] |
 //! | no memory limit is taken for 1 MB; a limit counts more than `--mem` among the flags | `jobs.default_memory` becomes the limit, but not beside `--mem` | [`outgoing::default_memory`] |
 //! | `defaultMode` is read without looking whether it is there; missing, it crashes the request | Kubernetes' default is written out | [`outgoing`] |
 //! | `type` of a host path is read in the same way | Kubernetes' default, the empty text, is written out | [`outgoing`] |
@@ -46,6 +47,7 @@
 mod allocation;
 pub mod flags;
 pub mod gateway_timeout;
+pub mod gpus;
 pub mod job_log;
 pub mod log_notes;
 mod options;

@@ -80,3 +80,21 @@ fn flags_that_say_how_much() {
     let created = node.created(&flavored, &with(figures(500, 0, 0)));
     assert_eq!(limits(&created), [none]);
 }
+
+#[test]
+fn gpus_are_asked_for_by_flag() {
+    let node = Node::new(SLURM);
+    let flags = |annotations: &[(&str, &str)]| {
+        let mut pod = pod();
+        let gpus = ("interlink.eu/nvidia-gpus", "4");
+        let all = annotations.iter().chain([&gpus]);
+        let all = all.map(|(key, text)| ((*key).to_owned(), (*text).to_owned()));
+        pod.annotations.extend(all);
+        let created = node.created(&pod, &container(Vec::new()));
+        created["pod"]["metadata"]["annotations"]["slurm-job.vk.io/flags"].clone()
+    };
+    assert_eq!(flags(&[]), "--gres=gpu:4");
+    let own = "--gpus-per-node=a100:2";
+    assert_eq!(flags(&[("slurm-job.vk.io/flags", own)]), own);
+    assert_eq!(flags(&[("slurm-job.vk.io/flavor", "gpu")]), Value::Null);
+}
