@@ -48,6 +48,9 @@ pub struct Job {
     /// The cancellation, once somebody asked for it.
     #[serde(default)]
     pub cancel: Option<Cancellation>,
+    /// When the plugin confirmed a DELETE of it, where another one is owed since.
+    #[serde(default)]
+    pub deleted_at: Option<Nanos>,
     /// The containers that belong to it, as far as they are known.
     // Named `knowledge` on disk since the first version that kept it.
     #[serde(default, rename = "knowledge")]
@@ -316,6 +319,7 @@ impl Job {
             awaits_gang: false,
             grace_seconds: 0,
             cancel: None,
+            deleted_at: None,
             members: JobMembers::default(),
             inits: Vec::new(),
             expected: Vec::new(),
@@ -338,6 +342,15 @@ impl Job {
             self.cancel,
             Some(Cancellation::Requested { .. } | Cancellation::Delivered { .. })
         )
+    }
+
+    /// When the plugin first confirmed a DELETE of it, while its cancellation is not settled.
+    pub fn deletion_confirmed_at(&self) -> Option<Nanos> {
+        match self.cancel {
+            Some(Cancellation::Requested { .. }) => self.deleted_at,
+            Some(Cancellation::Delivered { at }) => self.deleted_at.or(Some(at)),
+            Some(Cancellation::Done) | None => None,
+        }
     }
 
     /// Whether the plugin has not taken it yet, and is to.

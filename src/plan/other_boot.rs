@@ -32,7 +32,12 @@ fn restart(job: &mut Job, now: Nanos) {
     if let Some(Cancellation::Requested { denials, .. }) = &mut job.cancel {
         *denials = 0;
     }
+    // `jobs.kill_wait` counts from there.
+    if let Some(Cancellation::Delivered { at }) = &mut job.cancel {
+        *at = now;
+    }
     let begun = [
+        &mut job.deleted_at,
         &mut job.in_doubt_since,
         &mut job.unmentioned_since,
         &mut job.unreported_inits.in_doubt_since,
@@ -74,6 +79,7 @@ mod tests {
         let job = &mut pod.jobs[0];
         job.in_doubt_since = Some(Nanos(5));
         job.unmentioned_since = Some(Nanos(5));
+        job.deleted_at = Some(Nanos(5));
         job.unproven_exit = Some(UnprovenExit {
             since: Nanos(5),
             not_before: Nanos(6),
@@ -92,6 +98,7 @@ mod tests {
         assert_eq!(job.submission, unsure);
         assert_eq!(job.in_doubt_since, Some(Nanos(100)));
         assert_eq!(job.unmentioned_since, Some(Nanos(100)));
+        assert_eq!(job.deleted_at, Some(Nanos(100)));
         let exit = job.unproven_exit.as_ref().expect("there");
         assert_eq!((exit.since, exit.log_since), (Nanos(100), Some(Nanos(100))));
         let status = &pod.containers[0].status;

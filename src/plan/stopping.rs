@@ -362,7 +362,7 @@ pub fn gone(pod: &mut Pod, number: u32, now: Nanos, rules: &Rules) {
     let Some(job) = pod.job_mut(number) else {
         return;
     };
-    let Some(Cancellation::Delivered { at }) = job.cancel else {
+    let Some(at) = job.deletion_confirmed_at() else {
         return;
     };
     if now.since(at) >= rules.kill_wait || now < at {

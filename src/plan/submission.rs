@@ -312,14 +312,26 @@ impl Job {
         });
     }
 
-    /// Asks for the end once more of a job whose end was asked for, at once, and is not settled.
+    /// Asks for the end once more of a job whose end was asked for, at once, and is not settled. What was
+    /// learnt of it so far stays: a kubelet asks again every few seconds, and a plugin that fails to delete
+    /// what it has deleted would else never be asked whether it has the job.
     pub fn cancel_again(&mut self, now: Nanos) {
-        if self.is_owed_a_cancellation() {
-            self.cancel = Some(Cancellation::Requested {
-                failures: 0,
-                not_before: now,
+        self.deleted_at = self.deletion_confirmed_at();
+        match &mut self.cancel {
+            // Denials count only when they lie apart.
+            Some(Cancellation::Requested {
                 denials: 0,
-            });
+                not_before,
+                ..
+            }) => *not_before = now,
+            Some(Cancellation::Requested { .. } | Cancellation::Done) | None => {}
+            Some(Cancellation::Delivered { .. }) => {
+                self.cancel = Some(Cancellation::Requested {
+                    failures: 0,
+                    not_before: now,
+                    denials: 0,
+                });
+            }
         }
     }
 

@@ -17,7 +17,7 @@ use crate::{
     backoff::Backoff,
     config::Config,
     interlink::{wire::PingResources, Client},
-    model::{Cancellation, JobUid, Pod, SandboxId},
+    model::{JobUid, Pod, SandboxId},
     plan::{first_only::FirstOnly, observe, questions::Questions, stopping},
     profile::{
         recognise,
@@ -328,10 +328,8 @@ impl<'a> Poller<'a> {
         words: Option<String>,
     ) -> Option<(SandboxId, Change<'a>)> {
         // Who was told to end it, and does not know it any more, needs to say so once.
-        let is_deleted = live
-            .pod
-            .job(live.number)
-            .is_some_and(|job| matches!(job.cancel, Some(Cancellation::Delivered { .. })));
+        let job = live.pod.job(live.number);
+        let is_deleted = job.is_some_and(|job| job.deletion_confirmed_at().is_some());
         if !live.is_polled || !is_deleted && !self.is_lost(live, asked_at) {
             return None;
         }

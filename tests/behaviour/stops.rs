@@ -58,9 +58,19 @@ fn wait_for_parked(daemon: &Daemon, count: u64) {
     });
 }
 
+/// How many threads the daemon has, without those of the gRPC core, which come and go with the load.
 fn threads(daemon: &Daemon) -> usize {
-    let tasks = fs::read_dir(format!("/proc/{}/task", daemon.pid()));
-    tasks.expect("its threads").count()
+    const CORE: [&str; 5] = [
+        "default-executo",
+        "resolver-execut",
+        "event_engine",
+        "timer_manager",
+        "grpc_global_tim",
+    ];
+    let tasks = fs::read_dir(format!("/proc/{}/task", daemon.pid())).expect("its threads");
+    let names = tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join("comm")).ok());
+    let ours = |name: &String| !CORE.contains(&name.trim_end());
+    names.filter(ours).count()
 }
 
 /// A container whose job runs over there.
@@ -238,6 +248,28 @@ fn a_stop_that_is_not_confirmed_is_released_or_held() {
             (daemon.owed_cancellations() == 0).then_some(())
         });
     }
+}
+
+/// As the SLURM plugin does with a job that it has deleted.
+#[test]
+fn a_held_stop_ends_although_what_was_deleted_cannot_be_deleted() {
+    let fake = Fake::start();
+    let settings =
+        "[jobs]\nstop_patience = '300ms'\nkill_wait = '2s'\nunconfirmed_stop = 'hold'\n[interlink]\nretry_max = '1s'";
+    let daemon = Daemon::start(&fake.url(), settings);
+    let cri = daemon.cri();
+    let (_, id) = running(&fake, &cri, "main");
+    fake.faults("/delete", &[Fault::Pass]);
+    fake.always("/delete", Some(Fault::Status(500, "")));
+    wait_for("asked again and again, it is stopped", || {
+        stop(&cri, &id, 0).ok()
+    });
+    let status = cri.status(&id);
+    assert!(status.message.contains("job is gone"), "{}", status.message);
+    assert!(
+        fake.requests("/delete").len() > 1,
+        "it was asked for again meanwhile"
+    );
 }
 
 #[test]

@@ -8,9 +8,7 @@ use crate::{
     },
 };
 use interlink_cri::{
-    model::{
-        Cancellation, Container, ContainerId, ContainerPhase, Nanos, Pod, SandboxPhase, Submission,
-    },
+    model::{Container, ContainerId, ContainerPhase, Nanos, Pod, SandboxPhase, Submission},
     plan::{
         batch,
         call_results::{self, Asked, Deleted, Posted},
@@ -430,7 +428,7 @@ impl World {
         let Some((at, answer)) = &self.poll else {
             // One job is asked about at a time: what holds for each holds for all.
             for job in pod.jobs.iter().filter(|job| pod.is_polled(job)) {
-                let is_deleted = matches!(job.cancel, Some(Cancellation::Delivered { .. }));
+                let is_deleted = job.deletion_confirmed_at().is_some();
                 for view in self.views(job.number) {
                     let next = self.after(|world| {
                         world.poll = Some((world.now, vec![(job.number, view, is_deleted)]));

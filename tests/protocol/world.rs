@@ -337,6 +337,7 @@ impl World {
             if let Some(stop) = &mut status.stopping {
                 stop.since = START;
                 stop.deadline = move_(stop.deadline, 0);
+                stop.shared_until = stop.shared_until.map(|until| move_(until, 0));
             }
             for exit in [&mut status.exit, &mut status.reported]
                 .into_iter()
@@ -378,6 +379,7 @@ impl World {
             if let Some(Cancellation::Delivered { at }) = &mut job.cancel {
                 *at = START;
             }
+            job.deleted_at = job.deleted_at.map(|_| START);
             if let Some(Cancellation::Requested {
                 failures,
                 not_before,

@@ -4,7 +4,7 @@ use crate::{
     model::{exit_code, Exit, Expected, JobMembers},
     plan::{
         batch::start,
-        call_results::{deleted, Deleted},
+        call_results::{deleted, may_be_gone, Deleted},
         observe,
         owed::{self, Duty},
         report::{ContainerReport, JobReport, ReportedEnd, ReportedState},
@@ -161,6 +161,43 @@ fn when_the_time_is_over_it_is_released_or_held() {
                 assert_eq!(exit(&pod, &ids[0]).expect("an end").code, 3);
             }
         }
+    }
+}
+
+/// The SLURM plugin answers 500 to the DELETE of a job that it has deleted, and a kubelet asks again all the
+/// time where a stop is held.
+#[test]
+fn a_job_that_was_deleted_is_gone_although_its_stop_is_asked_for_again_and_again() {
+    let rules = Rules {
+        kill_wait: Duration::from_secs(60),
+        ..rules(UnconfirmedStop::Hold)
+    };
+    let (mut pod, ids) = submitted(&["a"]);
+    stop(&mut pod, &ids[0], 5, NOW);
+    confirm(&mut pod, later(1));
+    for second in [35, 70] {
+        time_is_over(&mut pod, later(second), &rules);
+        stop(&mut pod, &ids[0], 5, later(second));
+        deleted(&mut pod, 0, Deleted::Failed, 5, later(second), &rules);
+        let before = pod.clone();
+        gone(&mut pod, 0, later(60), &rules);
+        assert_eq!(pod, before, "KillWait counts from the first confirmation");
+    }
+    gone(&mut pod, 0, later(71), &rules);
+    assert!(pod.jobs[0].is_settled());
+}
+
+#[test]
+fn failures_of_a_cancellation_count_although_it_is_asked_for_again() {
+    let rules = rules(UnconfirmedStop::Hold);
+    let (mut pod, ids) = submitted(&["a"]);
+    for second in [0, 40, 80, 120, 160] {
+        time_is_over(&mut pod, later(second), &rules);
+        stop(&mut pod, &ids[0], 0, later(second));
+        assert_eq!(duty(&pod, later(second)), Some(Duty::Cancel(0)));
+        let may = may_be_gone(&pod.jobs[0], false, later(second), &rules);
+        assert_eq!(may, second >= 120);
+        deleted(&mut pod, 0, Deleted::Failed, 0, later(second), &rules);
     }
 }
 
