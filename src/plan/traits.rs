@@ -31,6 +31,8 @@ pub struct PluginTraits {
     pub probes: Probes,
     /// Which image references it takes.
     pub image_refs: ImageRefs,
+    /// Whether a ping may tell what is free in the cluster, rather than what there is.
+    pub pings_with_what_is_free: bool,
     /// What the keys of a volume's files may be.
     pub volume_keys: VolumeKeys,
 }

@@ -12,6 +12,7 @@
 //! | | takes the largest limit of any container for the whole job | pkg/slurm/Create.go:88-122 | `allocation` |
 //! | | marks containers as not ready or failed by their readiness and startup probes; none is killed | pkg/slurm/Status.go:347-372, pkg/slurm/probes.go | `probes` |
 //! | | passes images that begin with `/` or have a scheme as they are | pkg/slurm/prepare.go:1987-1995 | `image_refs` |
+//! | | answers a ping with the CPUs and the memory that no job has, unless a script of the site's says otherwise | pkg/slurm/Status.go, `parseClusterResourcesFromJSON` | `pings_with_what_is_free` |
 //! | `htcondor` | answers /create with 201, which an interLink server passes on as a failure with 201 (`profile::server`) | handles.py:655; pkg/interlink/api/handler.go:155-181 | `interlink::client` |
 //! | | answers a question for its first pod only, and refuses it (404) if that one is not known | handles.py:730, 837-839 | `max_question` |
 //! | | looks at `spec.containers` only, and runs the last of them | handles.py:540, 625 | `init_containers`, `one_container_per_job` |
@@ -66,6 +67,7 @@ const ANY: PluginTraits = PluginTraits {
     allocation: Allocation::Unknown,
     probes: Probes::LivenessOnly,
     image_refs: ImageRefs::OciOnly,
+    pings_with_what_is_free: true,
     volume_keys: VolumeKeys::Names,
 };
 
@@ -82,6 +84,7 @@ const PROMPT: PluginTraits = PluginTraits {
     ends_without_start: EndsWithoutStart::Believed,
     empty_job_id: EmptyJobId::Doubt,
     probes: Probes::Ignored,
+    pings_with_what_is_free: false,
     ..ANY
 };
 
@@ -175,6 +178,8 @@ mod tests {
     fn profiles_differ_where_plugins_do() {
         assert_eq!(traits(Plugin::HtCondor).max_question, Some(1));
         assert_eq!(traits(Plugin::Slurm).allocation, Allocation::LargestLimit);
+        assert!(traits(Plugin::Slurm).pings_with_what_is_free);
+        assert!(!traits(Plugin::Local).pings_with_what_is_free);
         assert_eq!(traits(Plugin::Sdk).create_body, CreateBody::List);
         assert_eq!(traits(Plugin::Docker).logs, LogForm::Whole);
         assert_eq!(traits(Plugin::Auto).max_question, None);

@@ -106,7 +106,10 @@ impl Keeper<'_> {
         self.set_metadata(&node, &mut trouble);
         if let Some(reported) = &reported {
             self.tell_of_taints(&node, reported);
-            trouble.extend(outgrown(capacity, reported, machine_memory()));
+            // What is free changes with each job, and does not say how large the cluster is.
+            let tells_size = !self.context.rules.plugin.pings_with_what_is_free;
+            let outgrown = tells_size.then(|| outgrown(capacity, reported, machine_memory()));
+            trouble.extend(outgrown.flatten());
         }
         let stands = |name: &String| {
             let amount = amounts.get(name).or_else(|| capacity?.get(name));
