@@ -6,7 +6,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{config, convert, cri, interlink, kubelet, logs, plan, profile, store, worker};
+use crate::{
+    bounded, config, convert, cri, interlink, kubelet, logs, plan, profile, store, worker,
+};
 
 type Property = fn(&[u8]);
 
@@ -26,6 +28,7 @@ fn check(target: &str, data: &[u8]) -> bool {
         "job" => convert::properties::any_job,
         "kubelet_pod" => kubelet::properties::any_pod,
         "log_file" => logs::properties::any_fetches,
+        "objects" => bounded::properties::any_object,
         "quantity" => |data| with_text(convert::properties::quantity)(data),
         "records" => store::properties::any_records,
         "reply" => interlink::properties::any_reply,

@@ -16,6 +16,10 @@
 
 mod budget;
 mod counted;
+/// What must hold whatever comes in; `fuzz/` and the tests share it.
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod properties;
 mod yaml;
 
 use serde::de::DeserializeOwned;
