@@ -10,12 +10,19 @@ use std::borrow::Cow;
 
 use serde::de::IgnoredAny;
 
+/// The most elements of a list, or fields of an object, that are read one by one. No answer that means well
+/// has more, and ten million of three bytes each would keep a thread busy.
+const MAX_PIECES: usize = 100_000;
+
 /// What breaks a body off.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// The syntax is broken.
     #[error("{0}")]
     Syntax(String),
+    /// More than anybody reads.
+    #[error("a list or an object of more than {MAX_PIECES} elements")]
+    TooMany,
     /// A value of another kind.
     #[error("{found} where {wanted} belongs")]
     Kind {
@@ -37,7 +44,7 @@ pub struct Piece<'a>(&'a [u8]);
 pub struct Pieces<'a> {
     rest: &'a [u8],
     end: u8,
-    is_first: bool,
+    count: usize,
 }
 
 impl<'a> Piece<'a> {
@@ -101,7 +108,7 @@ impl<'a> Piece<'a> {
         Ok(Pieces {
             rest,
             end,
-            is_first: true,
+            count: 0,
         })
     }
 
@@ -205,7 +212,12 @@ impl<'a> Pieces<'a> {
     /// Goes to where the next piece begins; false at the end.
     fn has_next(&mut self) -> Result<bool, Error> {
         let rest = self.rest.trim_ascii_start();
-        let is_first = std::mem::replace(&mut self.is_first, false);
+        let is_first = self.count == 0;
+        self.count += 1;
+        if self.count > MAX_PIECES && !rest.starts_with(&[self.end]) {
+            self.rest = b"";
+            return Err(Error::TooMany);
+        }
         match rest.split_first() {
             // That of `null`.
             None if is_first => return Ok(false),
@@ -324,6 +336,14 @@ mod tests {
         ] {
             assert!(elements(body).is_err(), "{body}");
         }
+    }
+
+    #[test]
+    fn nobody_reads_more_elements_than_there_are_in_any_good_answer() {
+        let list = |count: usize| format!("[{}1]", "1,".repeat(count - 1));
+        let all = elements(&list(MAX_PIECES)).expect("that many");
+        assert_eq!(all.len(), MAX_PIECES);
+        assert_eq!(elements(&list(MAX_PIECES + 1)), Err(Error::TooMany));
     }
 
     #[test]

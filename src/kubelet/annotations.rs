@@ -2,9 +2,8 @@
 //! (`pkg/kubelet/kuberuntime/labels.go`, `pkg/kubelet/types/labels.go`).
 
 use k8s_openapi::api::core::v1::ContainerPort;
-use serde_json::Value;
 
-use crate::model::StringMap;
+use crate::{json::Piece, model::StringMap};
 
 /// What the kubelet's own labels and annotations begin with: they mean something on their node only.
 pub const PREFIX: &str = "io.kubernetes.";
@@ -50,21 +49,34 @@ pub fn grace_period(annotations: &StringMap) -> Option<i64> {
     seconds.filter(|seconds| *seconds >= 0)
 }
 
+/// A port as the kubelet notes it; none where it is no such thing.
+fn port(port: Piece<'_>) -> Option<ContainerPort> {
+    let field = |name: &str| port.field(name).ok().flatten();
+    let number = |name: &str| {
+        let number = std::str::from_utf8(field(name)?.bytes()).ok()?;
+        number.parse().ok().and_then(port_number)
+    };
+    let text = |name: &str| {
+        let text = field(name).filter(|piece| piece.bytes().starts_with(b"\""));
+        Some(text?.text().ok()?.into_owned())
+    };
+    Some(ContainerPort {
+        name: text("name"),
+        container_port: number("containerPort")?,
+        host_port: number("hostPort"),
+        protocol: text("protocol"),
+        host_ip: text("hostIP"),
+    })
+}
+
 /// The ports that the annotations of a container tell; none where they do not.
 pub fn ports(annotations: &StringMap) -> Option<Vec<ContainerPort>> {
-    let ports: Vec<Value> = serde_json::from_str(annotations.get(PORTS)?).ok()?;
-    let number = |value: &Value| value.as_i64().and_then(port_number);
-    let text = |value: &Value| value.as_str().map(str::to_owned);
-    let port = |port: &Value| {
-        Some(ContainerPort {
-            name: text(&port["name"]),
-            container_port: number(&port["containerPort"])?,
-            host_port: number(&port["hostPort"]),
-            protocol: text(&port["protocol"]),
-            host_ip: text(&port["hostIP"]),
-        })
-    };
-    let ports: Vec<_> = ports.iter().filter_map(port).collect();
+    let text = annotations.get(PORTS)?;
+    let mut list = Piece::of_body(text.as_bytes()).and_then(Piece::list).ok()?;
+    let mut ports = Vec::new();
+    while let Some(port) = list.next_element().ok()? {
+        ports.extend(self::port(port));
+    }
     (!ports.is_empty()).then_some(ports)
 }
 
@@ -76,9 +88,10 @@ pub fn port_number(number: i64) -> Option<i32> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{json, Value};
 
     use super::*;
+    use crate::memory_testing::holds_little;
 
     fn noted(key: &str, text: &str) -> StringMap {
         [(key, text)].into()
@@ -107,6 +120,11 @@ mod tests {
         ] {
             assert_eq!(ports(none), Value::Null, "{none}");
         }
+        let many = format!("[{}0]", "0,".repeat(500_000));
+        holds_little("numbers", many.as_bytes(), 4096, |many| {
+            let text = String::from_utf8_lossy(many).into_owned();
+            assert_eq!(super::ports(&noted(PORTS, &text)), None);
+        });
     }
 
     #[test]

@@ -23,7 +23,7 @@
 use serde_json::{Map, Value};
 
 use super::unknown_job::is_unknown_job;
-use crate::text::one_line;
+use crate::{json::Piece, text::one_line};
 
 #[cfg(test)]
 mod tests;
@@ -190,9 +190,13 @@ pub fn refusal(status: u16, body: &[u8]) -> Said {
     Said { speaker, words }
 }
 
+/// As much of an answer to a DELETE is looked at for words.
+const MAX_CONFIRMATION: usize = 64 << 10;
+
 /// Whose word a good answer (2xx) to a DELETE is: only interLink's or a plugin's confirms it.
 pub fn confirmation(body: &[u8]) -> Speaker {
-    let text = String::from_utf8_lossy(body);
+    // A confirmation is short; what is long is looked at no further.
+    let text = String::from_utf8_lossy(&body[..body.len().min(MAX_CONFIRMATION)]);
     let wrapped = unwrapped(&text);
     let text = wrapped.as_deref().unwrap_or(&text);
     let lower = text.trim().to_lowercase();
@@ -205,22 +209,29 @@ pub fn confirmation(body: &[u8]) -> Speaker {
         return Speaker::Interlink;
     }
     let says_so = contains_any(&lower, &DELETED) || is_plugin(&lower);
-    let is_own = match serde_json::from_str(text) {
+    let is_own = match Piece::of_body(body) {
+        Ok(object) if object.is_object() => says_so && !names_an_error(object),
         // What handlers made with the Python SDK give back.
-        Ok(Value::Null | Value::Bool(true) | Value::Array(_) | Value::String(_)) => true,
-        Ok(Value::Object(object)) => {
-            says_so
-                && !["error", "errors"]
-                    .iter()
-                    .any(|key| object.contains_key(*key))
-        }
-        Ok(Value::Bool(false) | Value::Number(_)) => false,
+        Ok(value) => matches!(value.bytes(), [b'[' | b'"' | b'n' | b't', ..]),
         Err(_) => says_so,
     };
     match is_own {
         true => Speaker::Interlink,
         false => Speaker::Unknown,
     }
+}
+
+fn names_an_error(object: Piece<'_>) -> bool {
+    let Ok(mut fields) = object.object() else {
+        return false;
+    };
+    // It has been read once, so nothing in it is broken.
+    while let Ok(Some((name, _))) = fields.next_field() {
+        if matches!(&*name, "error" | "errors") {
+            return true;
+        }
+    }
+    false
 }
 
 /// Whether a text is a page, HTML or XML; none while it is too short to tell.

@@ -1,4 +1,5 @@
 use super::*;
+use crate::memory_testing::holds_little;
 use Speaker::{FrontEnd, Interlink, Unknown};
 
 /// A page as front ends send it.
@@ -201,8 +202,26 @@ fn who_confirms_a_deletion() {
         ("{}", Unknown),
         ("OK", Unknown),
         ("1", Unknown),
+        (r#"{"message":"Pod deleted","error":null}"#, Unknown),
     ] {
         assert_eq!(confirmation(body.as_bytes()), want, "{body}");
+    }
+    let mega = 1 << 20;
+    for (name, body) in [
+        (
+            "numbers",
+            format!("[{}0]", "0,".repeat(mega / 2)).into_bytes(),
+        ),
+        (
+            "objects",
+            format!("{{\"deleted\":[{}0]}}", "{},".repeat(mega / 3)).into_bytes(),
+        ),
+        ("no text", vec![0xff; mega]),
+        ("words", "deleted ".repeat(mega / 8).into_bytes()),
+    ] {
+        holds_little(name, &body, 16_384, |body| {
+            confirmation(body);
+        });
     }
 }
 

@@ -96,7 +96,7 @@ fn what_cannot_run_is_refused_as_a_whole_and_told_why() {
     let from_map = json!([{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "x"}}}]);
     for (name, body, want) in [
         ("no JSON", json!("{"), "EOF"),
-        ("nothing", json!(""), "EOF"),
+        ("nothing", json!(""), "no value where one belongs"),
         ("no pod", json!({}), "pod"),
         ("two pods", json!([uid(UID), uid(UID)]), "a list of 2"),
         (
