@@ -61,21 +61,26 @@ fn constants(
             service = service.name(),
             name = method.name(),
         )?;
-        if is_encoded(method) {
-            write!(
-                code,
-                "const {served}: ::grpcio::Method<{request}, Encoded<{response}>> = ::grpcio::Method {{\n\
-                 ty: ::grpcio::MethodType::{kind},\n\
-                 name: {constant}.name,\n\
-                 req_mar: ::grpcio::Marshaller {{ ser: ::grpcio::pb_ser, de: ::grpcio::pb_de }},\n\
-                 resp_mar: ::grpcio::Marshaller {{ ser: Encoded::ser, de: Encoded::de }},\n\
-                 }};\n",
-                served = served(service, method),
-                constant = constant(service, method),
-                request = type_name(method.input_type()),
-                response = type_name(method.output_type()),
-            )?;
-        }
+        let response = type_name(method.output_type());
+        let (answer, answers) = match is_encoded(method) {
+            true => (
+                format!("Encoded<{response}>"),
+                "ser: Encoded::ser, de: Encoded::de",
+            ),
+            false => (response, "ser: ::grpcio::pb_ser, de: ::grpcio::pb_de"),
+        };
+        write!(
+            code,
+            "const {served}: ::grpcio::Method<Incoming<{request}>, {answer}> = ::grpcio::Method {{\n\
+             ty: ::grpcio::MethodType::{kind},\n\
+             name: {constant}.name,\n\
+             req_mar: ::grpcio::Marshaller {{ ser: Incoming::ser, de: Incoming::de }},\n\
+             resp_mar: ::grpcio::Marshaller {{ {answers} }},\n\
+             }};\n",
+            served = served(service, method),
+            constant = constant(service, method),
+            request = type_name(method.input_type()),
+        )?;
     }
     Ok(())
 }
@@ -86,11 +91,7 @@ fn is_encoded(method: &MethodDescriptorProto) -> bool {
 
 /// The constant by which a method is served.
 fn served(service: &ServiceDescriptorProto, method: &MethodDescriptorProto) -> String {
-    let constant = constant(service, method);
-    match is_encoded(method) {
-        true => format!("SERVED_{constant}"),
-        false => constant,
-    }
+    format!("SERVED_{}", constant(service, method))
 }
 
 fn service_trait(code: &mut String, service: &ServiceDescriptorProto) -> std::fmt::Result {

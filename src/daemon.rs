@@ -10,6 +10,7 @@ use std::{
 use crossbeam_channel::unbounded;
 
 use crate::{
+    bounded::InFlight,
     config::{metrics::Listen, pattern::BadPattern, schema, Config},
     convert::{self, Settings},
     cri::{self, CriContext, Server},
@@ -119,11 +120,12 @@ impl Daemon {
         let users = SiteUsers::new(&config).map_err(Error::Identity)?;
         let users = Arc::new(users);
         let config = Arc::new(config);
+        let room = InFlight::new(config.limits.max_in_flight_bytes);
         let client = match &config.interlink.url {
             Some(_) => {
                 let client = Client::new(&config.interlink).map_err(Error::InterLink)?;
                 let most = config.limits.max_request_bytes;
-                let client = client.with_request_limit(most);
+                let client = client.with_request_limit(most).with_room(room.clone());
                 Some(Arc::new(client.with_counters(counters.clone())))
             }
             None => {
@@ -139,7 +141,7 @@ impl Daemon {
             },
         ));
         let health = Arc::new(Health::new(client.is_some()));
-        let api = Api::new(&config.kubernetes, Arc::new(SystemClock)).map(Arc::new);
+        let api = Api::new(&config.kubernetes, Arc::new(SystemClock), room).map(Arc::new);
         let context = Context::new(
             store.clone(),
             config.clone(),

@@ -6,7 +6,7 @@ use std::{io::Read as _, marker::PhantomData};
 use futures_util::{future::BoxFuture, stream::BoxStream};
 use grpcio::{GrpcSlice, MessageReader, RpcContext, ServerStreamingSink, UnarySink};
 use parking_lot::Mutex;
-use protobuf::Message;
+use protobuf::{Message, MessageFull};
 
 #[allow(
     missing_docs,
@@ -27,6 +27,67 @@ mod services {
 }
 
 pub use services::*;
+
+mod weight;
+
+use weight::weight;
+
+/// A request as it came.
+pub struct Incoming<T> {
+    /// The request, unless it would take too much memory.
+    pub message: Result<T, TooMuch>,
+    /// What it takes in memory, at most: bytes.
+    pub takes: usize,
+}
+
+/// A request that would take too much memory: more than four times its bytes, and [`SPARE_BYTES`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("its {bytes} bytes would take {takes} bytes of memory, more than {most}: it has too many elements")]
+pub struct TooMuch {
+    /// What came.
+    pub bytes: usize,
+    /// What it would take.
+    pub takes: usize,
+    /// What it might.
+    pub most: usize,
+}
+
+/// What a request may take beside four times its bytes: `limits.max_container_bytes` allows one with 32,000
+/// variables by default.
+pub const SPARE_BYTES: usize = 16 << 20;
+
+impl<T: MessageFull> Incoming<T> {
+    fn read(bytes: &[u8]) -> protobuf::Result<Self> {
+        let takes = weight(&T::descriptor(), bytes);
+        let most = bytes.len().saturating_mul(4).saturating_add(SPARE_BYTES);
+        let message = match takes > most {
+            true => Err(TooMuch {
+                bytes: bytes.len(),
+                takes,
+                most,
+            }),
+            false => Ok(T::parse_from_bytes(bytes)?),
+        };
+        Ok(Self { message, takes })
+    }
+
+    // The signatures of these two are grpcio's. Requests are read here, and never written.
+    fn ser(this: &Self, to: &mut GrpcSlice) -> grpcio::Result<()> {
+        match &this.message {
+            Ok(message) => grpcio::pb_ser(message, to),
+            Err(error) => Err(grpcio::Error::Codec(Box::new(*error))),
+        }
+    }
+
+    fn de(mut from: MessageReader) -> grpcio::Result<Self> {
+        let mut bytes = Vec::with_capacity(from.len());
+        let read = from.read_to_end(&mut bytes);
+        drop(from);
+        let read = read.map_err(protobuf::Error::from);
+        let read = read.and_then(|_| Self::read(&bytes));
+        read.map_err(|error| grpcio::Error::Codec(Box::new(error)))
+    }
+}
 
 /// An answer that is encoded already. It is serialised once.
 pub struct Encoded<T> {
@@ -89,7 +150,7 @@ pub trait Dispatch: Clone + Send + Sync + 'static {
         &self,
         context: RpcContext<'_>,
         method: &'static str,
-        request: Q,
+        request: Incoming<Q>,
         sink: UnarySink<P>,
         handler: impl FnOnce(Q) -> Result<P, Self::Error> + Send + 'static,
     );
@@ -99,7 +160,7 @@ pub trait Dispatch: Clone + Send + Sync + 'static {
         &self,
         context: RpcContext<'_>,
         method: &'static str,
-        request: Q,
+        request: Incoming<Q>,
         sink: ServerStreamingSink<P>,
         handler: impl FnOnce(Q) -> Result<Later<P, Self::Error>, Self::Error> + Send + 'static,
     );
@@ -109,7 +170,7 @@ pub trait Dispatch: Clone + Send + Sync + 'static {
         &self,
         context: RpcContext<'_>,
         method: &'static str,
-        request: Q,
+        request: Incoming<Q>,
         sink: ServerStreamingSink<P>,
         handler: impl FnOnce(Q) -> Result<Replies<P>, Self::Error> + Send + 'static,
     );

@@ -16,6 +16,7 @@
 
 mod budget;
 mod counted;
+mod in_flight;
 /// What must hold whatever comes in; `fuzz/` and the tests share it.
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
@@ -27,6 +28,7 @@ use serde::de::DeserializeOwned;
 use self::counted::Counted;
 pub use self::{
     budget::{Budget, SPARE_BYTES},
+    in_flight::{Held, InFlight, NoRoom},
     yaml::{from_yaml, from_yaml_documents},
 };
 

@@ -300,6 +300,12 @@ fn limits(config: &Config, check: &mut Check) {
         "at least 65536",
     );
     check.require(
+        limits.max_in_flight_bytes >= 1 << 20,
+        "limits.max_in_flight_bytes",
+        limits.max_in_flight_bytes,
+        "at least 1048576",
+    );
+    check.require(
         limits.max_images >= 1,
         "limits.max_images",
         limits.max_images,
@@ -654,6 +660,7 @@ mod tests {
         config.limits.max_container_bytes = 0;
         config.limits.max_namespace_bytes = 1;
         config.limits.max_request_bytes = 1;
+        config.limits.max_in_flight_bytes = 1;
         let faults = faults(&config);
         let keys: Vec<_> = faults.iter().map(|fault| fault.key).collect();
         for key in [
@@ -669,6 +676,7 @@ mod tests {
             "limits.max_container_bytes",
             "limits.max_namespace_bytes",
             "limits.max_request_bytes",
+            "limits.max_in_flight_bytes",
         ] {
             assert!(keys.contains(&key), "{key}: {faults:?}");
         }

@@ -66,6 +66,10 @@ pub struct Limits {
     /// The most bytes that one request to the interLink server may have, volumes included. A job with a
     /// larger one is refused.
     pub max_request_bytes: u64,
+    /// The most memory that CRI requests under way may take, and by itself the answers of the interLink
+    /// server and the API server while they are read. A request that finds no room is refused with
+    /// RESOURCE_EXHAUSTED, an answer is asked for again. What is small, or alone, always finds room.
+    pub max_in_flight_bytes: usize,
     /// The most images that are remembered. Of more, those that no container has are forgotten, the
     /// oldest first; a kubelet pulls again what it needs.
     pub max_images: usize,
@@ -80,6 +84,7 @@ impl Default for Limits {
             max_namespace_bytes: 64 << 20,
             max_total_bytes: 256 << 20,
             max_request_bytes: 64 << 20,
+            max_in_flight_bytes: 128 << 20,
             max_images: 10_000,
         }
     }

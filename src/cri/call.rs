@@ -17,11 +17,12 @@ use protobuf::Message;
 
 use super::{
     list_size::size,
-    pool::{Lane, Pool},
+    pool::{Full, Lane, Pool},
     Error,
 };
 use crate::{
-    proto::{Dispatch, Later, Replies},
+    bounded::{Held, InFlight},
+    proto::{Dispatch, Incoming, Later, Replies},
     telemetry::{chain, Counter, Counters, LimitedByText},
     threads::{self, contain, Panic},
     traces::{self, Span},
@@ -31,6 +32,7 @@ use crate::{
 #[derive(Clone)]
 pub struct Caller {
     pool: Arc<Pool>,
+    in_flight: Arc<InFlight>,
     counters: Arc<Counters>,
     refusals: Arc<LimitedByText>,
     /// Held by each parked call until its answer has left; nothing is ever sent.
@@ -43,11 +45,12 @@ pub struct Caller {
 const REFUSAL_AGAIN: Duration = Duration::from_secs(600);
 
 impl Caller {
-    /// A caller on a pool.
-    pub fn new(pool: Arc<Pool>, counters: Arc<Counters>) -> Self {
+    /// A caller on a pool, with room for the requests that are under way.
+    pub fn new(pool: Arc<Pool>, in_flight: Arc<InFlight>, counters: Arc<Counters>) -> Self {
         let (under_way, all_sent) = bounded(0);
         Self {
             pool,
+            in_flight,
             counters,
             refusals: Arc::new(LimitedByText::new(REFUSAL_AGAIN)),
             under_way: Arc::new(Mutex::new(Some(under_way))),
@@ -155,10 +158,42 @@ impl Caller {
         }
     }
 
-    fn refusal(&self, method: &str, span: &Span) -> RpcStatus {
+    /// Hands a call over to the pool. Its request has room until the handler has returned.
+    fn hand_over<Q: Send + 'static>(
+        &self,
+        method: &'static str,
+        span: &Span,
+        request: Incoming<Q>,
+        work: impl FnOnce(Q) + Send + 'static,
+    ) -> Result<(), RpcStatus> {
+        let (message, held) = self
+            .admit(request)
+            .map_err(|why| self.refusal(method, span, &why))?;
+        let work = move || {
+            work(message);
+            drop(held);
+        };
+        self.pool.hand_over(Lane::of(method), work).map_err(|Full| {
+            self.refusal(
+                method,
+                span,
+                "too many calls are waiting; try again in a moment",
+            )
+        })
+    }
+
+    fn admit<Q>(&self, request: Incoming<Q>) -> Result<(Q, Held), String> {
+        let message = request.message.map_err(|error| error.to_string())?;
+        let held = self.in_flight.hold(request.takes);
+        let held = held.map_err(|error| {
+            format!("its {error} (limits.max_in_flight_bytes); try again in a moment")
+        })?;
+        Ok((message, held))
+    }
+
+    fn refusal(&self, method: &str, span: &Span, why: &str) -> RpcStatus {
         self.counters.count(Counter::CriRefused);
-        let text = format!("{method}: too many calls are waiting; try again in a moment");
-        let error = Error::Exhausted(text);
+        let error = Error::Exhausted(format!("{method}: {why}"));
         span.answered(error.code_name(), || error.to_string());
         RpcStatus::from(&error)
     }
@@ -171,7 +206,7 @@ impl Dispatch for Caller {
         &self,
         context: RpcContext<'_>,
         method: &'static str,
-        request: Q,
+        request: Incoming<Q>,
         sink: UnarySink<P>,
         handler: impl FnOnce(Q) -> Result<P, Error> + Send + 'static,
     ) {
@@ -192,14 +227,14 @@ impl Dispatch for Caller {
         let (caller, reply) = (self.clone(), answer.clone());
         let span = span_of(&context);
         let within = span.clone();
-        let work = move || {
+        let work = move |request| {
             let answer = caller.run(method, &within, || handler(request));
             // An error has ended it already.
             within.answered("OK", String::new);
             reply(answer);
         };
-        if self.pool.hand_over(Lane::of(method), work).is_err() {
-            answer(Err(self.refusal(method, &span)));
+        if let Err(refusal) = self.hand_over(method, &span, request, work) {
+            answer(Err(refusal));
         }
         // The call is cancelled if its last handle goes before the answer has left, so somebody
         // has to wait for that; a client that is slow to read must not hold up a handler.
@@ -216,7 +251,7 @@ impl Dispatch for Caller {
         &self,
         context: RpcContext<'_>,
         method: &'static str,
-        request: Q,
+        request: Incoming<Q>,
         mut sink: ServerStreamingSink<P>,
         handler: impl FnOnce(Q) -> Result<Later<P, Error>, Error> + Send + 'static,
     ) {
@@ -225,12 +260,11 @@ impl Dispatch for Caller {
         let (runner, caller) = (self.clone(), self.clone());
         let span = span_of(&context);
         let within = span.clone();
-        let work = move || {
+        let work = move |request| {
             // The client may have gone in the meantime.
             let _ = send.send(runner.run(method, &within, || handler(request)));
         };
-        let is_refused = self.pool.hand_over(Lane::of(method), work).is_err();
-        let refusal = is_refused.then(|| self.refusal(method, &span));
+        let refusal = self.hand_over(method, &span, request, work).err();
         let under_way = self.under_way.lock().clone();
         context.spawn(async move {
             let ending = || Err(RpcStatus::from(&Error::Ending));
@@ -261,7 +295,7 @@ impl Dispatch for Caller {
         &self,
         context: RpcContext<'_>,
         method: &'static str,
-        request: Q,
+        request: Incoming<Q>,
         mut sink: ServerStreamingSink<P>,
         handler: impl FnOnce(Q) -> Result<Replies<P>, Error> + Send + 'static,
     ) {
@@ -269,15 +303,11 @@ impl Dispatch for Caller {
         let runner = self.clone();
         let span = span_of(&context);
         let within = span.clone();
-        let work = move || {
+        let work = move |request| {
             // The client may have gone in the meantime.
             let _ = send.send(runner.run(method, &within, || handler(request)));
         };
-        let refusal = self
-            .pool
-            .hand_over(Lane::of(method), work)
-            .is_err()
-            .then(|| self.refusal(method, &span));
+        let refusal = self.hand_over(method, &span, request, work).err();
         // A reader that is slow holds up this future and nothing else: no thread waits for it.
         context.spawn(async move {
             let stopped = || Err(RpcStatus::new(grpcio::RpcStatusCode::UNAVAILABLE));
@@ -360,4 +390,42 @@ pub fn in_parts<T: Message, P: Send + 'static>(
 
 fn part_has_room(has: u64, more: u64, limit: u64) -> bool {
     has == 0 || has + more <= limit
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{proto::TooMuch, telemetry::Metrics};
+
+    #[test]
+    fn a_request_that_finds_no_room_is_refused_with_the_figures() {
+        let pool = Pool::start(1, 1, Metrics::default().pool("cri", 1)).expect("starts");
+        let room = InFlight::new(1 << 20);
+        let caller = Caller::new(Arc::new(pool), room.clone(), Arc::default());
+        let incoming = |takes| Incoming {
+            message: Ok(()),
+            takes,
+        };
+        let under_way = caller.admit(incoming(1 << 20)).expect("it is alone");
+        let refusal = caller.admit(incoming(1 << 19)).unwrap_err();
+        assert!(
+            refusal.contains("524288 bytes find no room")
+                && refusal.contains("1048576 of 1048576 (limits.max_in_flight_bytes)"),
+            "{refusal}"
+        );
+        caller.admit(incoming(100)).expect("small ones always do");
+        drop(under_way);
+        caller.admit(incoming(1 << 19)).expect("room again");
+        let refusal = caller.admit(Incoming::<()> {
+            message: Err(TooMuch {
+                bytes: 1,
+                takes: 3,
+                most: 2,
+            }),
+            takes: 3,
+        });
+        let refusal = refusal.unwrap_err();
+        assert!(refusal.contains("would take 3 bytes"), "{refusal}");
+        assert_eq!(room.used(), 0);
+    }
 }

@@ -18,6 +18,7 @@ use super::{
     CriContext,
 };
 use crate::{
+    bounded::InFlight,
     config::Config,
     owned,
     peer::{self, AtPath},
@@ -89,7 +90,8 @@ impl Server {
         let metrics = context.counters.metrics.pool("cri", Pool::size(threads));
         let pool = Pool::start(threads, config.cri.queue_length, metrics);
         let pool = Arc::new(pool.map_err(StartError::Threads)?);
-        let caller = Caller::new(pool.clone(), context.counters.clone());
+        let in_flight = InFlight::new(config.limits.max_in_flight_bytes);
+        let caller = Caller::new(pool.clone(), in_flight, context.counters.clone());
         let environment = Arc::new(
             EnvBuilder::new()
                 .cq_count(QUEUE_THREADS)

@@ -1,6 +1,6 @@
 //! The body of an answer, as it comes, and what it means when it does not.
 
-use std::{fmt, io::Read, time::Duration};
+use std::{fmt, io::Read, sync::Arc, time::Duration};
 
 use ureq::BodyReader;
 
@@ -9,7 +9,11 @@ use super::{
     dial::Dialer,
     error::{Error, Phase},
 };
-use crate::{profile::speaker, text::one_line};
+use crate::{
+    bounded::{Held, InFlight, NoRoom},
+    profile::speaker,
+    text::one_line,
+};
 
 /// Piece in which bodies are read.
 pub(super) const PIECE_BYTES: usize = 32 << 10;
@@ -39,6 +43,13 @@ pub(super) struct Answer {
     head: Head,
     body: BodyReader<'static>,
     beginning: Beginning,
+}
+
+/// A whole body. It has its room until it is dropped.
+#[derive(Debug)]
+pub(super) struct Body {
+    pub(super) bytes: Vec<u8>,
+    _held: Held,
 }
 
 /// The first bytes of a body, which tell whether it is a page.
@@ -148,20 +159,30 @@ impl Answer {
         result.map_err(|error| lost(self.call, self.limit, Phase::Body, error.into()))
     }
 
-    /// The whole body.
+    /// The whole body, and the room that it has taken.
     ///
     /// # Errors
-    /// It is longer than `max` bytes, late, or broken off.
-    pub(super) fn bytes(mut self, max: u64) -> Result<Vec<u8>, Error> {
+    /// It is longer than `max` bytes, late, or broken off, or finds no room.
+    pub(super) fn bytes(mut self, max: u64, room: &Arc<InFlight>) -> Result<Body, Error> {
+        let call = self.call;
+        let no_room = |why: NoRoom| Error::NoRoom { call, why };
+        let mut held = room.hold(0).map_err(no_room)?;
         let mut bytes = Vec::new();
         let mut piece = vec![0; PIECE_BYTES];
         loop {
             match self.read(&mut piece)? {
-                0 => return Ok(bytes),
-                n => bytes.extend_from_slice(&piece[..n]),
+                0 => {
+                    // It has grown to twice what came.
+                    bytes.shrink_to_fit();
+                    return Ok(Body { bytes, _held: held });
+                }
+                n => {
+                    held.grow(n).map_err(no_room)?;
+                    bytes.extend_from_slice(&piece[..n]);
+                }
             }
             if bytes.len() as u64 > max {
-                let (call, limit) = (self.call, max);
+                let limit = max;
                 return Err(Error::TooLarge { call, limit });
             }
         }

@@ -12,7 +12,7 @@ use parking_lot::RwLock;
 use serde::Serialize;
 
 use super::{
-    answer::{Limit, PIECE_BYTES},
+    answer::{Body, Limit, PIECE_BYTES},
     call::Call,
     created::Created,
     direct::retrieved,
@@ -23,6 +23,7 @@ use super::{
     wire::{LogStruct, PingResponse, PodCreateRequests},
 };
 use crate::{
+    bounded::InFlight,
     config::schema::InterLink,
     model::JobUid,
     net::TokenFile,
@@ -55,6 +56,8 @@ pub struct Client {
     create_body: CreateBody,
     /// The most bytes of a /create.
     max_request: u64,
+    /// For the answers that are being read.
+    room: Arc<InFlight>,
     token: Option<TokenFile>,
     /// Cuts off everything.
     all: CancelToken,
@@ -141,6 +144,7 @@ impl Client {
             link: RwLock::new(Arc::new(Link::new(config, &all)?)),
             create_body: profile::traits(config.plugin).create_body,
             max_request: u64::MAX,
+            room: InFlight::new(usize::MAX),
             config: config.clone(),
             all,
             counters: Arc::default(),
@@ -154,6 +158,12 @@ impl Client {
             max_request,
             ..self
         }
+    }
+
+    /// Takes room for the answers that are being read here.
+    #[must_use]
+    pub fn with_room(self, room: Arc<InFlight>) -> Self {
+        Self { room, ..self }
     }
 
     /// Counts and times its calls here.
@@ -190,7 +200,7 @@ impl Client {
         let uid = request.pod.metadata.uid.as_deref().unwrap_or_default();
         self.timed(call, || {
             let body = self.create_body(request)?;
-            Created::read(&self.exchange(call, &body, limit)?, uid)
+            Created::read(&self.exchange(call, &body, limit)?.bytes, uid)
         })
     }
 
@@ -220,7 +230,7 @@ impl Client {
         };
         self.timed(call, || {
             let body = self.exchange(call, &json(call, pod)?, self.request_limit())?;
-            Ok(speaker::confirmation(&body))
+            Ok(speaker::confirmation(&body.bytes))
         })
     }
 
@@ -234,7 +244,7 @@ impl Client {
         self.timed(call, || {
             let body = self.exchange(call, &json(call, pods)?, self.request_limit())?;
             let asked: Vec<_> = pods.iter().filter_map(asked_job).collect();
-            StatusReply::read(&body, &asked).map_err(|why| Error::Malformed { call, why })
+            StatusReply::read(&body.bytes, &asked).map_err(|why| Error::Malformed { call, why })
         })
     }
 
@@ -311,7 +321,7 @@ impl Client {
         };
         self.timed(call, || {
             let body = self.exchange(call, body, self.request_limit())?;
-            Ok(Ping::read(&body))
+            Ok(Ping::read(&body.bytes))
         })
     }
 
@@ -328,7 +338,7 @@ impl Client {
         let answer = self.link().exchange(&self.outgoing(call, body, limit)?)?;
         Ok(RawAnswer {
             status: answer.status(),
-            body: answer.bytes(SHORT_REPLY_BYTES)?,
+            body: answer.bytes(SHORT_REPLY_BYTES, &self.room)?.bytes,
         })
     }
 
@@ -345,13 +355,13 @@ impl Client {
         result
     }
 
-    fn exchange(&self, call: Call, body: &[u8], limit: Limit) -> Result<Vec<u8>, Error> {
+    fn exchange(&self, call: Call, body: &[u8], limit: Limit) -> Result<Body, Error> {
         let out = self.outgoing(call, body, limit)?;
         let max = match call {
             Call::Status => self.config.max_reply_bytes,
             _ => self.config.max_reply_bytes.min(SHORT_REPLY_BYTES),
         };
-        self.link().exchange(&out)?.bytes(max)
+        self.link().exchange(&out)?.bytes(max, &self.room)
     }
 
     fn outgoing<'a>(

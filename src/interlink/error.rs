@@ -19,6 +19,7 @@
 //! | 504 of an sbatch that cannot submit now | yes | | |
 //! | 504 with anything else that sbatch says: the job may have been submitted | | | |
 //! | 408, 425, 429, 503 | yes | | |
+//! | no room for the answer | yes | yes | |
 //! | 503 of an Envoy that lost its connection after it had sent the request | yes | yes | |
 //! | 401, 407, a redirect: no valid token, most often a lapsed one | yes | | |
 //! | a front end's 4xx but 413, its 501, 505 and 511 | yes | | |
@@ -45,6 +46,7 @@ use std::{io, path::PathBuf, time::Duration};
 
 use super::call::Call;
 use crate::{
+    bounded::NoRoom,
     model::JobUid,
     profile::{self, speaker, GatewayTimeout, Speaker},
 };
@@ -190,6 +192,14 @@ pub enum Error {
         /// The limit in bytes.
         limit: u64,
     },
+    /// Answers that are being read take all the memory that they may.
+    #[error("{call}: the answer's {why} (limits.max_in_flight_bytes)")]
+    NoRoom {
+        /// The call.
+        call: Call,
+        /// The figures.
+        why: NoRoom,
+    },
     /// A 200 whose body is not JSON, or JSON of another shape.
     #[error("{call}: malformed answer: {why}")]
     Malformed {
@@ -271,6 +281,7 @@ impl Error {
             Self::Status { .. } => "http_5xx",
             Self::Page { .. } | Self::Redirect { .. } => "front_end",
             Self::TooLarge { .. } | Self::Malformed { .. } | Self::NoJobId { .. } => "malformed",
+            Self::NoRoom { .. } => "no_room",
             Self::Cancelled { .. } => "cancelled",
         }
     }
@@ -289,6 +300,7 @@ impl Error {
             | Self::Malformed { .. }
             | Self::NoJobId { .. }
             | Self::Page { .. }
+            | Self::NoRoom { .. }
             | Self::Cancelled { .. } => true,
             Self::Status {
                 status, speaker, ..
@@ -329,6 +341,7 @@ impl Error {
             | Self::Dropped { .. }
             | Self::Garbled { .. }
             | Self::TooLarge { .. }
+            | Self::NoRoom { .. }
             | Self::Malformed { .. }
             | Self::NoJobId { .. } => true,
             Self::NoUrl
@@ -565,6 +578,7 @@ mod tests {
             ("not http", Error::Garbled { call, why: why() }, y, y, n),
             ("redirect", Error::Redirect { call, status: 302, to: to() }, y, n, n),
             ("too large", Error::TooLarge { call, limit: 1 }, n, y, n),
+            ("no room", Error::NoRoom { call, why: NoRoom { wanted: 3, used: 1, most: 2 } }, y, y, n),
             ("malformed", Error::Malformed { call, why: why() }, y, y, n),
             ("no job id", Error::NoJobId { call }, y, y, n),
             ("request", Error::Request { call, source: json() }, n, n, n),

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{Client, Limits, PodSource, Recorder};
-use crate::{config::schema::Kubernetes, model::Clock};
+use crate::{bounded::InFlight, config::schema::Kubernetes, model::Clock};
 
 /// How long a call may take. Nothing depends on the answer.
 const TIME: Duration = Duration::from_secs(5);
@@ -23,14 +23,14 @@ pub struct Api {
 
 impl Api {
     /// None where no kubeconfig is named. Nothing is read yet: the kubelet may not have its
-    /// credentials at the time of our start.
-    pub fn new(from: &Kubernetes, clock: Arc<dyn Clock>) -> Option<Self> {
+    /// credentials at the time of our start. Answers that are being read take their room from `room`.
+    pub fn new(from: &Kubernetes, clock: Arc<dyn Clock>, room: Arc<InFlight>) -> Option<Self> {
         let kubeconfig = from.kubeconfig.as_deref()?;
         let limits = Limits {
             time: TIME,
             ..Limits::default()
         };
-        let client = Arc::new(Client::new(kubeconfig, limits));
+        let client = Arc::new(Client::new(kubeconfig, limits).with_room(room));
         if let Err(error) = client.check() {
             log::warn!("pods are not read from the API server for now: {error}");
         }

@@ -27,7 +27,7 @@ use super::{
     time,
 };
 use crate::{
-    bounded::{self, Budget, Weighed},
+    bounded::{self, Budget, Held, InFlight, Weighed},
     model::Nanos,
     text::one_line,
 };
@@ -98,6 +98,8 @@ impl Default for Limits {
 pub struct Client {
     access: Access,
     limits: Limits,
+    /// For the answers that are being read.
+    room: Arc<InFlight>,
 }
 
 /// A part of a list of pods.
@@ -132,7 +134,14 @@ impl Client {
         Self {
             access: Access::new(kubeconfig),
             limits,
+            room: InFlight::new(usize::MAX),
         }
+    }
+
+    /// Takes room for the answers that are being read here.
+    #[must_use]
+    pub fn with_room(self, room: Arc<InFlight>) -> Self {
+        Self { room, ..self }
     }
 
     /// Whether the kubeconfig and its files can be used now. Connects to nothing.
@@ -335,6 +344,8 @@ impl Client {
             Err(error) if error.is_not_found() => return Ok(None),
             other => other?,
         };
+        // Until it is read it may take so much.
+        let _held = self.hold(&out.call, 4 * body.len())?;
         let budget = Budget::for_text(body.len()).without(without);
         let why = match bounded::from_json_within(&body, &budget) {
             Ok(object) => return Ok(Some(object)),
@@ -348,6 +359,13 @@ impl Client {
         };
         let call = out.call;
         Err(Error::Malformed { call, why })
+    }
+
+    fn hold(&self, call: &str, bytes: usize) -> Result<Held, Error> {
+        self.room.hold(bytes).map_err(|why| Error::NoRoom {
+            call: call.to_owned(),
+            why,
+        })
     }
 
     /// Creates an event in the namespace that it names.

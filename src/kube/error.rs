@@ -5,7 +5,7 @@
 //! | kubeconfig, or a file that it names, unreadable or unfit | | yes |
 //! | a name that Kubernetes does not allow: nothing was sent | | |
 //! | no connection, no TLS session, connection lost, no answer in time | yes | yes |
-//! | 429, 5xx | yes | yes |
+//! | 429, 5xx; no room for the answer | yes | yes |
 //! | 401 | | yes |
 //! | any other status; an answer that is too large or not what was asked for | | |
 //!
@@ -18,7 +18,7 @@ use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use serde::Deserialize;
 
-use crate::{net, text::one_line_of};
+use crate::{bounded::NoRoom, net, text::one_line_of};
 
 /// The API server's word for a namespace that takes nothing new (`NamespaceTerminatingCause` in
 /// k8s.io/api/core/v1/types.go).
@@ -99,6 +99,14 @@ pub enum Error {
         /// The limit in bytes.
         limit: u64,
     },
+    /// Answers that are being read take all the memory that they may.
+    #[error("{call}: the answer's {why} (limits.max_in_flight_bytes)")]
+    NoRoom {
+        /// The call, for people.
+        call: String,
+        /// The figures.
+        why: NoRoom,
+    },
     /// The request cannot be written, or the answer is not what was asked for.
     #[error("{call}: {why}")]
     Malformed {
@@ -113,7 +121,7 @@ impl Error {
     /// Whether the same call can succeed later. The table stands at the top of this file.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Network { .. } | Self::TimedOut { .. } => true,
+            Self::Network { .. } | Self::TimedOut { .. } | Self::NoRoom { .. } => true,
             Self::Status { status, .. } => matches!(status, 429 | 500..),
             _ => false,
         }
@@ -238,6 +246,7 @@ mod tests {
             ("network", Error::Network { call: call(), to: to(), source: io() }, y, n, y),
             ("late", Error::TimedOut { call: call(), to: to(), limit }, y, n, y),
             ("too large", Error::TooLarge { call: call(), limit: 1 }, n, n, n),
+            ("no room", Error::NoRoom { call: call(), why: NoRoom { wanted: 3, used: 1, most: 2 } }, y, n, y),
             ("malformed", Error::Malformed { call: call(), why: call() }, n, n, n),
             ("redirect", status(302), n, n, n),
             ("400", status(400), n, n, n),

@@ -10,7 +10,7 @@ use grpcio::{
 };
 use interlink_cri::proto::{
     image_service, Dispatch, Image, ImageFsInfoRequest, ImageFsInfoResponse, ImageService,
-    ImageServiceClient, ImageSpec, ImageStatusRequest, ImageStatusResponse, Later,
+    ImageServiceClient, ImageSpec, ImageStatusRequest, ImageStatusResponse, Incoming, Later,
     ListImagesRequest, ListImagesResponse, PullImageRequest, PullImageResponse, RemoveImageRequest,
     RemoveImageResponse, Replies, RuntimeServiceClient, StreamImagesRequest, StreamImagesResponse,
     VersionRequest,
@@ -89,11 +89,11 @@ impl Dispatch for Inline {
         &self,
         context: RpcContext<'_>,
         method: &'static str,
-        request: Q,
+        request: Incoming<Q>,
         sink: UnarySink<P>,
         handler: impl FnOnce(Q) -> Result<P, String> + Send + 'static,
     ) {
-        let sent = match handler(request) {
+        let sent = match handler(request.message.expect("a small one")) {
             Ok(response) => sink.success(response),
             Err(error) => sink.fail(refusal(method, &error)),
         };
@@ -105,7 +105,7 @@ impl Dispatch for Inline {
         &self,
         context: RpcContext<'_>,
         method: &'static str,
-        request: Q,
+        request: Incoming<Q>,
         sink: ServerStreamingSink<P>,
         handler: impl FnOnce(Q) -> Result<Later<P, String>, String> + Send + 'static,
     ) {
@@ -119,11 +119,11 @@ impl Dispatch for Inline {
         &self,
         context: RpcContext<'_>,
         method: &'static str,
-        request: Q,
+        request: Incoming<Q>,
         mut sink: ServerStreamingSink<P>,
         handler: impl FnOnce(Q) -> Result<Replies<P>, String> + Send + 'static,
     ) {
-        let replies = handler(request);
+        let replies = handler(request.message.expect("a small one"));
         context.spawn(async move {
             let _ = match replies {
                 Ok(replies) => {

@@ -1,6 +1,8 @@
 //! What a client can make the server keep or wait for.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
+
+use crate::bounded::InFlight;
 
 /// What a client can make the server keep or wait for.
 #[derive(Clone, Debug)]
@@ -11,6 +13,9 @@ pub struct Limits {
     pub head_bytes: usize,
     /// Bytes of a request's body.
     pub body_bytes: usize,
+    /// For the requests under way: each takes four times the bytes that have come of it, until the next one
+    /// of its connection. One that finds no room is answered 503.
+    pub room: Arc<InFlight>,
     /// How long a connection may rest between two requests.
     pub idle: Duration,
     /// How long a request may take to arrive.
@@ -25,6 +30,7 @@ impl Default for Limits {
             connections: 64,
             head_bytes: 32 << 10,
             body_bytes: 32 << 20,
+            room: InFlight::new(256 << 20),
             idle: Duration::from_secs(30),
             request: Duration::from_secs(60),
             write: Duration::from_secs(30),

@@ -12,6 +12,7 @@ use super::{
     request::{framing, parse_head, refused, Failure, Framing, Request},
     stream::Stream,
 };
+use crate::bounded::Held;
 
 /// Longest line before a chunk, extensions included.
 const MAX_CHUNK_LINE: usize = 1024;
@@ -22,6 +23,8 @@ pub(super) struct Reader<'a> {
     limits: &'a Limits,
     /// What was read and not yet used.
     buffer: Vec<u8>,
+    /// The room of the last request's body.
+    held: Option<Held>,
 }
 
 impl<'a> Reader<'a> {
@@ -30,11 +33,13 @@ impl<'a> Reader<'a> {
             stream,
             limits,
             buffer: Vec::new(),
+            held: None,
         }
     }
 
     /// The next request.
     pub(super) fn next(&mut self) -> Result<Request, Failure> {
+        self.held = None;
         if self.buffer.is_empty() {
             // Between requests a connection may rest; its end here is the usual one.
             self.fill(Instant::now() + self.limits.idle)?;
@@ -83,6 +88,18 @@ impl<'a> Reader<'a> {
             Framing::Length(length) if *length > self.limits.body_bytes => self.too_large(),
             _ => Ok(()),
         }
+    }
+
+    /// Takes room for so many bytes more, as they come: who sends slowly takes none from others.
+    fn hold(&mut self, bytes: usize) -> Result<(), Failure> {
+        let bytes = bytes.saturating_mul(4);
+        let result = match &mut self.held {
+            Some(held) => held.grow(bytes),
+            None => self.limits.room.hold(bytes).map(|held| {
+                self.held = Some(held);
+            }),
+        };
+        result.or_else(|why| refused(503, format!("the request's {why}; try again in a moment")))
     }
 
     fn too_large<T>(&self) -> Result<T, Failure> {
@@ -166,6 +183,7 @@ impl<'a> Reader<'a> {
             match (&*self.stream).read(&mut some) {
                 Ok(0) => return Err(Failure::Gone),
                 Ok(length) => {
+                    self.hold(length)?;
                     self.buffer.extend_from_slice(&some[..length]);
                     return Ok(());
                 }
@@ -181,6 +199,7 @@ mod tests {
     use std::{os::unix::net::UnixStream, thread};
 
     use super::*;
+    use crate::bounded::InFlight;
 
     fn limits() -> Limits {
         Limits {
@@ -341,6 +360,42 @@ mod tests {
                 requests.is_empty() && matches!(failure, Failure::Gone),
                 "{text}"
             );
+        }
+    }
+
+    #[test]
+    fn a_body_that_finds_no_room_is_refused_until_there_is_some() {
+        let body = vec![b'x'; 100 << 10];
+        let head = format!("POST / HTTP/1.1\r\nContent-Length: {}\r\n\r\n", body.len());
+        let limits = Limits {
+            body_bytes: 1 << 20,
+            room: InFlight::new(500 << 10),
+            ..limits()
+        };
+        let read = |streams: &mut Vec<Stream>| {
+            let (mut client, server) = UnixStream::pair().unwrap();
+            let text = [head.as_bytes(), &body].concat();
+            let writer = thread::spawn(move || {
+                // Who is refused may be cut off.
+                let _ = client.write_all(&text);
+            });
+            streams.push(Stream::Unix(server));
+            writer
+        };
+        let mut streams = Vec::new();
+        let writers = [read(&mut streams), read(&mut streams)];
+        let mut first = Reader::new(&streams[0], &limits);
+        assert_eq!(first.next().unwrap().body.len(), body.len());
+        let refusal = Reader::new(&streams[1], &limits).next().unwrap_err();
+        assert!(
+            matches!(&refusal, Failure::Refused(503, text) if text.contains("of 512000")),
+            "{refusal:?}"
+        );
+        drop(first);
+        assert_eq!(limits.room.used(), 0);
+        drop(streams);
+        for writer in writers {
+            writer.join().unwrap();
         }
     }
 
