@@ -347,3 +347,56 @@ fn subscribers(cri: &Cri) -> u64 {
     let info: serde_json::Value = serde_json::from_str(&status.info["daemon"]).expect("JSON");
     info["eventSubscribers"].as_u64().expect("a number")
 }
+
+/// Two bytes pass for a mount, which takes some hundreds.
+#[test]
+fn requests_of_many_small_elements_are_refused_before_they_are_made() {
+    let mut daemon = Daemon::prepare("");
+    daemon.run();
+    let cri = daemon.cri();
+    let pod = cri.run(&own("one"));
+    let mut config = container("main", &["true"]);
+    config.mounts = vec![Default::default(); 2_000_000];
+    let before = daemon.memory("VmHWM");
+    let (code, message) = code(cri.try_create(&pod, &config));
+    assert_eq!(code, RpcStatusCode::RESOURCE_EXHAUSTED, "{message}");
+    assert!(message.contains("too many elements"), "{message}");
+    let more = daemon.memory("VmHWM") - before;
+    assert!(more < 64 << 20, "{more}");
+    cri.create(&pod, &container("main", &["true"]));
+}
+
+/// More than there are handlers, and each as large as a message may be.
+#[test]
+fn large_requests_of_many_clients_at_once_do_not_add_up() {
+    let daemon = Daemon::start("http://127.0.0.1:1", "");
+    let quiet = daemon.cri();
+    let before = daemon.memory("VmHWM");
+    let request = with_note("large", (16 << 20) - 4096);
+    let codes: Vec<_> = thread::scope(|scope| {
+        let clients: Vec<_> = (0..32)
+            .map(|_| {
+                let (daemon, request) = (&daemon, &request);
+                scope.spawn(move || {
+                    let cri = daemon.cri();
+                    code(cri.runtime.run_pod_sandbox(request, options())).0
+                })
+            })
+            .collect();
+        quiet.run(&own("quiet"));
+        let codes = clients.into_iter().map(|client| client.join());
+        codes.map(|code| code.expect("an answer")).collect()
+    });
+    // It has too large a note, or found no room.
+    for code in codes {
+        let is_refused = [
+            RpcStatusCode::FAILED_PRECONDITION,
+            RpcStatusCode::RESOURCE_EXHAUSTED,
+        ];
+        assert!(is_refused.contains(&code), "{code:?}");
+    }
+    quiet.run(&own("quiet-too"));
+    let more = daemon.memory("VmHWM") - before;
+    println!("{} MiB more", more >> 20);
+    assert!(more < 256 << 20, "{more}");
+}

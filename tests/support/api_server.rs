@@ -21,6 +21,8 @@ struct State {
     objects: BTreeMap<String, Value>,
     asked: Vec<Asked>,
     fault: Option<Fault>,
+    /// By path.
+    spoilt: BTreeMap<String, Fault>,
 }
 
 /// The server.
@@ -65,6 +67,11 @@ impl ApiServer {
     /// Every request meets this fault, until told otherwise.
     pub fn always(&self, fault: Option<Fault>) {
         self.state.lock().fault = fault;
+    }
+
+    /// Questions for an object meet this fault.
+    pub fn spoil(&self, kind: &str, name: &str, fault: Fault) {
+        self.state.lock().spoilt.insert(path(kind, name), fault);
     }
 
     /// Has an object: a persistent volume, or one of `pods`, `configmaps`, `secrets` and so on in
@@ -127,7 +134,8 @@ fn handle(state: &Mutex<State>, request: &Request, responder: Responder) {
         state
             .asked
             .push((method.clone(), path.clone(), body.clone()));
-        state.fault.clone()
+        let own = state.spoilt.get(&path).filter(|_| method == "GET");
+        own.or(state.fault.as_ref()).cloned()
     };
     let bearer = format!("Bearer {TOKEN}");
     // Whoever is gone needs no answer.
@@ -141,6 +149,7 @@ fn handle(state: &Mutex<State>, request: &Request, responder: Responder) {
             responder.text(status, text)
         }
         Some(Fault::Answer(text)) => responder.text(200, text),
+        Some(Fault::Floods(flood)) => flood.send(responder),
         None | Some(Fault::Pass) if request.header("authorization") != Some(&bearer) => {
             responder.text(401, "Unauthorized")
         }

@@ -11,7 +11,7 @@ use interlink_cri::plugin::http::{Request, Responder};
 use parking_lot::Mutex;
 use serde_json::{json, Value};
 
-use super::{create_form::CreateForm, listener::Listener, wait_for};
+use super::{create_form::CreateForm, flood::Flood, listener::Listener, wait_for};
 
 /// The id of all jobs, where they are numbered.
 pub const JOB_NUMBER: &str = "4711";
@@ -64,6 +64,8 @@ pub enum Fault {
     Hang,
     /// An answer with this body.
     Answer(&'static str),
+    /// An answer that wants memory.
+    Floods(Flood),
 }
 
 /// How a server answers whose plugin answers for the first job of a question only.
@@ -363,6 +365,7 @@ fn handle(state: &Mutex<State>, request: &Request, responder: Responder) {
             responder.send(status, content_type, body.as_bytes())
         }
         Some(Fault::Answer(text)) => responder.text(200, text),
+        Some(Fault::Floods(flood)) => flood.send(responder),
         Some(Fault::DropAfter) => answer(state, &path, &body, responder.cut_all()),
         None | Some(Fault::Pass) => answer(state, &path, &body, responder),
     };

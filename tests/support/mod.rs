@@ -12,6 +12,7 @@ mod collector;
 mod create_form;
 mod cri;
 mod fake;
+mod flood;
 mod hung;
 mod listener;
 
@@ -30,6 +31,7 @@ pub use self::{
     create_form::CreateForm,
     cri::{code, container, options, sandbox, Cri, UID},
     fake::{Fake, Fault, FirstOnly, JobState, JOB_NUMBER},
+    flood::Flood,
     hung::Hung,
 };
 
@@ -251,6 +253,29 @@ impl Daemon {
     /// The process id of the one that runs.
     pub fn pid(&self) -> u32 {
         self.child.as_ref().expect("it runs").id()
+    }
+
+    /// Lets it take no more memory than it has now and so much. The kernel counts what is reserved as well,
+    /// of which the gRPC core and the threads have some hundreds of megabytes from the beginning.
+    pub fn limit_memory(&self, more: u64) {
+        let most = Some(self.memory("VmData") + more);
+        let limit = rustix::process::Rlimit {
+            current: most,
+            maximum: most,
+        };
+        let pid = rustix::process::Pid::from_child(self.child.as_ref().expect("it runs"));
+        rustix::process::prlimit(Some(pid), rustix::process::Resource::Data, limit)
+            .expect("limited");
+    }
+
+    /// A figure of its memory in `/proc/PID/status`, in bytes: `VmHWM` is the most that it has had.
+    pub fn memory(&self, figure: &str) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix(figure));
+        let kib = line.and_then(|line| line.trim_matches([':', '\t', ' ']).split(' ').next());
+        kib.and_then(|kib| kib.trim().parse::<u64>().ok())
+            .expect("a figure")
+            << 10
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
