@@ -31,6 +31,7 @@ pub enum Fault {
     NeverEnds,
     NotHttp,
     WrongTypes,
+    Floods,
     SaysNull,
     // It answers, and lies.
     NamesStrangers,
@@ -50,7 +51,7 @@ pub enum Fault {
 use Fault as F;
 
 const FRONT_END: [Fault; 4] = [F::WantsLogin, F::ShowsLoginPage, F::HasNoRoute, F::WantsTls];
-const COMMON: [Fault; 12] = [
+const COMMON: [Fault; 13] = [
     F::Answers500,
     F::Answers502,
     F::Answers503,
@@ -63,6 +64,7 @@ const COMMON: [Fault; 12] = [
     F::NeverEnds,
     F::NotHttp,
     F::WrongTypes,
+    F::Floods,
 ];
 const SUBMISSION: [Fault; 2] = [F::ActsLate, F::SaysNull];
 const STATUS: [Fault; 9] = [

@@ -356,6 +356,10 @@ fn answer_wrongly(fault: Fault, answer: Answer, responder: Responder) -> io::Res
         }
         Fault::NotHttp => return responder.raw(b"\x16\x03\x01 this is no HTTP\r\n\r\n"),
         Fault::WrongTypes => json!([{ "UID": 5, "PodJID": {}, "containers": "none" }]),
+        Fault::Floods => {
+            let many = format!("[{}{{}}]", "{},".repeat(300_000));
+            return responder.send(answer.status, "application/json", many.as_bytes());
+        }
         Fault::SaysNull => Value::Null,
         _ if answer.status != 200 => {
             return responder.send(answer.status, kind_of(&answer), &answer.body)
