@@ -221,7 +221,7 @@ impl Daemon {
         late.extend(workers.stop(deadline));
         late.extend(metrics.iter().flat_map(|metrics| metrics.stop(deadline)));
         for name in &late {
-            log::warn!("thread `{name}` did not end in time; it ends with the process");
+            log::warn!(thread = name; "thread `{name}` did not end in time; it ends with the process");
         }
         watch.begin_stop();
         store.close();
@@ -250,8 +250,8 @@ impl Reloadable {
         if let Some(client) = &self.client {
             if let Err(error) = client.reload() {
                 log::error!(
-                    "cannot read the credentials again: {}; the old ones stay in use",
-                    chain(&error)
+                    error = chain(&error);
+                    "cannot read the credentials again, and the old ones stay in use"
                 );
             }
         }
@@ -264,7 +264,8 @@ fn metrics_server(config: &Config, sources: metrics::Sources) -> Option<MetricsS
     let listen = config.metrics.listen().unwrap_or(Listen::Off);
     MetricsServer::start(&listen, sources).unwrap_or_else(|error| {
         log::warn!(
-            "metrics are not served: cannot listen on {} (metrics.listen): {error}; all else goes on",
+            error:%;
+            "metrics are not served, and all else goes on: cannot listen on {} (metrics.listen)",
             config.metrics.listen
         );
         None

@@ -34,6 +34,7 @@
 //!      net        certificates, keys and tokens in files that are read again when they change
 //!      confined   ways through directories without a symlink on them
 //!      disk       calls to file systems that may never answer: threads of their own, a deadline
+//!      daemon_log  the daemon's own log: what its lines are about, and what they look like
 //!   0  model      records, ids, time
 //!      proto      the generated CRI
 //!      threads    the one way to start a thread, and what a panic does
@@ -67,6 +68,7 @@ pub mod confined;
 pub mod convert;
 pub mod cri;
 pub mod daemon;
+pub mod daemon_log;
 pub mod disk;
 pub mod endpoint;
 pub mod host;

@@ -92,7 +92,7 @@ impl ServiceManager {
     fn tell(&self, what: &str) {
         if let Some(socket) = &self.socket {
             if let Err(error) = socket.send(what.as_bytes()) {
-                log::debug!("systemd cannot be told {what}: {error}");
+                log::debug!(error:%; "systemd cannot be told {what}");
             }
         }
     }

@@ -126,8 +126,8 @@ impl Audit {
         let path: String = path.collect();
         self.trouble.print(|held_back| {
             log::error!(
-                "audit.file {path}: a line is not written: {error}; jobs go on without \
-                 ({held_back} more like this held back)"
+                error:%, held_back;
+                "audit.file {path}: a line is not written, and jobs go on without"
             );
         });
     }

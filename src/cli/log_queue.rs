@@ -11,7 +11,7 @@ use std::{
 };
 
 use log::{Log, Metadata, Record};
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, RwLock};
 
 use crate::threads::{self, Threads};
 
@@ -23,8 +23,12 @@ const NAME: &str = "log";
 const FLUSH: Duration = Duration::from_secs(1);
 
 /// A logger whose lines are written by a thread of its own.
-pub struct Queued {
-    logger: env_logger::Logger,
+#[derive(Clone)]
+pub struct Queued(Arc<Inner>);
+
+struct Inner {
+    /// Decides which lines there are, and makes them; replaced when that is to change.
+    logger: RwLock<env_logger::Logger>,
     queue: Queue,
     _threads: Threads,
 }
@@ -35,45 +39,49 @@ impl Queued {
     /// # Errors
     /// The system has no thread for it.
     pub fn start(
-        mut builder: env_logger::Builder,
+        builder: env_logger::Builder,
         out: impl Write + Send + 'static,
     ) -> io::Result<Self> {
         let (queue, threads) = (Queue::default(), Threads::default());
-        let lines = Box::new(queue.clone());
-        let logger = builder.target(env_logger::Target::Pipe(lines)).build();
+        let logger = RwLock::new(queue.logger(builder));
         let writer = queue.clone();
         threads.start(NAME, move || writer.write_all_to(out))?;
-        Ok(Self {
+        Ok(Self(Arc::new(Inner {
             logger,
             queue,
             _threads: threads,
-        })
+        })))
+    }
+
+    /// From now on lines are chosen and made by this one. What waits is written as it is.
+    pub fn replace(&self, builder: env_logger::Builder) {
+        *self.0.logger.write() = self.0.queue.logger(builder);
     }
 
     /// The lowest level of which lines are written.
     pub fn level(&self) -> log::LevelFilter {
-        self.logger.filter()
+        self.0.logger.read().filter()
     }
 }
 
 impl Log for Queued {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        self.logger.enabled(metadata)
+        self.0.logger.read().enabled(metadata)
     }
 
     fn log(&self, record: &Record<'_>) {
         if record.target() == threads::LAST_LINE {
-            self.queue.0.state.lock().last = Some(thread::current().id());
+            self.0.queue.0.state.lock().last = Some(thread::current().id());
         }
-        self.logger.log(record);
+        self.0.logger.read().log(record);
     }
 
     /// Waits until all is written, for [`FLUSH`] at most.
     fn flush(&self) {
         match thread::current().name() {
             // It is the writer itself that has died.
-            Some(NAME) => self.queue.write_rest_to(io::stderr()),
-            _ => self.queue.flush(FLUSH),
+            Some(NAME) => self.0.queue.write_rest_to(io::stderr()),
+            _ => self.0.queue.flush(FLUSH),
         }
     }
 }
@@ -127,6 +135,11 @@ impl Write for Queue {
 }
 
 impl Queue {
+    fn logger(&self, mut builder: env_logger::Builder) -> env_logger::Logger {
+        let lines = Box::new(self.clone());
+        builder.target(env_logger::Target::Pipe(lines)).build()
+    }
+
     fn write_all_to(&self, mut out: impl Write) {
         let mut state = self.0.state.lock();
         loop {
@@ -224,7 +237,7 @@ mod tests {
         // Three times as much as there is room for.
         let sent = 3 * (MOST_BYTES >> 16);
         (0..sent).for_each(|_| log());
-        let lost = logger.queue.0.state.lock().lost;
+        let lost = logger.0.queue.0.state.lock().lost;
         assert!((1..sent as u64).contains(&lost), "{lost} of {sent}");
         drop(release);
         let written = sent as u64 - lost;
@@ -236,7 +249,7 @@ mod tests {
         let line = lines.recv_timeout(FLUSH * 20).expect("it flows again");
         assert!(line.ends_with("x\n"));
         logger.flush();
-        assert_eq!(logger.queue.0.state.lock().lost, 0, "it was said");
+        assert_eq!(logger.0.queue.0.state.lock().lost, 0, "it was said");
         std::thread::scope(|scope| {
             let end = || {
                 let record = Record::builder()
@@ -262,10 +275,10 @@ mod tests {
             took,
         };
         let logger = Queued::start(env_logger::Builder::new(), out).expect("started");
-        let mut queue = logger.queue.clone();
+        let mut queue = logger.0.queue.clone();
         queue.write_all(b"a line\n").expect("taken");
         let begun = Instant::now();
-        logger.queue.flush(Duration::from_millis(20));
+        logger.0.queue.flush(Duration::from_millis(20));
         assert!(begun.elapsed() < FLUSH * 20);
         drop(release);
     }

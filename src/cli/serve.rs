@@ -23,8 +23,9 @@ use super::{
     log_queue::Queued,
 };
 use crate::{
-    config::Config,
+    config::{schema::LogFormat, Config},
     daemon::{Daemon, Reloadable},
+    daemon_log::{is_journal, Format},
     plugin::{http::ListenAddress, PluginConfig, THIS_EXECUTABLE},
     service::ServiceManager,
     telemetry::chain,
@@ -38,7 +39,7 @@ pub const LATE_EXIT_CODE: i32 = 75;
 /// Serves until a signal ends it.
 pub fn run(args: &ServeArgs) -> Result<ExitCode, String> {
     let config = args.config.load()?;
-    start_logging_unheld(&config.daemon.log_level);
+    let logger = start_logging_unheld(&config);
     threads::end_process_on_panic();
     let findings = args.config.check_machine(&config);
     findings
@@ -63,11 +64,11 @@ pub fn run(args: &ServeArgs) -> Result<ExitCode, String> {
     let service = Arc::new(service);
     let in_use = config.clone();
     let daemon = Daemon::start(config, embedded, &service).map_err(|error| chain(&error))?;
-    let reloads = Reloads::new(args.config.clone(), in_use, daemon.reloadable());
+    let reloads = Reloads::new(args.config.clone(), in_use, daemon.reloadable(), logger);
     for signal in received {
         threads::point("main");
         if signal != SIGHUP {
-            log::info!("signal {signal} stops the daemon; remote jobs go on");
+            log::info!(signal; "a signal stops the daemon; remote jobs go on");
             break;
         }
         reloads.begin();
@@ -113,16 +114,19 @@ struct ReloadState {
     /// The configuration that the daemon has started with: other files than those that it names are not read.
     in_use: Config,
     daemon: Reloadable,
+    /// None where the system had no thread for it; then level and format stay.
+    logger: Option<Queued>,
     wanted: AtomicBool,
     is_under_way: AtomicBool,
 }
 
 impl Reloads {
-    fn new(args: ConfigArgs, in_use: Config, daemon: Reloadable) -> Self {
+    fn new(args: ConfigArgs, in_use: Config, daemon: Reloadable, logger: Option<Queued>) -> Self {
         let shared = Arc::new(ReloadState {
             args,
             in_use,
             daemon,
+            logger,
             wanted: AtomicBool::new(false),
             is_under_way: AtomicBool::new(false),
         });
@@ -142,7 +146,7 @@ impl Reloads {
         let shared = self.shared.clone();
         if let Err(error) = self.threads.run("reload", move || shared.run()) {
             self.shared.is_under_way.store(false, Ordering::SeqCst);
-            log::error!("a thread to reload cannot be started: {error}; nothing is changed");
+            log::error!(error:%; "a thread to reload cannot be started, and nothing is changed");
         }
     }
 }
@@ -168,7 +172,8 @@ impl ReloadState {
             Ok(config) => config,
             Err(error) => {
                 return log::error!(
-                    "cannot read the configuration again: {error}; nothing is changed"
+                    error;
+                    "cannot read the configuration again, and nothing is changed"
                 )
             }
         };
@@ -177,13 +182,16 @@ impl ReloadState {
         if !faults.is_empty() {
             let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
             return log::error!(
-                "cannot read the configuration again: {}; nothing is changed",
-                faults.join("; ")
+                error = faults.join("; ");
+                "cannot read the configuration again, and nothing is changed"
             );
         }
-        set_level(&config);
+        if let Some(logger) = &self.logger {
+            logger.replace(logging(&config.daemon.log_level, config.daemon.log_format));
+            set_level(&config.daemon.log_level, logger);
+        }
         self.daemon.reload();
-        log::info!("log level and credentials are read again");
+        log::info!("the log's level and format and the credentials are read again");
     }
 }
 
@@ -199,60 +207,52 @@ fn embedded(config: &Config) -> PluginConfig {
     }
 }
 
-fn set_level(config: &Config) {
-    // A filter with parts keeps its own levels; a plain level can change.
-    if let Ok(level) = LevelFilter::from_str(&config.daemon.log_level) {
-        log::set_max_level(level);
-    }
+/// Lets lines of this level through, before any is made. A filter with parts says itself what it needs.
+fn set_level(level: &str, logger: &Queued) {
+    let level = LevelFilter::from_str(level).unwrap_or_else(|_| logger.level());
+    log::set_max_level(level);
 }
 
-/// Starts logging to standard error. Times are left to the journal where it adds its own.
+/// Starts logging to standard error, for commands of people.
 pub fn start_logging(level: &str) {
     // A second start, in tests, keeps the first logger.
-    let _ = logging(level).try_init();
-    limit_level(level);
-}
-
-/// The same, where nobody may be held up by a standard error that takes nothing. It has a thread of its
-/// own; the last lines have to be flushed.
-fn start_logging_unheld(level: &str) {
-    let mut builder = logging(level);
-    builder.write_style(match std::io::stderr().is_terminal() {
-        true => env_logger::WriteStyle::Always,
-        false => env_logger::WriteStyle::Never,
-    });
-    match Queued::start(builder, std::io::stderr()) {
-        Ok(logger) => {
-            log::set_max_level(logger.level());
-            // A second start, in tests, keeps the first logger.
-            let _ = log::set_boxed_logger(Box::new(logger));
-            limit_level(level);
-        }
-        Err(_) => start_logging(level),
-    }
-}
-
-fn limit_level(level: &str) {
+    let _ = logging(level, LogFormat::Text).try_init();
     if let Ok(level) = LevelFilter::from_str(level) {
         log::set_max_level(level);
     }
 }
 
-fn logging(level: &str) -> env_logger::Builder {
+/// The same, where nobody may be held up by a standard error that takes nothing. It has a thread of its
+/// own; the last lines have to be flushed. None where there is no thread for it.
+fn start_logging_unheld(config: &Config) -> Option<Queued> {
+    let (level, format) = (&config.daemon.log_level, config.daemon.log_format);
+    let Ok(logger) = Queued::start(logging(level, format), std::io::stderr()) else {
+        start_logging(level);
+        return None;
+    };
+    // A second start, in tests, keeps the first logger.
+    let _ = log::set_boxed_logger(Box::new(logger.clone()));
+    set_level(level, &logger);
+    Some(logger)
+}
+
+fn logging(level: &str, format: LogFormat) -> env_logger::Builder {
     let mut builder = env_logger::Builder::new();
     match LevelFilter::from_str(level) {
-        // The logger lets all of ours through, so that a later level can be higher than the first.
         // What libraries say below a warning tells an administrator nothing.
         Ok(_) => builder
             .filter_level(LevelFilter::Warn)
             .filter_module(env!("CARGO_CRATE_NAME"), LevelFilter::Trace),
         Err(_) => builder.parse_filters(level),
     };
-    builder.format_target(false);
-    if std::env::var_os("JOURNAL_STREAM").is_some() {
-        builder.format_timestamp(None);
-    } else {
-        builder.format_timestamp_millis();
-    }
+    let format = Format {
+        is_json: format == LogFormat::Json,
+        is_for_journal: is_journal(std::env::var("JOURNAL_STREAM").ok().as_deref()),
+    };
+    builder.format(move |out, record| format.write(out, record));
+    builder.write_style(match std::io::stderr().is_terminal() {
+        true => env_logger::WriteStyle::Always,
+        false => env_logger::WriteStyle::Never,
+    });
     builder
 }

@@ -73,6 +73,9 @@ pub struct Daemon {
     pub state_dir: PathBuf,
     /// `off`, `error`, `warn`, `info`, `debug`, `trace`, or an env_logger filter.
     pub log_level: String,
+    /// How lines of the log are written: `text` for people, `json` for programs. What a line is about (pod,
+    /// job, call) is in both. SIGHUP reads level and format again.
+    pub log_format: LogFormat,
     /// How long a stop may take. Then the process ends, whatever hangs, with exit code 75.
     #[serde(with = "duration")]
     pub shutdown_timeout: Duration,
@@ -89,11 +92,22 @@ impl Default for Daemon {
             socket_group: None,
             state_dir: "/var/lib/interlink-cri".into(),
             log_level: "info".to_owned(),
+            log_format: LogFormat::Text,
             shutdown_timeout: Duration::from_secs(20),
             // A busy NFS server takes a second now and then; the kubelet gives up after two minutes.
             disk_timeout: Duration::from_secs(5),
         }
     }
+}
+
+/// How lines of the daemon's log are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// A sentence, with what it is about behind it.
+    Text,
+    /// A JSON object in each line.
+    Json,
 }
 
 /// `[cri]`

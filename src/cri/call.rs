@@ -22,6 +22,7 @@ use super::{
 };
 use crate::{
     bounded::{Held, InFlight},
+    daemon_log::{self, Fields, Scope},
     proto::{Dispatch, Incoming, Later, Replies},
     telemetry::{chain, Counter, Counters, LimitedByText},
     threads::{self, contain, Panic},
@@ -73,6 +74,8 @@ impl Caller {
         span: &Span,
         handler: impl FnOnce() -> Result<P, Error>,
     ) -> Result<P, RpcStatus> {
+        // The handler notes what the call is about.
+        let _scope = Scope::open();
         let begun = Instant::now();
         let answer = span.within(|| {
             contain(|| {
@@ -86,7 +89,10 @@ impl Caller {
         let code = answer.as_ref().err().map_or("OK", Error::code_name);
         self.counters.metrics.rpc(method, code, took);
         answer
-            .inspect(|_| log::debug!("{method} succeeded in {took:.1?}"))
+            .inspect(|_| {
+                let elapsed_ms = daemon_log::millis(took);
+                log::debug!(rpc = method, elapsed_ms; "a call is answered");
+            })
             .map_err(|error| self.status(method, span, &error))
     }
 
@@ -95,9 +101,9 @@ impl Caller {
         span.answered(error.code_name(), || chain(error));
         self.counters.count(Counter::CriErrors);
         if error.is_ours() {
-            log::error!("{method} failed: {}", chain(error));
+            log::error!(rpc = method, error = chain(error); "{method} failed");
         } else {
-            self.log_refusal(&format!("{method} refused: {}", chain(error)));
+            self.log_refusal(method, &chain(error));
         }
         RpcStatus::from(error)
     }
@@ -112,13 +118,13 @@ impl Caller {
         Error::Internal(format!("its handler {panic}: {fault}"))
     }
 
-    fn log_refusal(&self, text: &str) {
-        let is_out = self.refusals.print(text, |held_back| match held_back {
-            0 => log::info!("{text}"),
-            _ => log::info!("{text} ({held_back} more like this held back)"),
+    fn log_refusal(&self, method: &str, error: &str) {
+        let text = format!("{method}: {error}");
+        let is_out = self.refusals.print(&text, |held_back| {
+            log::info!(rpc = method, error, held_back; "{method} refused");
         });
         if !is_out {
-            log::debug!("{text}");
+            log::debug!(rpc = method, error; "{method} refused");
         }
     }
 
@@ -150,7 +156,7 @@ impl Caller {
                 Ok(None) => return Ok(Ok(())),
                 Err(panic) => {
                     let error = self.answer_to(&panic);
-                    log::error!("{method} failed: {error}; the stream ends");
+                    log::error!(rpc = method, error = chain(&error); "{method} failed, and the stream ends");
                     span.answered(error.code_name(), || error.to_string());
                     return Ok(Err(RpcStatus::from(&error)));
                 }
@@ -241,7 +247,7 @@ impl Dispatch for Caller {
         context.spawn(async move {
             if let Ok(result) = sent.await {
                 if let Err(gone) = result.await {
-                    log::debug!("{method}: the client is gone: {gone}");
+                    log::debug!(rpc = method, error:% = gone; "the client is gone");
                 }
             }
         });
@@ -261,8 +267,9 @@ impl Dispatch for Caller {
         let span = span_of(&context);
         let within = span.clone();
         let work = move |request| {
+            let handler = || handler(request).map(|later| (later, Fields::current()));
             // The client may have gone in the meantime.
-            let _ = send.send(runner.run(method, &within, || handler(request)));
+            let _ = send.send(runner.run(method, &within, handler));
         };
         let refusal = self.hand_over(method, &span, request, work).err();
         let under_way = self.under_way.lock().clone();
@@ -273,9 +280,12 @@ impl Dispatch for Caller {
                 None => answer.await.unwrap_or_else(|_| ending()),
             };
             let answer = match later {
-                Ok(later) => unless_gone(&mut sink, later)
-                    .await
-                    .map(|answer| answer.map_err(|error| caller.status(method, &span, &error))),
+                Ok((later, about)) => unless_gone(&mut sink, later).await.map(|answer| {
+                    answer.map_err(|error| {
+                        let _scope = about.enter();
+                        caller.status(method, &span, &error)
+                    })
+                }),
                 Err(status) => Ok(Err(status)),
             };
             let sent = match answer {
@@ -348,7 +358,7 @@ fn end(span: &Span, method: &str, sent: grpcio::Result<()>) {
         Ok(()) => span.answered("OK", String::new),
         Err(gone) => {
             span.answered("CANCELLED", String::new);
-            log::debug!("{method}: the client is gone: {gone}");
+            log::debug!(rpc = method, error:% = gone; "the client is gone");
         }
     }
 }

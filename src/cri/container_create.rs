@@ -53,7 +53,7 @@ impl CriContext {
         warnings.extend(volumes.map_err(|error| Error::convert(&about, &error))?);
         warnings
             .iter()
-            .for_each(|warning| log::warn!("{about}: {warning}"));
+            .for_each(|warning| log::warn!(container = metadata.name; "{warning}"));
         let image = self.image_for(&about, config)?;
 
         let id = ContainerId::random();

@@ -9,8 +9,10 @@ use protobuf::{EnumOrUnknown, MessageField};
 
 use super::{container_status, list_size::fitting, sandbox_status, CriContext, Error};
 use crate::{
+    daemon_log::Scope,
     proto::{ContainerEventResponse, ContainerEventType, GetEventsRequest, Replies},
     store::{Delivery, Event, EventKind},
+    telemetry::chain,
 };
 
 impl CriContext {
@@ -33,9 +35,10 @@ impl CriContext {
             // Held for as long as the stream is.
             let _ = &alive;
             // One that cannot be sent would end the stream. The kubelet asks for the lists, too.
+            let _scope = Scope::of_pod(&event.pod);
             let fits = fitting(vec![response(&event)], "statuses of one pod", limit);
             let event = fits
-                .inspect_err(|error| log::error!("an event is left out: {error}"))
+                .inspect_err(|error| log::error!(error = chain(error); "an event is left out"))
                 .ok();
             ready(event.and_then(|mut one| one.pop()))
         });

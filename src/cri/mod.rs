@@ -59,6 +59,7 @@ pub use self::{
 use crate::{
     config::Config,
     convert::Settings,
+    daemon_log,
     identity::SiteUsers,
     logs::Registry,
     model::{ContainerId, Nanos, Pod, SandboxId},
@@ -129,7 +130,10 @@ impl CriContext {
 
     /// The sandbox that a request names, if there is one: for calls that the CRI wants idempotent.
     fn find_sandbox(&self, id: &str) -> Result<Option<SandboxId>, Error> {
-        Ok(self.store.resolve_sandbox(id)?)
+        let found = self.store.resolve_sandbox(id)?;
+        let pod = found.as_ref().and_then(|id| self.store.pod(id));
+        pod.iter().for_each(|pod| daemon_log::note_pod(pod));
+        Ok(found)
     }
 
     /// The container that a request names, with its pod.
@@ -146,10 +150,13 @@ impl CriContext {
         let Some(id) = self.store.resolve_container(id)? else {
             return Ok(None);
         };
-        let found = self.store.pod_of(&id).map(|pod| (pod, id));
-        if let Some((pod, id)) = &found {
-            traces::note_pod(pod, Some(id));
+        let found = self.store.pod_of(&id);
+        if let Some(pod) = &found {
+            traces::note_pod(pod, Some(&id));
+            daemon_log::note_pod(pod);
+            let entry = pod.container(&id);
+            entry.into_iter().for_each(daemon_log::note_container);
         }
-        Ok(found)
+        Ok(found.map(|pod| (pod, id)))
     }
 }

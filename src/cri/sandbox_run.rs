@@ -4,7 +4,7 @@ use std::{collections::HashSet, net::IpAddr, sync::Arc};
 
 use super::{pod_address, validate, CriContext, Error};
 use crate::{
-    convert,
+    convert, daemon_log,
     identity::PodFacts,
     model::{Nanos, Pod, Sandbox, SandboxId, SandboxPhase},
     proto::{NamespaceMode, PodSandboxConfig, RunPodSandboxRequest, RunPodSandboxResponse},
@@ -21,6 +21,7 @@ impl CriContext {
         let metadata = validate::sandbox_metadata(config)?;
         let about = format!("pod `{}/{}`", metadata.namespace, metadata.name);
         traces::note_sandbox(&metadata.namespace, &metadata.name, &metadata.uid);
+        daemon_log::note_pod_to_be(&metadata.namespace, &metadata.name, &metadata.uid);
         validate::labels_and_annotations(
             &about,
             [&config.labels, &config.annotations],
@@ -61,7 +62,6 @@ impl CriContext {
             ip: self.address_for(&about, config)?,
             config: encoded,
         })?;
-        log::info!("{about}: pod sandbox {} is ready", id.short());
         let pod_sandbox_id = id.to_string();
         Ok(RunPodSandboxResponse {
             pod_sandbox_id,

@@ -164,13 +164,14 @@ impl Server {
         let waited = waiter.run("grpc-stop", move || {
             threads::point("grpc-stop");
             if let Err(error) = futures_executor::block_on(shutdown) {
-                log::warn!("gRPC did not shut down: {error}; its calls end with the process");
+                log::warn!(error:%; "gRPC did not shut down, and its calls end with the process");
             }
         });
         match waited {
             Ok(()) => late.extend(waiter.stop(deadline)),
             Err(error) => log::warn!(
-                "cannot wait for gRPC to shut down: {error}; its calls end with the process"
+                error:%;
+                "cannot wait for gRPC to shut down, and its calls end with the process"
             ),
         }
         // gRPC removes it as well, in most versions.

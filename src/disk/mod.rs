@@ -171,7 +171,7 @@ impl Disk {
             let name = format!("disk-{}", state.next_thread());
             if let Err(error) = self.owner.threads.run(&name, move || shared.run()) {
                 // Those that run will come to it, or whoever asked will be told that it hangs.
-                log::error!("cannot start a thread for calls to disks: {error}");
+                log::error!(error:%; "cannot start a thread for calls to disks");
                 state.thread_ended();
             }
         }
@@ -182,8 +182,8 @@ impl Disk {
     fn note_hung(&self, pod: &str, number: u64) -> Option<PathBuf> {
         let path = self.owner.shared.state.lock().note_hung(pod, number)?;
         log::warn!(
-            "pod sandbox {pod}: {} has not answered within {:?}; what needs this pod's disks waits \
-             until it does",
+            sandbox:% = pod;
+            "{} has not answered within {:?}; what needs this pod's disks waits until it does",
             path.display(),
             self.deadline
         );
@@ -231,7 +231,8 @@ impl Shared {
                     Next::Done(hung) => {
                         if let Some((path, span)) = hung {
                             log::warn!(
-                                "pod sandbox {pod}: {} has answered, after {span:.1?}",
+                                sandbox:% = pod;
+                                "{} has answered, after {span:.1?}",
                                 path.display()
                             );
                         }

@@ -140,7 +140,7 @@ impl Answer {
         let mut bytes = beginning.to_vec();
         let mut rest = (&mut self.body).take(MAX_REFUSAL_BYTES);
         if let Err(error) = rest.read_to_end(&mut bytes) {
-            log::debug!("{}: the page broke off: {error}", self.call);
+            log::debug!(call:% = self.call, error:%; "a page broke off");
         }
         Error::Page {
             call: self.call,
@@ -194,7 +194,7 @@ impl Answer {
         let mut reader = self.body.take(MAX_REFUSAL_BYTES);
         if let Err(error) = reader.read_to_end(&mut bytes) {
             let status = self.head.status;
-            log::debug!("{} {status}: the text broke off: {error}", self.call);
+            log::debug!(call:% = self.call, error:%; "the text of an answer with status {status} broke off");
         }
         let said = speaker::refusal(self.head.status, &bytes);
         Error::Status {

@@ -25,6 +25,7 @@ use super::{
 };
 use crate::{
     config::schema::InterLink,
+    daemon_log,
     endpoint::{self, Endpoint, Target},
     text::one_line,
     traces::{self, HttpCall},
@@ -174,15 +175,13 @@ impl Link {
         let session = Uuid::new_v4();
         let began = Instant::now();
         let result = self.try_once(http, out, time, &session);
-        log::debug!(
-            "{} {} after {} ms, session {session}",
-            out.call,
-            match &result {
-                Ok(_) => "answered well".to_owned(),
-                Err(error) => format!("failed ({error})"),
-            },
-            began.elapsed().as_millis(),
-        );
+        let (call, elapsed_ms) = (out.call, daemon_log::millis(began.elapsed()));
+        match &result {
+            Ok(_) => log::debug!(call:%, elapsed_ms, session:%; "interLink has answered"),
+            Err(error) => {
+                log::debug!(call:%, elapsed_ms, session:%, error:%; "interLink has not answered well");
+            }
+        }
         result
     }
 

@@ -146,8 +146,8 @@ impl Access {
             Err(error) => {
                 let session = state.session.clone().ok_or_else(|| error.clone())?;
                 log::warn!(
-                    "{}; the credentials that were read before stay in use",
-                    chain(&error)
+                    error = chain(&error);
+                    "the credentials that were read before stay in use"
                 );
                 // The files of the session count as well: any of them may be put right.
                 let is_new = |old: &Watched| watched.iter().all(|new| new.path != old.path);

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{Client, Limits, PodSource, Recorder};
-use crate::{bounded::InFlight, config::schema::Kubernetes, model::Clock};
+use crate::{bounded::InFlight, config::schema::Kubernetes, model::Clock, telemetry::chain};
 
 /// How long a call may take. Nothing depends on the answer.
 const TIME: Duration = Duration::from_secs(5);
@@ -32,7 +32,7 @@ impl Api {
         };
         let client = Arc::new(Client::new(kubeconfig, limits).with_room(room));
         if let Err(error) = client.check() {
-            log::warn!("pods are not read from the API server for now: {error}");
+            log::warn!(error = chain(&error); "pods are not read from the API server for now");
         }
         let node = from.node();
         Some(Self {

@@ -28,6 +28,7 @@ use super::{
 };
 use crate::{
     bounded::{self, Budget, Held, InFlight, Weighed},
+    daemon_log,
     model::Nanos,
     text::one_line,
 };
@@ -463,14 +464,17 @@ impl Client {
         let result = result
             .map_err(|error| self.blame(&session, out, error))
             .and_then(|response| self.receive(&session, out, response));
-        let took = began.elapsed().as_millis();
+        let elapsed_ms = daemon_log::millis(began.elapsed());
         match &result {
             Ok(body) => log::debug!(
-                "{} is answered with {} bytes after {took} ms",
-                out.call,
+                call:% = out.call, elapsed_ms;
+                "the API server has answered with {} bytes",
                 body.len()
             ),
-            Err(error) => log::debug!("{error}; that took {took} ms"),
+            Err(error) => log::debug!(
+                call:% = out.call, elapsed_ms, error:%;
+                "the API server has not answered well"
+            ),
         }
         result
     }
@@ -488,8 +492,8 @@ impl Client {
             let mut reader = body.into_reader().take(MAX_REFUSAL_BYTES);
             if let Err(error) = reader.read_to_end(&mut text) {
                 log::debug!(
-                    "{} is answered {status}, and the text broke off: {error}",
-                    out.call
+                    call:% = out.call, error:%;
+                    "the text of an answer with status {status} broke off"
                 );
             }
             return Err(Error::refusal(&out.call, status, &text));

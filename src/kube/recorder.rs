@@ -73,9 +73,8 @@ impl Recorder {
         let planned = self.limit.lock().admit(&it, now);
         let Some(planned) = planned else {
             log::debug!(
-                "event {reason} of pod {}/{} is dropped: the pod has used up its events for now",
-                pod.namespace,
-                pod.name
+                namespace = pod.namespace, pod = pod.name, reason;
+                "an event is dropped: the pod has used up its events for now"
             );
             return Ok(Recorded::Dropped);
         };

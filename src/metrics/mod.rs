@@ -66,7 +66,7 @@ impl MetricsServer {
                     match served {
                         Ok(Ok(())) => {}
                         Ok(Err(error)) => {
-                            log::debug!("a request for metrics was not answered: {error}")
+                            log::debug!(error:%; "a request for metrics was not answered")
                         }
                         Err(panic) => {
                             log::error!("a request for metrics {panic}: a fault of interlink-cri")

@@ -148,9 +148,9 @@ impl Disk {
                 log::info!("state file {path} was written anew: {after} bytes instead of {before}");
             }
             Err(error) => log::warn!(
-                "state file {} has {before} bytes, most of them free, and cannot be written anew: {}",
-                self.path.display(),
-                chain(&error)
+                error = chain(&error);
+                "state file {} has {before} bytes, most of them free, and cannot be written anew",
+                self.path.display()
             ),
         }
     }

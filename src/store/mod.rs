@@ -27,6 +27,7 @@ mod events;
 mod images;
 mod index;
 mod journal;
+mod life;
 mod lookup;
 mod private;
 /// What must hold whatever comes in; `fuzz/` and the tests share it.
@@ -191,6 +192,7 @@ impl Store {
             journal.commit(aside)?;
         }
         log::info!(
+            pods = found.pods.len();
             "the state has {} pods and {} images",
             found.pods.len(),
             found.images.len()
@@ -450,6 +452,7 @@ impl Store {
     fn announce(&self, before: Option<&Pod>, after: &Arc<Pod>) {
         index::follow(&mut self.owners.write(), before, after);
         self.transitions.follow(before, after, self.clock.now());
+        life::tell(before, after);
         if self.subscribers.are_there() {
             self.subscribers
                 .publish(&events::between(before, after, self.clock.now()));

@@ -165,11 +165,12 @@ pub fn watch(stop: &Receiver<()>, looked: impl Fn(bool)) {
         let is_among = |them: &[Late], one: &Late| them.iter().any(|it| it.thread == one.thread);
         for one in now.iter().filter(|one| !is_among(&known, one)) {
             log::error!(
+                thread = one.thread;
                 "{one}; what it does for all pods waits, and a restart of the daemon helps"
             );
         }
         for one in known.iter().filter(|one| !is_among(&now, one)) {
-            log::warn!("thread `{}` has come back", one.thread);
+            log::warn!(thread = one.thread; "thread `{}` has come back", one.thread);
         }
         looked(!has_lost_a_kind(&names(), &now));
         known = now;

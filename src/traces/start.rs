@@ -72,7 +72,7 @@ impl Traces {
         match Self::try_start(config) {
             Ok(traces) => traces,
             Err(error) => {
-                log::warn!("there are no traces: {}", chain(&error));
+                log::warn!(error = chain(&error); "there are no traces");
                 None
             }
         }
@@ -112,7 +112,7 @@ impl Traces {
         IS_ON.store(false, Ordering::Relaxed);
         let left = deadline.saturating_duration_since(Instant::now());
         if let Err(error) = self.provider.shutdown_with_timeout(left.min(LAST_SPANS)) {
-            log::debug!("traces: the last spans are lost: {error}");
+            log::debug!(error:%; "traces: the last spans are lost");
         }
     }
 }

@@ -81,8 +81,8 @@ impl Watched {
                 let why = why.unwrap_or_else(|| error.to_string());
                 if let Some(lost) = self.trouble.lock().add(spans, Instant::now()) {
                     log::warn!(
-                        "traces: {url} does not take spans, {lost} are lost so far; all else goes on: \
-                         {why}"
+                        error = why;
+                        "traces: {url} does not take spans, {lost} are lost so far; all else goes on"
                     );
                 }
             }

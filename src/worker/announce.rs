@@ -15,6 +15,7 @@ use k8s_openapi::api::core::v1::{Pod as ApiPod, PodCondition};
 use super::{api_pod, Context};
 use crate::{
     backoff::Backoff,
+    daemon_log::Scope,
     kube::{self, Api, EventType, PodRef},
     model::{Pod, SandboxId, SandboxPhase},
     plan::{
@@ -115,6 +116,7 @@ impl Announcer<'_> {
             self.gates.remove(id);
             return;
         };
+        let _scope = Scope::of_pod(&pod);
         let before = self.seen.insert(id.clone(), pod.clone());
         for event in job_events::new_events(before.as_deref(), &pod) {
             self.post(&pod, &event);
@@ -142,14 +144,13 @@ impl Announcer<'_> {
         let (reason, message) = (event.reason, &event.message);
         let now = self.context.store.clock().now();
         if let Err(error) = recorder.record(&self.api.client, &about, kind, reason, message, now) {
-            self.trouble(pod, &format!("event {reason} is not posted"), &error);
+            self.trouble(&format!("event {reason} is not posted"), &error);
         }
     }
 
-    fn trouble(&self, pod: &Pod, what: &str, error: &kube::Error) {
-        let (name, why) = (pod.full_name(), chain(error));
+    fn trouble(&self, what: &str, error: &kube::Error) {
         self.context.announce_trouble.print(|held_back| {
-            log::warn!("pod {name}: {what}: {why} ({held_back} more like this held back)");
+            log::warn!(error = chain(error), held_back; "{what}");
         });
     }
 
@@ -199,7 +200,7 @@ impl Announcer<'_> {
                 gate.again = None;
             }
             Err(error) => {
-                self.trouble(pod, &format!("condition {GATE} is not set"), &error);
+                self.trouble(&format!("condition {GATE} is not set"), &error);
                 self.delay(id);
             }
         }

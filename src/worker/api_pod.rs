@@ -28,11 +28,10 @@ pub fn ask(context: &Context, pod: &Pod) -> Result<Option<Arc<ApiPod>>, NoAnswer
         .pods
         .get(&sandbox.namespace, &sandbox.name, &sandbox.uid);
     found.map_err(|error| {
-        let (name, text) = (pod.full_name(), chain(&error));
         context.api_trouble.print(|held_back| {
             log::warn!(
-                "pod {name} was not read from the API server, so its job carries what the CRI \
-                 tells: {text} ({held_back} more like this held back)"
+                error = chain(&error), held_back;
+                "the pod was not read from the API server, so its job carries what the CRI tells"
             );
         });
         NoAnswer

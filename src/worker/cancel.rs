@@ -27,7 +27,6 @@ pub fn cancel(context: &Context, client: &Client, id: &SandboxId, number: u32) -
     let Some(job) = pod.job(number) else {
         return Hold::No;
     };
-    let (name, uid) = (pod.full_name(), job.uid);
     let grace = Duration::from_secs(job.grace_seconds.into());
     let has_ended = matches!(job.submission, Submission::Finished | Submission::Lost);
     let what = match has_ended {
@@ -40,21 +39,21 @@ pub fn cancel(context: &Context, client: &Client, id: &SandboxId, number: u32) -
     let sent = job_request::delete_pod(context, &pod, job, grace);
     let ended = match context.call(|| client.delete(&sent)) {
         Ok(Speaker::Interlink) => {
-            log::info!("pod {name}: job {uid} {what}");
+            log::info!("job {what}");
             Deleted::Confirmed
         }
         Err(error) if error.confirms_a_deletion() => {
-            log::info!("pod {name}: job {uid} is not known to the plugin any more");
+            log::info!("job is not known to the plugin any more");
             Deleted::Confirmed
         }
         Ok(Speaker::FrontEnd | Speaker::Unknown) => {
-            let reason = "the answer is not known to be the plugin's";
-            log::debug!("pod {name}: job {uid} perhaps {what}, the plugin is asked: {reason}");
+            let error = "the answer is not known to be the plugin's";
+            log::debug!(error; "job perhaps {what}, and the plugin is asked");
             denied(context, client, &pod, job, true)
         }
         Err(error) => {
-            let reason = chain(&error);
-            log::warn!("pod {name}: job {uid} not {what}, to be tried again: {reason}");
+            let (level, error_text) = (context.level_of_failure(), chain(&error));
+            log::log!(level, error = error_text; "job not {what}, to be tried again");
             let says_gone = matches!(error.status(), Some(404 | 410)) || error.denies_the_job();
             match error.status() {
                 Some(_) => denied(context, client, &pod, job, says_gone),
@@ -76,7 +75,7 @@ pub fn cancel(context: &Context, client: &Client, id: &SandboxId, number: u32) -
             context.counters.count(Counter::JobsCancelled);
         }
         if was_denied {
-            log::info!("pod {name}: job {uid} is not known to the plugin any more");
+            log::info!("job is not known to the plugin any more");
         }
         let outcome = match (has_ended, was_denied) {
             (true, _) => Outcome::CleanedUp,
@@ -105,8 +104,8 @@ fn read_logs(context: &Context, client: &Client, pod: &Pod, job: &Job) {
     for entry in carried.filter(|entry| entry.status.is_live()) {
         if let Err(reason) = logs::fetch_within(context, client, pod, entry, false, LOG_TIME) {
             log::debug!(
-                "{}: cannot read its log before its job is cancelled: {reason}",
-                logs::about(pod, entry)
+                container = entry.container.name, container_id:% = entry.id(), error = reason;
+                "cannot read its log before its job is cancelled"
             );
         }
     }
@@ -130,8 +129,7 @@ fn ask_for_the_end(context: &Context, client: &Client, id: &SandboxId, number: u
         Err(error) if error.denies_the_job() => note_gone(context, id, number),
         Ok(Asked::Untold | Asked::NoAnswer) => Hold::No,
         Err(error) => {
-            let (name, uid, reason) = (pod.full_name(), job.uid, chain(&error));
-            log::debug!("pod {name}: asked how job {uid} ended: {reason}");
+            log::debug!(error = chain(&error); "asked how a job ended, without an answer");
             Hold::No
         }
     }

@@ -7,6 +7,7 @@ use crate::{
     model::{Job, Nanos, Pod, SandboxId},
     plan::Rules,
     store::{Change, Error},
+    telemetry::chain,
 };
 
 /// Whether a pod is to be left alone for a while, although something is owed to it.
@@ -96,8 +97,8 @@ impl Context {
             });
             if let Err(error) = self.store.update_many(changes.collect()) {
                 log::error!(
-                    "cannot keep changes of {} pods on disk: {error}; they stay as they were",
-                    some.len()
+                    pods = some.len(), error = chain(&error);
+                    "cannot keep changes of pods on disk, and they stay as they were"
                 );
             }
         }

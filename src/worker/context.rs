@@ -23,7 +23,7 @@ use crate::{
     plan::freshness::Freshness,
     profile::{recognise::Recognised, Outgoing},
     store::Store,
-    telemetry::{Counter, Counters, Health, Limited},
+    telemetry::{Counter, Counters, Health, Limited, Reach},
 };
 
 /// What every worker needs.
@@ -137,6 +137,15 @@ impl Context {
                  say which it is"
             );
             self.health.note_plugin(plugin.name(), by);
+        }
+    }
+
+    /// How loud a call that failed is. While interLink is known to be away, that is said of all jobs at once:
+    /// see `poll::outage`.
+    pub(super) fn level_of_failure(&self) -> log::Level {
+        match self.health.now().0 {
+            Reach::Away(_) => log::Level::Debug,
+            _ => log::Level::Warn,
         }
     }
 

@@ -19,6 +19,7 @@ use super::{job_request, log_watch::Watch, logs, Context};
 use crate::{
     backoff::Backoff,
     config::Config,
+    daemon_log::Scope,
     interlink::Client,
     logs::{Error, Log},
     model::{ContainerEntry, ContainerId, Pod, Remote, SandboxId},
@@ -202,6 +203,7 @@ fn follow(context: &Context, client: &Client, target: &Target, watch: &Watch, st
         let Some(entry) = entry_of(&pod, &target.container) else {
             return;
         };
+        let _scope = Scope::of_container(&pod, &entry);
         let follow_it = || follow_once(context, client, &pod, &entry, watch, is_patient, stop);
         match traces::on_behalf(origin(&pod, &entry), follow_it) {
             Ok(Followed::InDoubt) => {
@@ -209,10 +211,7 @@ fn follow(context: &Context, client: &Client, target: &Target, watch: &Watch, st
                 is_patient = !traces::on_behalf(origin(&pod, &entry), look);
             }
             Ok(Followed::ToItsEnd) => is_patient = false,
-            Err(reason) => log::debug!(
-                "{}: its log broke off, and is followed again: {reason}",
-                logs::about(&pod, &entry)
-            ),
+            Err(error) => log::debug!(error; "its log broke off, and is followed again"),
         }
         failures = match begun.elapsed() > PAUSES.longest {
             true => 1,
@@ -243,17 +242,12 @@ enum Followed {
 }
 
 /// What follows when the log's file does not take what came.
-fn refused(
-    context: &Context,
-    pod: &Pod,
-    entry: &ContainerEntry,
-    error: Error,
-) -> Result<Followed, String> {
+fn refused(context: &Context, entry: &ContainerEntry, error: Error) -> Result<Followed, String> {
     logs::count_resync(context, &error);
     match error {
         Error::Unrecognised => Ok(Followed::InDoubt),
         Error::BegunAnew => {
-            logs::note_beginning(context, pod, entry);
+            logs::note_beginning(context, entry);
             Ok(Followed::ToItsEnd)
         }
         error => Err(chain(&error)),
@@ -263,11 +257,8 @@ fn refused(
 /// Fetches a log whole; false where that fails.
 fn look(context: &Context, client: &Client, pod: &Pod, entry: &ContainerEntry) -> bool {
     let fetched = logs::fetch(context, client, pod, entry, false);
-    if let Err(reason) = &fetched {
-        log::debug!(
-            "{}: cannot look at its whole log, and follows it: {reason}",
-            logs::about(pod, entry)
-        );
+    if let Err(error) = &fetched {
+        log::debug!(error; "cannot look at its whole log, and follows it");
     }
     fetched.is_ok()
 }
@@ -301,12 +292,12 @@ fn follow_once(
         if count == 0 {
             return match fetch.finish(false) {
                 Ok(_) => Ok(Followed::ToItsEnd),
-                Err(error) => refused(context, pod, entry, error),
+                Err(error) => refused(context, entry, error),
             };
         }
         let progress = match fetch.push(&buffer[..count]) {
             Ok(progress) => progress,
-            Err(error) => return refused(context, pod, entry, error),
+            Err(error) => return refused(context, entry, error),
         };
         if progress.written > written {
             written = progress.written;
@@ -375,12 +366,10 @@ fn poll(
             threads::beat("log-poll", limit);
             if let Some(pod) = context.store.pod(&target.sandbox) {
                 if let Some(entry) = entry_of(&pod, &target.container) {
+                    let _scope = Scope::of_container(&pod, &entry);
                     let fetch = || logs::fetch(context, client, &pod, &entry, false);
-                    if let Err(reason) = traces::on_behalf(origin(&pod, &entry), fetch) {
-                        log::debug!(
-                            "{}: cannot read its log, and tries again: {reason}",
-                            logs::about(&pod, &entry)
-                        );
+                    if let Err(error) = traces::on_behalf(origin(&pod, &entry), fetch) {
+                        log::debug!(error; "cannot read its log, and tries again");
                     }
                 }
             }

@@ -27,18 +27,10 @@ pub fn read_api_pod(context: &Context, id: &SandboxId, number: u32) -> Hold {
     if let Some(containers) = containers.as_ref().filter(|_| rules.scope == JobScope::Pod) {
         if let Err(error) = try_whole(context, &pod, number, containers) {
             if error.is_hung() {
-                log::warn!(
-                    "pod {}: not submitted yet: {}",
-                    pod.full_name(),
-                    chain(&error)
-                );
+                log::warn!(error = chain(&error); "not submitted yet");
                 return Hold::ForHungDisk;
             }
-            log::warn!(
-                "pod {}: its init containers get jobs of their own: {}",
-                pod.full_name(),
-                chain(&error)
-            );
+            log::warn!(error = chain(&error); "its init containers get jobs of their own");
             rules.scope = JobScope::Containers;
         }
     }

@@ -45,7 +45,7 @@ pub fn take_turn<'a>(
         Ok(demand) => demand,
         // What is wrong with it is said when it is made.
         Err(error) => {
-            log::debug!("pod {}: {}", pod.full_name(), chain(&error));
+            log::debug!(error = chain(&error); "what a job asks for is not known");
             return Ok(free);
         }
     };
@@ -70,13 +70,13 @@ fn wait(context: &Context, pod: &Pod, job: &Job, why: &str) -> Hold {
     });
     // After it is on disk: who reads the line finds the rest.
     if job.held.is_none() && hold == Hold::No {
-        log::info!("pod {}: job {} {why}", pod.full_name(), job.uid);
+        log::info!("job {why}");
     }
     hold
 }
 
 fn refuse(context: &Context, pod: &Pod, job: &Job, why: &str) -> Hold {
-    log::warn!("pod {}: job {} refused: {why}", pod.full_name(), job.uid);
+    log::warn!(error = why; "job refused");
     context.counters.count(Counter::JobsRefused);
     let number = job.number;
     context.change(&pod.sandbox.id, |pod, now| {

@@ -31,7 +31,7 @@ pub fn complete(
         return Hold::No;
     };
     if context.rules.plugin.logs == LogForm::Missing {
-        end_log(context, &pod, entry);
+        end_log(context, entry);
         return show_end(context, &pod, entry, None);
     }
     match fetch(context, client, &pod, entry, true) {
@@ -40,10 +40,10 @@ pub fn complete(
             return show_end(context, &pod, entry, by_site);
         }
         Ok(Fetched::Unsure) => {}
-        Err(error) => log::warn!(
-            "{}: cannot fetch the rest of its log, and tries again: {error}",
-            about(&pod, entry)
-        ),
+        Err(error) => {
+            let level = context.level_of_failure();
+            log::log!(level, error; "cannot fetch the rest of its log, and tries again");
+        }
     }
     context.change(id, |pod, now| {
         if let Some(status) = pod.status_mut(container) {
@@ -64,23 +64,19 @@ pub fn abandon(context: &Context, id: &SandboxId, container: &ContainerId) -> Ho
         .job_of(container)
         .is_some_and(|job| job.remote_id.is_some() && !job.is_settled())
     {
-        log::warn!(
-            "{}: could not fetch the rest of its log in time, and shows its end without it",
-            about(&pod, entry)
-        );
+        log::warn!("could not fetch the rest of its log in time, and shows its end without it");
     }
-    end_log(context, &pod, entry);
+    end_log(context, entry);
     show_end(context, &pod, entry, None)
 }
 
 /// Ends a log with what there is of it.
-fn end_log(context: &Context, pod: &Pod, entry: &ContainerEntry) {
+fn end_log(context: &Context, entry: &ContainerEntry) {
     if let Some(log) = context.logs.get(entry.id()) {
         if let Err(error) = log.begin().and_then(|fetch| fetch.finish(true)) {
             log::warn!(
-                "{}: cannot write the last line of its log, and shows its end: {}",
-                about(pod, entry),
-                chain(&error)
+                error = chain(&error);
+                "cannot write the last line of its log, and shows its end"
             );
         }
     }
@@ -139,9 +135,8 @@ fn write_termination_message(context: &Context, pod: &Pod, entry: &ContainerEntr
         .write_termination(&pod.sandbox, root, &path, text);
     if let Err(error) = written {
         log::warn!(
-            "{}: cannot write its termination message, and goes on without it: {}",
-            about(pod, entry),
-            chain(&error)
+            error = chain(&error);
+            "cannot write its termination message, and goes on without it"
         );
     }
 }
@@ -180,7 +175,7 @@ pub fn fetch_within(
     let fetched = match once() {
         Ok(beginning) => return Ok(Fetched::Read(beginning)),
         Err(Trouble::Log(logs::Error::BegunAnew)) => {
-            note_beginning(context, pod, entry);
+            note_beginning(context, entry);
             once()
         }
         Err(other) => Err(other),
@@ -196,11 +191,10 @@ pub fn fetch_within(
 }
 
 /// Notes that a log has begun anew.
-pub fn note_beginning(context: &Context, pod: &Pod, entry: &ContainerEntry) {
+pub fn note_beginning(context: &Context, entry: &ContainerEntry) {
     log::warn!(
-        "{}: its remote log has begun anew, as that of a job does that is queued again; its new lines \
-         follow those of before",
-        about(pod, entry)
+        "its remote log has begun anew, as that of a job does that is queued again; its new lines follow \
+         those of before"
     );
     // Else a crash would make the new lines part of the old log.
     if let Some(log) = context.logs.get(entry.id()) {
@@ -317,7 +311,7 @@ fn held(is_end: bool) -> Result<(), Trouble> {
 pub fn keep_checkpoint(context: &Context, container: &ContainerId, checkpoint: Option<Vec<u8>>) {
     if let Some(position) = checkpoint {
         if let Err(error) = context.store.put_log_position(container, position) {
-            log::debug!("container {container}: cannot keep its log position, and keeps the next one: {error}");
+            log::debug!(error = chain(&error); "cannot keep its log position, and keeps the next one");
         }
     }
 }
@@ -330,13 +324,4 @@ pub fn count_resync(context: &Context, error: &logs::Error) {
         _ => return,
     };
     context.counters.metrics.log_resync(reason);
-}
-
-/// A container as log lines call it.
-pub fn about(pod: &Pod, entry: &ContainerEntry) -> String {
-    format!(
-        "container {} of pod {}",
-        entry.container.name,
-        pod.full_name()
-    )
 }

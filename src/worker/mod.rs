@@ -62,6 +62,7 @@ use self::{
 };
 use crate::{
     config::Config,
+    daemon_log::{self, Scope},
     interlink::Client,
     model::SandboxId,
     plan::owed::{self, Duty},
@@ -246,6 +247,7 @@ fn longest_duty(config: &Config) -> Duration {
 
 fn carry_out(context: &Context, client: Option<&Client>, task: &Task) -> Hold {
     let id = &task.sandbox;
+    let _scope = scope(context, task);
     match (&task.duty, client) {
         (Duty::ReadApiPod(number), _) => job_members::read_api_pod(context, id, *number),
         (Duty::CloseJob(number), _) => submit::close(context, id, *number),
@@ -262,4 +264,28 @@ fn carry_out(context: &Context, client: Option<&Client>, task: &Task) -> Hold {
         }
         (Duty::Cancel(number), Some(client)) => cancel::cancel(context, client, id, *number),
     }
+}
+
+/// What the lines of the log are about that a duty brings about.
+fn scope(context: &Context, task: &Task) -> Scope {
+    let scope = Scope::open();
+    let Some(pod) = context.store.pod(&task.sandbox) else {
+        return scope;
+    };
+    daemon_log::note_pod(&pod);
+    let job = match &task.duty {
+        Duty::CompleteLog(container) | Duty::AbandonLog(container) => {
+            let entry = pod.container(container);
+            entry.into_iter().for_each(daemon_log::note_container);
+            pod.job_of(container)
+        }
+        Duty::ReadApiPod(number)
+        | Duty::CloseJob(number)
+        | Duty::Submit(number)
+        | Duty::ProveExit(number)
+        | Duty::AskForJob(number)
+        | Duty::Cancel(number) => pod.job(*number),
+    };
+    job.into_iter().for_each(daemon_log::note_job);
+    scope
 }

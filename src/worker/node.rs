@@ -71,8 +71,8 @@ impl Keeper<'_> {
             .note_node(NodeOffer { offered, trouble })
         {
             match text {
-                Some(text) => log::warn!("node {}: {text}", self.api.node),
-                None => log::info!("node {} offers what it should", self.api.node),
+                Some(text) => log::warn!(node = self.api.node; "{text}"),
+                None => log::info!(node = self.api.node; "the node offers what it should"),
             }
         }
     }
@@ -101,7 +101,7 @@ impl Keeper<'_> {
                 .iter()
                 .map(|(name, it)| format!("{name}={}", it.0))
                 .collect();
-            log::info!("node {name} offers {} now", list.join(", "));
+            log::info!(node = name; "the node offers {} now", list.join(", "));
         }
         self.set_metadata(&node, &mut trouble);
         if let Some(reported) = &reported {
@@ -169,7 +169,9 @@ impl Keeper<'_> {
         }
         let client: &kube::Client = &self.api.client;
         match client.set_node_metadata(&self.api.node, labels, annotations) {
-            Ok(()) => log::info!("node {}: labels and annotations are set", self.api.node),
+            Ok(()) => {
+                log::info!(node = self.api.node; "labels and annotations of the node are set")
+            }
             Err(error) => trouble.push(chain(&error)),
         }
     }

@@ -1,6 +1,7 @@
 //! Asking the plugin about all jobs that live, and whether it can be reached at all.
 
 mod live;
+mod outage;
 mod round;
 
 use std::{
@@ -11,7 +12,10 @@ use std::{
 
 use crossbeam_channel::{select, Receiver};
 
-use self::live::{live_jobs, Live};
+use self::{
+    live::{live_jobs, Live},
+    outage::{Outage, Word},
+};
 use super::{question::Answer, reports, Context};
 use crate::{
     backoff::Backoff,
@@ -55,11 +59,12 @@ pub fn run(
         quiet: 0,
         repeats_until: None,
     };
+    let mut outage = Outage::default();
     let (mut next_ping, mut next_poll) = (Instant::now(), Instant::now());
     loop {
         poller.beat();
         if Instant::now() >= next_ping {
-            ping(context, client);
+            ping(context, client, &mut outage);
             next_ping = Instant::now() + config.interlink.ping_interval;
         }
         // A ping does not bring the next question forward: the plugin might repeat its answer then.
@@ -79,7 +84,7 @@ pub fn run(
     }
 }
 
-fn ping(context: &Context, client: &Client) {
+fn ping(context: &Context, client: &Client, outage: &mut Outage) {
     let began = Instant::now();
     match context.call(|| client.ping()) {
         Ok(answer) => {
@@ -91,16 +96,26 @@ fn ping(context: &Context, client: &Client) {
                 .health
                 .note_capacity(capacity(resources.unwrap_or_default()));
             if context.health.note(Reach::Ready(answer.text)) {
-                log::info!("interLink is ready");
+                match outage.is_over(Instant::now()) {
+                    Some(span) => {
+                        log::info!("interLink is ready again, after {}", outage::rounded(span))
+                    }
+                    None => log::info!("interLink is ready"),
+                }
                 // What waits for it need not wait for its back-off to end.
                 context.hasten();
             }
         }
         Err(error) => {
             let reason = chain(&error);
-            if context.health.note(Reach::Away(reason.clone())) {
-                log::warn!("interLink cannot be reached; jobs wait: {reason}");
-            }
+            context.health.note(Reach::Away(reason.clone()));
+            let span = match outage.failed(Instant::now()) {
+                Word::Nothing => return,
+                Word::Begins => String::new(),
+                Word::GoesOn(span) => format!(" for {}", outage::rounded(span)),
+            };
+            let jobs = outage::waiting(context.store.pods().iter().map(|pod| &**pod));
+            log::warn!(jobs, error = reason; "interLink cannot be reached{span}, {jobs} jobs wait");
         }
     }
 }
@@ -300,11 +315,11 @@ impl<'a> Poller<'a> {
             }
         };
         if self.unreadable.insert(live.uid) {
+            let _scope = live.scope();
             log::warn!(
-                "pod {}: what the plugin says of job {} cannot be understood, so its containers stay as \
-                 they are, and it is asked again: {why}",
-                live.pod.full_name(),
-                live.uid
+                error = why;
+                "what the plugin says of the job cannot be understood, so its containers stay as they \
+                 are, and it is asked again"
             );
         }
     }
@@ -312,7 +327,10 @@ impl<'a> Poller<'a> {
     fn keep(&self, changes: Vec<(SandboxId, Change<'_>)>) {
         if let Err(error) = self.context.store.update_many(changes) {
             self.context.poll_trouble.print(|held_back| {
-                log::error!("cannot keep what the plugin said of jobs, and asks again: {error} ({held_back} more held back)");
+                log::error!(
+                    error = chain(&error), held_back;
+                    "cannot keep what the plugin said of jobs, and asks again"
+                );
             });
         }
     }
@@ -344,7 +362,8 @@ impl<'a> Poller<'a> {
             return Some((live.sandbox.clone(), Box::new(end)));
         }
         self.context.counters.count(Counter::JobsLost);
-        log::error!("pod {}: job {} is lost", live.pod.full_name(), live.uid);
+        let _scope = live.scope();
+        log::error!("job is lost");
         let now = self.context.store.clock().now();
         let lose = move |pod: &mut Pod| {
             let job = pod.job_mut(number);

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{logs, Context};
+use super::Context;
 use crate::{
+    daemon_log::Scope,
     model::{Cancellation, Job, Pod, Resumed, Submission},
     plan::{other_boot, submission::Event},
     profile::recognise,
@@ -26,9 +27,9 @@ impl Context {
             return;
         }
         log::warn!(
-            "{} pods had a submission under way when the daemon ended; the plugin is asked about \
-             each before anything is submitted again",
-            pods.len()
+            pods = pods.len();
+            "pods had a submission under way when the daemon ended; the plugin is asked about \
+             each before anything is submitted again"
         );
         self.change_jobs(&pods, |job, now, rules| {
             job.submission_event(Event::Recovered, now, rules)
@@ -74,11 +75,10 @@ impl Context {
                 let position = self.store.take_log_position(entry.id());
                 let opened = self.logs.recover(&pod.sandbox, &entry.container, position);
                 if let Err(error) = opened {
-                    let about = logs::about(&pod, entry);
+                    let _scope = Scope::of_container(&pod, entry);
                     log::error!(
-                        "{about}: its log cannot be written, so it stays as it is until the \
-                         daemon is started again: {}",
-                        chain(&error)
+                        error = chain(&error);
+                        "its log cannot be written, so it stays as it is until the daemon is started again"
                     );
                 }
             }

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     audit::Outcome,
     interlink::{self, Client, Created},
-    model::{Job, JobUid, Pod, SandboxId, Submission},
+    model::{Job, Pod, SandboxId, Submission},
     plan::{
         batch,
         call_results::{self, Asked, Posted},
@@ -97,18 +97,12 @@ fn ask_api(context: &Context, id: &SandboxId, number: u32) -> Result<Option<From
     let error = match expected::read(context, pod, job) {
         Ok(from_api) => return Ok(from_api),
         Err(error) if error.is_hung() => {
-            let (name, uid, reason) = (pod.full_name(), job.uid, chain(&error));
-            log::warn!("pod {name}: job {uid} not submitted, to be tried again: {reason}");
+            log::warn!(error = chain(&error); "job not submitted, to be tried again");
             return Err(Hold::ForHungDisk);
         }
         Err(error) => error,
     };
-    log::warn!(
-        "pod {}: job {} takes only along what the kubelet has started: {}",
-        pod.full_name(),
-        job.uid,
-        chain(&error)
-    );
+    log::warn!(error = chain(&error); "job takes only along what the kubelet has started");
     let forgotten = context.try_change(id, |pod, _| batch::forget_expected(pod, number));
     match forgotten {
         Ok(()) => Ok(None),
@@ -124,44 +118,40 @@ fn post(
     job: &Job,
     from_api: Option<FromApi>,
 ) -> (Posted, Option<JobsPod>) {
-    let (name, uid) = (pod.full_name(), job.uid);
     let request = match job_request::create_request(context, pod, job, from_api) {
         Ok(request) => request,
         Err(error) if error.is_temporary() => {
             let reason = chain(&error);
-            log::warn!("pod {name}: job {uid} not submitted, to be tried again: {reason}");
+            log::warn!(error = reason; "job not submitted, to be tried again");
             return (Posted::NotActed { reason }, None);
         }
         Err(error) => {
             let reason = chain(&error);
-            log::warn!("pod {name}: job {uid} refused: {reason}");
+            log::warn!(error = reason; "job refused");
             return (Posted::Refused { reason }, None);
         }
     };
     let posted = match context.call(|| client.create(&request)) {
-        Ok(created) => accepted(context, &name, uid, created),
-        Err(error) => failed(&name, uid, &settled(context, client, error)),
+        Ok(created) => accepted(context, created),
+        Err(error) => failed(context, &settled(context, client, error)),
     };
     (posted, Some(request.pod))
 }
 
-fn accepted(context: &Context, name: &str, uid: JobUid, created: Created) -> Posted {
+fn accepted(context: &Context, created: Created) -> Posted {
     context.recognise(recognise::by_answer(created.is_wrapped, created.has_jobid));
     match (created.remote_id, context.rules.plugin.empty_job_id) {
         (Some(remote_id), _) => {
             context.recognise(recognise::by_job_id(&remote_id));
-            log::info!("pod {name}: job {uid} submitted, remote id {remote_id}");
             Posted::Accepted { remote_id }
         }
         (None, EmptyJobId::AwaitsGang) => {
-            log::info!(
-                "pod {name}: job {uid} is accepted without a job id, and waits for its gang"
-            );
+            log::info!("job is accepted without an id, and waits for its gang");
             Posted::AwaitsGang
         }
         (None, EmptyJobId::Doubt) => {
             let call = interlink::Call::Create;
-            failed(name, uid, &interlink::Error::NoJobId { call })
+            failed(context, &interlink::Error::NoJobId { call })
         }
     }
 }
@@ -179,25 +169,26 @@ fn settled(context: &Context, client: &Client, error: interlink::Error) -> inter
     }
 }
 
-fn failed(name: &str, uid: JobUid, error: &interlink::Error) -> Posted {
+fn failed(context: &Context, error: &interlink::Error) -> Posted {
     let reason = chain(error);
+    let level = context.level_of_failure();
     if error.is_ambiguous() {
-        log::warn!(
-            "pod {name}: it is not known whether job {uid} was submitted, the plugin will be \
-             asked: {reason}"
+        log::log!(
+            level, error = reason;
+            "it is not known whether the job was submitted, and the plugin will be asked"
         );
         Posted::InDoubt {
             likely_refusal: error.is_likely_refusal(),
             reason,
         }
     } else if error.is_server_error() {
-        log::warn!("pod {name}: job {uid} not submitted, to be tried again: {reason}");
+        log::log!(level, error = reason; "job not submitted, to be tried again");
         Posted::ServerError { reason }
     } else if error.is_retryable() {
-        log::warn!("pod {name}: job {uid} not submitted, to be tried again: {reason}");
+        log::log!(level, error = reason; "job not submitted, to be tried again");
         Posted::NotActed { reason }
     } else {
-        log::warn!("pod {name}: job {uid} refused: {reason}");
+        log::warn!(error = reason; "job refused");
         Posted::Refused { reason }
     }
 }
@@ -210,7 +201,6 @@ pub fn ask(context: &Context, client: &Client, id: &SandboxId, number: u32) -> H
     let Some(job) = pod.job(number) else {
         return Hold::No;
     };
-    let (name, uid) = (pod.full_name(), job.uid);
     let sent = job_request::status_pod(context, &pod, job);
     let asked_at = context.store.clock().now();
     let asked = match context.ask_about(client, &pod, job) {
@@ -218,7 +208,7 @@ pub fn ask(context: &Context, client: &Client, id: &SandboxId, number: u32) -> H
         // It was asked about this job alone.
         Err(error) if error.denies_the_job() => Asked::Report(JobReport::default()),
         Err(error) => {
-            log::debug!("pod {name}: asked about job {uid}: {}", chain(&error));
+            log::debug!(error = chain(&error); "asked about a job, without an answer");
             Asked::NoAnswer
         }
     };
@@ -227,19 +217,19 @@ pub fn ask(context: &Context, client: &Client, id: &SandboxId, number: u32) -> H
         Asked::Untold | Asked::NoAnswer => None,
     };
     match (is_shown, &asked) {
-        (Some(true), _) => log::info!("pod {name}: asked about job {uid}: the plugin has it"),
+        (Some(true), _) => log::info!("asked about a job: the plugin has it"),
         (Some(false), _) => {
-            log::info!("pod {name}: asked about job {uid}: the plugin does not know it");
+            log::info!("asked about a job: the plugin does not know it");
         }
-        (None, Asked::Untold) => log::debug!(
-            "pod {name}: asked about job {uid}: the answer names no job, or is one to another question"
-        ),
+        (None, Asked::Untold) => {
+            log::debug!("asked about a job: the answer names no job, or is one to another question")
+        }
         (None, _) => {}
     }
     let log_tells_of_it =
         || profile::log_tells_of_the_job(&unproven_exit::beginning(context, client, &pod, job));
     if is_shown == Some(false) && log_tells_of_it() {
-        log::warn!("pod {name}: job {uid} has a log, so it is not submitted again");
+        log::warn!("job has a log, so it is not submitted again");
         let hold = context.change(id, |pod, now| {
             call_results::adopt_because_of_log(pod, number, now, &context.rules);
         });
@@ -256,7 +246,7 @@ pub fn ask(context: &Context, client: &Client, id: &SandboxId, number: u32) -> H
         return hold;
     }
     let outcome = if refused {
-        log::warn!("pod {name}: job {uid} refused");
+        log::warn!("job refused");
         context.counters.count(Counter::JobsRefused);
         Outcome::Refused
     } else if is_shown == Some(true) {

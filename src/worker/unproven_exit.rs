@@ -31,8 +31,7 @@ pub fn beginning(context: &Context, client: &Client, pod: &Pod, job: &Job) -> Ve
         })
     });
     if let Err(error) = looked {
-        let (name, uid) = (pod.full_name(), job.uid);
-        log::debug!("pod {name}: no log of job {uid}: {}", chain(&error));
+        log::debug!(error = chain(&error); "no log of a job");
     }
     beginning
 }
@@ -65,10 +64,7 @@ pub fn look(context: &Context, client: &Client, id: &SandboxId, number: u32) -> 
     let is_first = |doubt: &UnprovenExit| doubt.not_before == doubt.since;
     if log == JobLog::Nothing && job.unproven_exit.as_ref().is_some_and(is_first) {
         log::info!(
-            "pod {}: the plugin says that job {} has ended, but it has no log, so it is not believed \
-             yet",
-            pod.full_name(),
-            job.uid
+            "the plugin says that the job has ended, but it has no log, so it is not believed yet"
         );
     }
     context.change(id, |pod, now| {

@@ -3,6 +3,7 @@
 
 mod circles;
 mod documents;
+mod log_lines;
 mod map;
 mod resolve;
 mod rooms;

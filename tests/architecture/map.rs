@@ -130,6 +130,11 @@ pub const ROOMS: &[Room] = &[
         "disk",
         "calls to file systems that may never answer: threads of their own, a deadline",
     ),
+    room(
+        1,
+        "daemon_log",
+        "the daemon's own log: what its lines are about, and what they look like",
+    ),
     room(0, "model", "records, ids, time"),
     room(0, "proto", "the generated CRI"),
     room(

@@ -64,7 +64,7 @@ fn a_repeated_answer_about_other_jobs_is_no_denial() {
     let id = cri.launch(&pod, &container("second", &["true"]));
     // More often, and for longer, than it takes to believe a denial.
     wait_for("the plugin was asked about the job", || {
-        (daemon.log().matches("asked about job").count() >= 6).then_some(())
+        (daemon.log().matches("asked about a job").count() >= 6).then_some(())
     });
     fake.repeat_answers_for(Duration::ZERO);
     fake.set("second", &JobState::exited(4));

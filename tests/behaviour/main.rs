@@ -30,6 +30,7 @@ mod idempotence;
 mod identity;
 mod jobs;
 mod largest_pods;
+mod life_in_the_log;
 mod lifecycle;
 mod limits;
 mod limits_per_namespace;

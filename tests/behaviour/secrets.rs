@@ -35,7 +35,7 @@ fn files(directory: &Path) -> Vec<PathBuf> {
 #[test]
 fn no_secret_shows_anywhere_but_in_the_job() {
     let fake = Fake::start();
-    let mut daemon = Daemon::prepare("");
+    let mut daemon = Daemon::prepare("[daemon]\nlog_level = 'trace'");
     let token = daemon.path("token");
     fs::write(&token, TOKEN).expect("written");
     let settings = format!(

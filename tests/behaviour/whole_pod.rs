@@ -215,7 +215,8 @@ fn a_crash_between_forgets_nothing() {
     cluster.fake.set("main", &JobState::exited(9));
     wait_for("the daemon has heard of the end", || {
         let log = cluster.daemon.log();
-        log.contains("GET /status answered well").then_some(())
+        let answered = "interLink has answered call=\"GET /status\"";
+        log.contains(answered).then_some(())
     });
     cluster.daemon.kill_and_restart();
     let cri = cluster.cri();

@@ -186,7 +186,9 @@ impl Daemon {
         };
         let mut command = command;
         let child = command
-            .args(["serve", "--log-level", "debug", "--config"])
+            .arg("serve")
+            .args(self.log_level())
+            .arg("--config")
             .arg(self.path("config.toml"))
             .arg("--socket")
             .arg(self.socket())
@@ -198,6 +200,15 @@ impl Daemon {
             .stderr(log)
             .spawn();
         self.child = Some(child.expect("the daemon starts"));
+    }
+
+    /// The flag for the level of its log, which is `debug` unless the configuration says another.
+    fn log_level(&self) -> &'static [&'static str] {
+        let config = fs::read_to_string(self.path("config.toml")).expect("a configuration");
+        match config.contains("log_level") {
+            true => &[],
+            false => &["--log-level", "debug"],
+        }
     }
 
     /// Starts it, and waits until it answers.

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
+    daemon_log::{self, Scope},
     model::{Job, JobUid, Nanos, Pod, Remote, SandboxId, Submission},
     worker::{question, Context},
 };
@@ -22,6 +23,16 @@ pub(super) struct Live {
     pub(super) is_polled: bool,
     /// It was submitted a moment ago, nothing is known of it yet, or it is to end: somebody waits for it.
     pub(super) fresh: bool,
+}
+
+impl Live {
+    /// What lines of the log about it are about.
+    pub(super) fn scope(&self) -> Scope {
+        let scope = Scope::of_pod(&self.pod);
+        let job = self.pod.job(self.number);
+        job.into_iter().for_each(daemon_log::note_job);
+        scope
+    }
 }
 
 /// All jobs that the plugin has and has not been told to end, or whose end somebody waits for; and where

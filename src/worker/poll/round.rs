@@ -206,8 +206,11 @@ impl Poller<'_> {
 
     fn no_answer(&self, error: &interlink::Error, count: usize) {
         self.context.poll_trouble.print(|held_back| {
-            let reason = chain(error);
-            log::warn!("got no status of {count} jobs, and asks again: {reason} ({held_back} more held back)");
+            let level = self.context.level_of_failure();
+            log::log!(
+                level, jobs = count, error = chain(error), held_back;
+                "got no status of jobs, and asks again"
+            );
         });
     }
 
@@ -215,15 +218,16 @@ impl Poller<'_> {
     fn tell(&self, lesson: &Lesson, live: &[Live]) {
         for uid in &lesson.suspects {
             let named = live.iter().find(|job| job.uid == *uid);
-            let name = named.map(|job| job.pod.full_name()).unwrap_or_default();
+            let _scope = named.map(Live::scope);
             log::warn!(
-                "pod {name}: the plugin answers for no other job in a question about job {uid}, so that one \
-                 is asked about by itself, and its containers stay as they are"
+                "the plugin answers for no other job in a question about this one, so it is asked about by \
+                 itself, and its containers stay as they are"
             );
         }
         if let Some(count) = lesson.too_many {
             log::info!(
-                "the plugin does not answer for {count} jobs at once, so it is asked about fewer"
+                jobs = count;
+                "the plugin does not answer for so many jobs at once, so it is asked about fewer"
             );
         }
     }
