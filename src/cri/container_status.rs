@@ -5,7 +5,7 @@ use std::{collections::HashMap, path::Path};
 use protobuf::{EnumOrUnknown, Message as _, MessageField};
 use serde_json::json;
 
-use super::{filter::container_state, sandbox_status::job_info, CriContext, Error};
+use super::{filter::container_state, CriContext, Error};
 use crate::{
     model::{Container, ContainerEntry, Nanos, Pod},
     proto::{
@@ -26,7 +26,7 @@ impl CriContext {
         };
         let entry = pod.container(&id).ok_or_else(gone)?;
         let info = if request.verbose {
-            info(&pod, entry)
+            self.container_info(&pod, entry)
         } else {
             HashMap::new()
         };
@@ -36,6 +36,15 @@ impl CriContext {
             info,
             ..Default::default()
         })
+    }
+
+    fn container_info(&self, pod: &Pod, entry: &ContainerEntry) -> HashMap<String, String> {
+        let remote = self.remote_info(pod, entry);
+        let sandbox = json!(entry.container.sandbox_id);
+        HashMap::from([
+            ("remote".to_owned(), remote.to_string()),
+            ("sandboxID".to_owned(), sandbox.to_string()),
+        ])
     }
 }
 
@@ -113,18 +122,4 @@ pub fn status(pod: &Pod, entry: &ContainerEntry) -> ContainerStatus {
         resources: MessageField::from_option(resources),
         ..Default::default()
     }
-}
-
-fn info(pod: &Pod, entry: &ContainerEntry) -> HashMap<String, String> {
-    let job = pod.job_of(entry.id()).map(job_info);
-    let remote = json!({
-        "state": entry.status.remote,
-        "logComplete": entry.status.log_complete,
-        "job": job,
-    });
-    let sandbox = json!(entry.container.sandbox_id);
-    HashMap::from([
-        ("remote".to_owned(), remote.to_string()),
-        ("sandboxID".to_owned(), sandbox.to_string()),
-    ])
 }

@@ -27,6 +27,7 @@ mod list_size;
 mod listed;
 mod metrics;
 mod not_supported;
+mod owed_info;
 mod parked;
 mod pod_address;
 mod pool;
@@ -63,6 +64,8 @@ use crate::{
     identity::SiteUsers,
     logs::Registry,
     model::{ContainerId, Nanos, Pod, SandboxId},
+    plan::Rules,
+    profile,
     store::Store,
     telemetry::{Counters, Health},
     traces,
@@ -76,6 +79,8 @@ pub struct CriContext {
     health: Arc<Health>,
     counters: Arc<Counters>,
     settings: Settings,
+    /// Those of the configuration: what is owed when, for people.
+    rules: Rules,
     users: Arc<SiteUsers>,
     /// Held while a pod's address is chosen and until it is kept, so that no other pod gets it.
     address_turn: Mutex<()>,
@@ -93,6 +98,7 @@ impl CriContext {
         settings: Settings,
     ) -> Self {
         let (address_turn, started) = (Mutex::default(), Instant::now());
+        let rules = profile::rules(&config);
         Self {
             store,
             config,
@@ -100,6 +106,7 @@ impl CriContext {
             health,
             counters,
             settings,
+            rules,
             users: Arc::default(),
             address_turn,
             started,

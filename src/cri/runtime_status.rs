@@ -95,6 +95,7 @@ impl CriContext {
             "lastAnswerSeconds": last.map(|span| span.as_secs()),
             "pingMilliseconds": self.health.ping_time().map(|time| time.as_millis()),
             "owedCancellations": owed,
+            "owed": self.owed_counts(pods.iter().map(|pod| &**pod)),
             "plugin": self.config.interlink.plugin.name(),
             "recognisedPlugin": recognised.map(|plugin| plugin.name),
             "recognisedBy": recognised.map(|plugin| plugin.by),

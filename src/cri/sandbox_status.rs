@@ -22,7 +22,7 @@ impl CriContext {
     ) -> Result<PodSandboxStatusResponse, Error> {
         let pod = self.sandbox(&request.pod_sandbox_id)?;
         let info = if request.verbose {
-            info(&pod)
+            self.sandbox_info(&pod)
         } else {
             HashMap::new()
         };
@@ -35,6 +35,14 @@ impl CriContext {
             info,
             ..Default::default()
         })
+    }
+
+    fn sandbox_info(&self, pod: &Pod) -> HashMap<String, String> {
+        let jobs: Vec<_> = pod.jobs.iter().map(job_info).collect();
+        HashMap::from([
+            ("jobs".to_owned(), json!(jobs).to_string()),
+            ("owed".to_owned(), self.pod_owed_info(pod).to_string()),
+        ])
     }
 }
 
@@ -86,11 +94,6 @@ pub fn status(pod: &Pod) -> PodSandboxStatus {
         runtime_handler: sandbox.runtime_handler.clone(),
         ..Default::default()
     }
-}
-
-fn info(pod: &Pod) -> HashMap<String, String> {
-    let jobs: Vec<_> = pod.jobs.iter().map(job_info).collect();
-    HashMap::from([("jobs".to_owned(), json!(jobs).to_string())])
 }
 
 /// A job as people and the `jobs` command see it.

@@ -90,6 +90,11 @@ impl JobUid {
         }
     }
 
+    /// Its 128 bits.
+    pub fn as_u128(self) -> u128 {
+        self.0.as_u128()
+    }
+
     /// Parses a UID in any of the forms plugins answer with.
     pub fn parse(text: &str) -> Option<Self> {
         Uuid::try_parse(text).ok().map(Self)

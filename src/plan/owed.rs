@@ -45,6 +45,20 @@ impl Duty {
             | Self::Cancel(_) => true,
         }
     }
+
+    /// Its name for people and scripts.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::ReadApiPod(_) => "readPodFromApiServer",
+            Self::CloseJob(_) => "closeJob",
+            Self::Submit(_) => "submit",
+            Self::AskForJob(_) => "askForJob",
+            Self::ProveExit(_) => "proveExit",
+            Self::CompleteLog(_) => "completeLog",
+            Self::AbandonLog(_) => "abandonLog",
+            Self::Cancel(_) => "cancel",
+        }
+    }
 }
 
 /// A duty and when it is due.
@@ -59,18 +73,41 @@ pub struct Owed {
 /// The first thing that a pod is owed, if anything. It may lie in the future: then nothing is to
 /// be done until that time, unless the pod changes.
 pub fn next(pod: &Pod, now: Nanos, rules: &Rules) -> Option<Owed> {
-    all(pod, now, rules).min()
+    each(pod, now, rules).min()
 }
 
 /// The same where no interLink is configured: what needs one is not due before the daemon is started with
 /// one, so a pod of which jobs wait costs nothing meanwhile.
 pub fn next_without_interlink(pod: &Pod, now: Nanos, rules: &Rules) -> Option<Owed> {
-    all(pod, now, rules)
+    each(pod, now, rules)
         .filter(|owed| !owed.duty.calls_interlink())
         .min()
 }
 
-fn all<'a>(pod: &'a Pod, now: Nanos, rules: &'a Rules) -> impl Iterator<Item = Owed> + 'a {
+/// All that a pod is owed, the first thing first. What follows from the first ones is not yet among it.
+pub fn all(pod: &Pod, now: Nanos, rules: &Rules) -> Vec<Owed> {
+    let mut owed: Vec<_> = each(pod, now, rules).collect();
+    owed.sort();
+    owed
+}
+
+/// All that is owed for one container: the rest of its log, and what its job is owed.
+pub fn of_container(pod: &Pod, entry: &ContainerEntry, now: Nanos, rules: &Rules) -> Vec<Owed> {
+    let number = pod.job_of(entry.id()).map(|job| job.number);
+    let mut owed = all(pod, now, rules);
+    owed.retain(|owed| match &owed.duty {
+        Duty::CompleteLog(id) | Duty::AbandonLog(id) => id == entry.id(),
+        Duty::ReadApiPod(job)
+        | Duty::CloseJob(job)
+        | Duty::Submit(job)
+        | Duty::AskForJob(job)
+        | Duty::ProveExit(job)
+        | Duty::Cancel(job) => Some(*job) == number,
+    });
+    owed
+}
+
+fn each<'a>(pod: &'a Pod, now: Nanos, rules: &'a Rules) -> impl Iterator<Item = Owed> + 'a {
     let logs = pod
         .containers
         .iter()

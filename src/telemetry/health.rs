@@ -1,7 +1,7 @@
 //! Whether interLink can be reached.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     sync::OnceLock,
     time::{Duration, Instant, SystemTime},
 };
@@ -38,6 +38,8 @@ pub struct Health {
     capacity: RwLock<Vec<(String, f64)>>,
     plugin: OnceLock<RecognisedPlugin>,
     node: RwLock<Option<NodeOffer>>,
+    /// When the plugin last told the state of a job, by the bits of its UID.
+    heard: RwLock<HashMap<u128, SystemTime>>,
 }
 
 /// Which plugin stands behind the server, where that was recognised.
@@ -64,6 +66,7 @@ impl Health {
             capacity: RwLock::default(),
             plugin: OnceLock::new(),
             node: RwLock::new(None),
+            heard: RwLock::default(),
         }
     }
 
@@ -76,6 +79,22 @@ impl Health {
     /// When it last answered well.
     pub fn last_ready(&self) -> Option<SystemTime> {
         *self.last_ready.read()
+    }
+
+    /// Notes that the plugin has just told the state of a job, by the bits of its UID.
+    pub fn note_heard(&self, job: u128) {
+        self.heard.write().insert(job, SystemTime::now());
+    }
+
+    /// Forgets when it was heard of jobs that are not asked about any more.
+    pub fn retain_heard(&self, is_asked_about: impl Fn(u128) -> bool) {
+        self.heard.write().retain(|job, _| is_asked_about(*job));
+    }
+
+    /// When the plugin last told the state of a job; none where it has not since the daemon's start, or
+    /// the job is not asked about any more.
+    pub fn last_heard(&self, job: u128) -> Option<SystemTime> {
+        self.heard.read().get(&job).copied()
     }
 
     /// Notes how long the last ping took that was answered well.

@@ -199,6 +199,8 @@ impl<'a> Poller<'a> {
         let uids: HashSet<_> = live.iter().map(|job| job.uid).collect();
         self.missing.retain(|uid, _| uids.contains(uid));
         self.heard.retain(|uid, _| uids.contains(uid));
+        let bits: HashSet<_> = uids.iter().map(|uid| uid.as_u128()).collect();
+        self.context.health.retain_heard(|job| bits.contains(&job));
         self.unreadable.retain(|uid| uids.contains(uid));
         self.came_early.retain(|uid, _| uids.contains(uid));
         self.questions.retain(&uids);
@@ -271,6 +273,7 @@ impl<'a> Poller<'a> {
             if report.shows_the_job() {
                 self.missing.remove(&live.uid);
                 self.heard.insert(live.uid, asked_at);
+                self.context.health.note_heard(live.uid.as_u128());
                 let apply = move |pod: &mut Pod| {
                     observe::apply(pod, number, &report, now, rules);
                 };

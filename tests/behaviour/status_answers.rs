@@ -5,7 +5,7 @@ use serde_json::{json, Value};
 
 use crate::{
     polling::launch,
-    support::{command, wait_for, Daemon, Fake, JobState},
+    support::{command, container, sandbox, wait_for, Daemon, Fake, Fault, JobState},
 };
 
 /// Pods with a container each, `c0`, `c1`...; gives the containers' ids, and the UIDs of their jobs.
@@ -122,4 +122,59 @@ fn what_cannot_be_understood_is_said_once_and_its_job_waits() {
     );
     assert_eq!(cri.wait_for_exit(&ids[0]).exit_code, 3);
     assert_eq!(cri.wait_for_exit(&ids[2]).exit_code, 4);
+}
+
+/// What `crictl inspect` and `crictl info` show: what is to be done next and when, and how old the last word
+/// is.
+#[test]
+fn what_is_owed_and_when_it_was_last_polled_is_shown() {
+    let fake = Fake::start();
+    fake.always("/create", Some(Fault::Status(503, "no room")));
+    let daemon = Daemon::with(&fake);
+    let cri = daemon.cri();
+    let pod = cri.run(&sandbox("train"));
+    let id = cri.launch(&pod, &container("main", &["true"]));
+    let remote = || -> Value {
+        let (_, info) = cri.verbose_status(&id);
+        serde_json::from_str(&info["remote"]).expect("JSON")
+    };
+    let duty = |remote: &Value| remote["owed"][0]["duty"].as_str().map(str::to_owned);
+    fake.wait_for_requests("/create", 1);
+    let before = wait_for("a submission is owed", || {
+        Some(remote()).filter(|remote| duty(remote).as_deref() == Some("submit"))
+    });
+    let owed = &before["owed"][0];
+    assert!(
+        owed["inSeconds"].is_u64() && owed["due"].is_string(),
+        "{owed}"
+    );
+    assert_eq!(before["lastPoll"], Value::Null);
+    let known = &before["interLinkPod"];
+    assert_eq!(
+        (&known["namespace"], &known["name"]),
+        (&json!("lab"), &json!("train"))
+    );
+    assert_eq!(known["uid"], before["job"]["uid"]);
+
+    fake.begin_jobs_as(&JobState::Running);
+    fake.always("/create", None);
+    let after = wait_for("it is polled", || {
+        Some(remote()).filter(|remote| remote["lastPollAgeSeconds"].is_u64())
+    });
+    assert!(
+        after["lastPoll"].is_string() && duty(&after).is_none(),
+        "{after}"
+    );
+
+    fake.always("/delete", Some(Fault::Status(503, "no")));
+    fake.set_all(&JobState::exited(0));
+    cri.wait_for_exit(&id);
+    cri.stop_sandbox(&pod);
+    wait_for("its cleaning up is owed", || {
+        (duty(&remote()).as_deref() == Some("cancel")).then_some(())
+    });
+    let socket = daemon.socket().display().to_string();
+    let (_, text, _) = command(&["status", "--socket", &socket, "-o", "json"]);
+    let status: Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(status["info"]["interlink"]["owed"], json!({"cancel": 1}));
 }
