@@ -82,7 +82,7 @@ impl MetricsServer {
                         .is_err_and(|error| error.is_disconnected());
                     // Said once for each time that it begins; at the end the listener is closed.
                     if !is_over && !std::mem::replace(&mut is_failing, true) {
-                        log::warn!("a connection for metrics cannot be accepted, to be tried again: {error}");
+                        log::warn!(error:%; "a connection for metrics cannot be accepted, to be tried again");
                     }
                     is_over
                 }
