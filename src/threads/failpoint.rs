@@ -77,7 +77,7 @@ mod planted {
         match action {
             Action::Panic => panic!("planted at `{point}`\nby a test"),
             Action::Hang => {
-                super::super::heartbeat::end_patience();
+                super::super::pulse::end_patience();
                 loop {
                     thread::park();
                 }

@@ -18,6 +18,7 @@
 mod failpoint;
 mod heartbeat;
 mod panics;
+mod pulse;
 
 use std::{
     io,
@@ -35,8 +36,9 @@ use parking_lot::{Condvar, Mutex};
 
 pub use self::{
     failpoint::{fault, point},
-    heartbeat::{beat, idle, late, watch, Late},
+    heartbeat::{beat, watch},
     panics::{all_or_end, contain, end_process_on_panic, working_on, Panic, EXIT_CODE, LAST_LINE},
+    pulse::{idle, late, Late},
 };
 
 /// Threads that have one owner. Dropping it lets them end, and waits for none.
@@ -123,7 +125,7 @@ impl Threads {
         let body = failpoint::instead_of(name, body);
         let (shared, own_name) = (self.shared.clone(), name.to_owned());
         let guarded = move || {
-            heartbeat::register(&own_name);
+            pulse::register(&own_name);
             // The hook of `end_process_on_panic` does not come back from a panic. Here arrive those of
             // a process that has not installed it: tests, benchmarks, and other programs.
             let result = catch_unwind(AssertUnwindSafe(body));

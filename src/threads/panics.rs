@@ -9,7 +9,7 @@ use std::{
     thread,
 };
 
-use super::heartbeat;
+use super::pulse;
 
 /// The exit code of a process one of whose threads has died: `EX_SOFTWARE` of sysexits.h, which no
 /// other end of `serve` or `plugin` has.
@@ -77,13 +77,13 @@ pub fn all_or_end<T>(work: impl FnOnce() -> T) -> T {
 /// Runs a piece of a thread's work. If that panics, the line about it says what it was: where one pod
 /// brings the process down after each start, people must be able to find that pod.
 pub fn working_on<T>(task: String, work: impl FnOnce() -> T) -> T {
-    if let Some(pulse) = heartbeat::own() {
+    if let Some(pulse) = pulse::own() {
         *pulse.task.lock() = Some(task.clone());
     }
     TASK.set(Some(task));
     let result = work();
     TASK.set(None);
-    if let Some(pulse) = heartbeat::own() {
+    if let Some(pulse) = pulse::own() {
         *pulse.task.lock() = None;
     }
     result
