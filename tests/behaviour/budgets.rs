@@ -150,7 +150,7 @@ fn a_container_larger_than_its_budget_is_refused() {
     many.envs = vec![KeyValue::new(); 100_000];
     is_refused(
         cri.try_create(&pod, &many),
-        &["container `many` would take 1300"],
+        &["its 200112 bytes", "too many elements"],
     );
     cri.create(&pod, &with_variable("good", 1 << 20));
     assert!(peak_kib(&daemon) < SMALL_KIB, "{}", peak_kib(&daemon));
