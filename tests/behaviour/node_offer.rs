@@ -221,8 +221,8 @@ fn what_a_pod_asks_of_the_cluster_is_its_job_s() {
     let want = json!({"cpu": "64", "memory": "256Gi", "nvidia.com/gpu": "4"});
     assert_eq!(resources["limits"], want);
     assert_eq!(resources["requests"], want);
-    // And the time that it may take.
+    // And what SLURM is told of its time and GPUs.
     let flags = &request["pod"]["metadata"]["annotations"]["slurm-job.vk.io/flags"];
-    assert_eq!(flags, "--time=61 --signal=B:TERM@90");
+    assert_eq!(flags, "--time=61 --signal=B:TERM@90 --gres=gpu:4");
     assert_eq!(request["pod"]["spec"]["activeDeadlineSeconds"], 3601);
 }
