@@ -235,18 +235,23 @@ fn the_daemon_ends_in_time_although_the_state_s_disk_hangs() {
     drop(calls);
 }
 
-/// The kubelet's directory of a pod: CreateContainer looks at the volumes there.
-#[test]
-fn volumes_that_hang_hold_up_their_own_pods() {
-    let fake = Fake::start();
-    let root = tempfile::tempdir().expect("a directory");
+/// A daemon whose kubelet's directory can hang, with more settings.
+fn with_kubelet_root(settings: &str) -> (Fake, tempfile::TempDir, Daemon) {
+    let (fake, root) = (Fake::start(), tempfile::tempdir().expect("a directory"));
     let settings = format!(
-        "[daemon]\ndisk_timeout = '300ms'\n[cri]\nhandler_threads = 2\n[pods]\nkubelet_root = {:?}",
+        "[daemon]\ndisk_timeout = '300ms'\n[pods]\nkubelet_root = {:?}\n{settings}",
         root.path()
     );
     let mut daemon = Daemon::prepare(&settings);
     daemon.interlink(&fake.url());
     daemon.run();
+    (fake, root, daemon)
+}
+
+/// The kubelet's directory of a pod: CreateContainer looks at the volumes there.
+#[test]
+fn volumes_that_hang_hold_up_their_own_pods() {
+    let (fake, root, mut daemon) = with_kubelet_root("[cri]\nhandler_threads = 2");
     let cri = daemon.cri();
     let own = root.path().join("pods/uid-stuck");
     let volume = own.join("volumes/kubernetes.io~configmap/conf");
@@ -279,15 +284,7 @@ fn volumes_that_hang_hold_up_their_own_pods() {
 /// The file into which the kubelet wants what a container said at its end.
 #[test]
 fn a_termination_log_that_hangs_keeps_no_end_from_being_shown() {
-    let fake = Fake::start();
-    let root = tempfile::tempdir().expect("a directory");
-    let settings = format!(
-        "[daemon]\ndisk_timeout = '300ms'\n[pods]\nkubelet_root = {:?}",
-        root.path()
-    );
-    let mut daemon = Daemon::prepare(&settings);
-    daemon.interlink(&fake.url());
-    daemon.run();
+    let (fake, root, mut daemon) = with_kubelet_root("");
     let cri = daemon.cri();
     let own = root.path().join("pods/uid-stuck");
     let file = own.join("containers/main/0a1b2c3d");
