@@ -60,10 +60,20 @@ struct Taker<'b, V> {
     entries: Lies,
 }
 
+impl<'b, V> Taker<'b, V> {
+    fn new(visitor: V, budget: &'b Budget, entries: Lies) -> Self {
+        Self {
+            visitor,
+            budget,
+            entries,
+        }
+    }
+}
+
 macro_rules! forwarded {
     ($($method:ident: $entries:ident),* $(,)?) => {
         $(fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
-            self.inner.$method(Taker { visitor, budget: self.budget, entries: Lies::$entries })
+            self.inner.$method(Taker::new(visitor, self.budget, Lies::$entries))
         })*
     };
 }
@@ -95,11 +105,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Counted<'_, D> {
         name: &'static str,
         visitor: V,
     ) -> Result<V::Value, D::Error> {
-        let taker = Taker {
-            visitor,
-            budget: self.budget,
-            entries: Lies::Apart,
-        };
+        let taker = Taker::new(visitor, self.budget, Lies::Apart);
         self.inner.deserialize_newtype_struct(name, taker)
     }
 
@@ -108,11 +114,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Counted<'_, D> {
         len: usize,
         visitor: V,
     ) -> Result<V::Value, D::Error> {
-        let taker = Taker {
-            visitor,
-            budget: self.budget,
-            entries: Lies::Within,
-        };
+        let taker = Taker::new(visitor, self.budget, Lies::Within);
         self.inner.deserialize_tuple(len, taker)
     }
 
@@ -122,11 +124,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Counted<'_, D> {
         len: usize,
         visitor: V,
     ) -> Result<V::Value, D::Error> {
-        let taker = Taker {
-            visitor,
-            budget: self.budget,
-            entries: Lies::Within,
-        };
+        let taker = Taker::new(visitor, self.budget, Lies::Within);
         self.inner.deserialize_tuple_struct(name, len, taker)
     }
 
@@ -136,11 +134,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Counted<'_, D> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, D::Error> {
-        let taker = Taker {
-            visitor,
-            budget: self.budget,
-            entries: Lies::Within,
-        };
+        let taker = Taker::new(visitor, self.budget, Lies::Within);
         self.inner.deserialize_struct(name, fields, taker)
     }
 

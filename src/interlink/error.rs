@@ -195,9 +195,9 @@ pub enum Error {
     /// Answers that are being read take all the memory that they may.
     #[error("{call}: the answer's {why} (limits.max_in_flight_bytes)")]
     NoRoom {
-        /// The call.
+        /// Whose answer found no room.
         call: Call,
-        /// The figures.
+        /// How many bytes it asked for, and how many of the room are taken.
         why: NoRoom,
     },
     /// A 200 whose body is not JSON, or JSON of another shape.

@@ -102,9 +102,9 @@ pub enum Error {
     /// Answers that are being read take all the memory that they may.
     #[error("{call}: the answer's {why} (limits.max_in_flight_bytes)")]
     NoRoom {
-        /// The call, for people.
+        /// Whose answer found no room, for people.
         call: String,
-        /// The figures.
+        /// How many bytes it asked for, and how many of the room are taken.
         why: NoRoom,
     },
     /// The request cannot be written, or the answer is not what was asked for.

@@ -29,7 +29,7 @@ struct Caller(Arc<TraceContext>);
 /// A call over HTTP, as its span has it.
 #[derive(Clone, Copy, Debug)]
 pub struct HttpCall<'a> {
-    /// The method.
+    /// As HTTP has it: `GET`, `POST`.
     pub method: &'a str,
     /// The path below the server's address.
     pub path: &'static str,
