@@ -137,10 +137,7 @@ fn log_directories_that_hang_hold_up_their_own_pods() {
     let other = cri.run(&pod("other"));
     cri.stop_sandbox(&other);
     cri.remove_sandbox(&other);
-    let begun = Instant::now();
-    let status = daemon.terminate();
-    assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
-    assert!(status.success() || status.code() == Some(75), "{status}");
+    ends_in_time(&mut daemon);
     drop((calls, hung));
 }
 
@@ -315,6 +312,14 @@ fn a_termination_log_that_hangs_keeps_no_end_from_being_shown() {
     drop(hung);
 }
 
+/// SIGTERM ends the daemon soon, by force if need be.
+fn ends_in_time(daemon: &mut Daemon) {
+    let begun = Instant::now();
+    let status = daemon.terminate();
+    assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+    assert!(status.success() || status.code() == Some(75), "{status}");
+}
+
 /// Where the state lies: what is only read, the daemon's own figures among it, touches it never.
 #[test]
 fn whoever_asks_how_the_daemon_is_waits_for_no_disk() {
@@ -340,10 +345,7 @@ fn whoever_asks_how_the_daemon_is_waits_for_no_disk() {
         answers(&cri);
         assert_eq!(cri.state(&id), ContainerState::CONTAINER_CREATED);
     }
-    let begun = Instant::now();
-    let status = daemon.terminate();
-    assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
-    assert!(status.success() || status.code() == Some(75), "{status}");
+    ends_in_time(&mut daemon);
     drop(hung);
 }
 
@@ -362,10 +364,7 @@ fn a_plugin_whose_disk_hangs_is_one_that_does_not_answer() {
         answers(&cri);
         assert_eq!(cri.state(&id), ContainerState::CONTAINER_RUNNING);
     }
-    let begun = Instant::now();
-    let status = daemon.terminate();
-    assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
-    assert!(status.success() || status.code() == Some(75), "{status}");
+    ends_in_time(&mut daemon);
     drop(hung);
 }
 
@@ -383,10 +382,7 @@ fn nobody_waits_for_standard_error() {
     }
     cri.create(&cri.run(&pod("quick")), &container("main", &["true"]));
     answers(&cri);
-    let begun = Instant::now();
-    let status = daemon.terminate();
-    assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
-    assert!(status.success() || status.code() == Some(75), "{status}");
+    ends_in_time(&mut daemon);
     drop(reader);
 }
 
