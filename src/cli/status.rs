@@ -1,10 +1,12 @@
 //! `status`: how the daemon and the way to the plugin are.
 
+use std::time::Duration;
+
 use serde_json::{json, Map, Value};
 
 use super::{
     client::{Client, Error},
-    jobs::render,
+    jobs::{brief, render},
 };
 use crate::proto::{StatusRequest, StatusResponse, VersionRequest};
 
@@ -78,6 +80,7 @@ fn as_text(name: &str, status: &StatusResponse) -> String {
     ] {
         rows.push([key.to_owned(), plain(&daemon[key])]);
     }
+    rows.push(["oldestQueued".to_owned(), oldest_queued(daemon)]);
     for (key, value) in daemon["counters"].as_object().into_iter().flatten() {
         rows.push([key.clone(), plain(value)]);
     }
@@ -97,6 +100,28 @@ fn as_text(name: &str, status: &StatusResponse) -> String {
     render(&rows)
 }
 
+/// The job that has waited longest in the remote queue.
+fn oldest_queued(daemon: &Value) -> String {
+    let job = &daemon["oldestQueued"];
+    let Some(pod) = job["pod"].as_str() else {
+        return "-".to_owned();
+    };
+    let age = job["ageSeconds"].as_u64().map(Duration::from_secs);
+    let mut text = format!("{pod}, for {}, since {}", brief(age), plain(&job["since"]));
+    for (name, value) in [
+        ("partition", &job["partition"]),
+        ("remote id", &job["remoteId"]),
+    ] {
+        if let Some(value) = value.as_str() {
+            text = format!("{text}, {name} {value}");
+        }
+    }
+    match job["waiting"].as_str() {
+        Some(why) => format!("{text}: {why}"),
+        None => text,
+    }
+}
+
 /// The plugin that is configured, and the one that was recognised.
 fn plugin(interlink: &Value) -> String {
     let configured = plain(&interlink["plugin"]);
@@ -114,5 +139,30 @@ fn plain(value: &Value) -> String {
         Value::Null => "-".to_owned(),
         Value::String(text) => text.clone(),
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_queued_job_has_its_pod_and_its_partition() {
+        let mut daemon = json!({"oldestQueued": {
+            "pod": "lab/train", "partition": "gpu", "remoteId": "4711", "ageSeconds": 7260,
+            "since": "2026-11-27T08:00:00Z", "waiting": "Priority",
+        }});
+        assert_eq!(
+            oldest_queued(&daemon),
+            "lab/train, for 2h1m, since 2026-11-27T08:00:00Z, partition gpu, remote id 4711: Priority"
+        );
+        for key in ["partition", "remoteId", "waiting"] {
+            daemon["oldestQueued"][key] = Value::Null;
+        }
+        assert_eq!(
+            oldest_queued(&daemon),
+            "lab/train, for 2h1m, since 2026-11-27T08:00:00Z"
+        );
+        assert_eq!(oldest_queued(&json!({"oldestQueued": null})), "-");
     }
 }

@@ -14,6 +14,7 @@
 //! pod_resources  those of a pod as a whole               image_ref        references, and identity
 //! image          images of registries and others         remote_names     what the other side accepts
 //! identity       whose jobs are                          settings         what the configuration says
+//! efficiency     what an ended container made of what it asked for
 //! ```
 //!
 //! What cannot become part of a job is refused when a container is created
@@ -23,6 +24,7 @@
 mod api_spec;
 mod container;
 mod demand;
+mod efficiency;
 mod error;
 mod extended;
 pub mod identity;
@@ -52,6 +54,7 @@ mod volumes;
 
 pub use container::{check_container, check_volumes};
 pub use demand::{asked, demand, Asked};
+pub use efficiency::{efficiency, Efficiency};
 pub use error::Error;
 pub use image::Reference;
 pub use image_ref::{image_id, user_image, ImageRef};

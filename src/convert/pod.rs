@@ -343,6 +343,7 @@ mod tests {
             message: String::new(),
             finished_at: Nanos(9),
             termination_message: None,
+            used: None,
         });
         // A record that was removed meanwhile.
         job.containers.push(ContainerId::from("gone"));

@@ -127,6 +127,7 @@ pub fn exit() -> Exit {
         message: String::new(),
         finished_at: Nanos(9),
         termination_message: None,
+        used: None,
     }
 }
 

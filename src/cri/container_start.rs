@@ -3,7 +3,7 @@
 
 use super::{CriContext, Error};
 use crate::{
-    model::{exit_code, ContainerId, Exit, Pod},
+    model::{exit_code, exit_reason, ContainerId, Exit, Pod},
     plan::batch,
     proto::{StartContainerRequest, StartContainerResponse},
 };
@@ -44,10 +44,11 @@ impl CriContext {
                 status.log_complete = true;
                 status.exit = Some(Exit {
                     code: exit_code::NOT_STARTED,
-                    reason: "StartError".to_owned(),
+                    reason: exit_reason::START_ERROR.to_owned(),
                     message: error.to_string(),
                     finished_at: now,
                     termination_message: None,
+                    used: None,
                 });
             }
             Ok(())

@@ -222,6 +222,7 @@ mod tests {
             message: String::new(),
             finished_at: Nanos(9),
             termination_message: None,
+            used: None,
         });
         pod
     }

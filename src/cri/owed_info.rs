@@ -1,12 +1,13 @@
 //! What is known of the remote side, and owed to it, in the verbose answers: for `crictl inspect`,
 //! `crictl inspectp` and `crictl info`.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::{json, Value};
 
 use super::{sandbox_status::job_info, CriContext};
 use crate::{
+    convert,
     model::{ContainerEntry, Job, Nanos, Pod},
     plan::owed::{self, Owed},
 };
@@ -21,6 +22,7 @@ impl CriContext {
         let owed = owed::of_container(pod, entry, now, &self.rules);
         json!({
             "state": entry.status.remote,
+            "used": used_info(entry),
             "logComplete": entry.status.log_complete,
             "stopping": entry.status.stopping,
             "job": job.map(job_info),
@@ -56,6 +58,29 @@ impl CriContext {
         let age = i64::try_from(age.as_nanos()).ok()?;
         Some(Nanos(self.now().0.saturating_sub(age)))
     }
+}
+
+/// What a container that has ended used, and what share of what it asked for that is; null where its plugin
+/// does not say.
+fn used_info(entry: &ContainerEntry) -> Value {
+    let end = entry
+        .status
+        .exit
+        .as_ref()
+        .or(entry.status.reported.as_ref());
+    let Some(used) = end.and_then(|end| end.used.as_deref()) else {
+        return Value::Null;
+    };
+    let share = convert::efficiency(&entry.container, used);
+    let seconds =
+        |millis: Option<u64>| millis.map(|millis| Duration::from_millis(millis).as_secs_f64());
+    json!({
+        "cpuSeconds": seconds(used.cpu_millis),
+        "memoryPeakBytes": used.memory_bytes,
+        "ranSeconds": seconds(used.ran_millis),
+        "cpuEfficiency": share.cpu,
+        "memoryEfficiency": share.memory,
+    })
 }
 
 fn owed_info(owed: &[Owed], now: Nanos) -> Value {

@@ -67,6 +67,11 @@ impl CriContext {
             span.filter(|span| *span != Duration::MAX)
                 .map(|span| span.as_secs())
         };
+        let queued = pods
+            .iter()
+            .flat_map(|pod| pod.jobs.iter().map(move |job| (pod, job)));
+        let queued = queued.filter_map(|(pod, job)| Some((pod.queued_since(job)?, pod, job)));
+        let oldest_queued = queued.min_by_key(|(since, ..)| *since);
         let last = self
             .health
             .last_ready()
@@ -80,6 +85,14 @@ impl CriContext {
             "images": self.store.images().len(),
             "unsubmittedJobs": unsubmitted.len(),
             "oldestUnsubmittedSeconds": age(unsubmitted.iter().min().copied()),
+            "oldestQueued": oldest_queued.map(|(since, pod, job)| json!({
+                "pod": pod.full_name(),
+                "partition": job.partition,
+                "remoteId": job.remote_id,
+                "since": since.rfc3339(),
+                "ageSeconds": age(Some(since)),
+                "waiting": job.waiting.as_ref().map(ToString::to_string),
+            })),
             "oldestOwedCancellationSeconds": age(self.store.oldest_owed_cancellation()),
             "stateBytes": self.store.size_on_disk(),
             "parkedStops": self.store.watches().count(),

@@ -21,7 +21,7 @@ pub fn document() -> String {
         // Writing to a string does not fail.
         let _ = writeln!(text, "{}", row(definition));
     }
-    text.push_str("\n## Bounds of histograms\n\n| metric | seconds |\n|---|---|\n");
+    text.push_str("\n## Bounds of histograms\n\n| metric | bounds |\n|---|---|\n");
     for definition in DEFINITIONS {
         if let Kind::Histogram(bounds) = definition.kind {
             let bounds: Vec<_> = bounds.iter().map(f64::to_string).collect();

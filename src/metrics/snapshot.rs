@@ -18,8 +18,8 @@ use super::process::Process;
 use crate::{
     convert::{self, Asked},
     model::{
-        Container, ContainerEntry, ContainerId, ContainerPhase, Job, Nanos, Pod, Remote,
-        SandboxPhase, Submission,
+        Container, ContainerEntry, ContainerId, ContainerPhase, Job, Nanos, Pod, SandboxPhase,
+        Submission,
     },
     store::Store,
     telemetry::{
@@ -145,7 +145,7 @@ impl Collector for Snapshot {
             job.is_unsubmitted().then_some(job.created_at)
         });
         to.gauge(&all::OLDEST_UNSUBMITTED, unsubmitted)?;
-        to.gauge(&all::OLDEST_QUEUED, oldest(&pods, now, queued_since))?;
+        to.gauge(&all::OLDEST_QUEUED, oldest(&pods, now, Pod::queued_since))?;
         let owed = store.oldest_owed_cancellation();
         to.gauge(&all::OLDEST_CANCELLATION, age(owed, now))?;
         let (reach, since) = health.now();
@@ -293,26 +293,11 @@ fn state(pod: &Pod, job: &Job) -> &'static str {
         Submission::Pending { .. } => "pending",
         Submission::Submitting { .. } => "submitting",
         Submission::Unsure { .. } => "unsure",
-        Submission::Submitted { .. } if has_begun(pod, job) => "running",
+        Submission::Submitted { .. } if pod.has_begun(job) => "running",
         Submission::Submitted { .. } => "queued",
         Submission::Finished => "finished",
         Submission::Lost => "lost",
         Submission::Dropped => "dropped",
-    }
-}
-
-/// Whether one of its containers runs, or has run.
-fn has_begun(pod: &Pod, job: &Job) -> bool {
-    let entries = job.containers.iter().filter_map(|id| pod.container(id));
-    entries.map(|entry| &entry.status).any(|status| {
-        status.remote == Remote::Running || status.reported.is_some() || status.exit.is_some()
-    })
-}
-
-fn queued_since(pod: &Pod, job: &Job) -> Option<Nanos> {
-    match job.submission {
-        Submission::Submitted { at } if !has_begun(pod, job) && job.cancel.is_none() => Some(at),
-        _ => None,
     }
 }
 

@@ -44,6 +44,7 @@ fn fill(sources: &Sources) {
     metrics.job_phase(Phase::CreatedToSubmitted, second);
     metrics.job_waited("", second);
     metrics.job_ran("", second);
+    metrics.job_efficiency("", Some(0.5), Some(0.5));
     metrics.state_commit(true, second);
     metrics.log_resync("begun_anew");
     sources.health.note(Reach::Ready("ok".into()));
@@ -103,7 +104,8 @@ fn names_follow_the_conventions() {
         let is_counter = definition.kind == Kind::Counter;
         assert_eq!(name.ends_with("_total"), is_counter, "{name}");
         if matches!(definition.kind, Kind::Histogram(_)) {
-            assert!(name.ends_with("_seconds"), "{name}");
+            let unit = name.rsplit('_').next();
+            assert!(matches!(unit, Some("seconds" | "ratio")), "{name}");
         }
         assert!(
             !help.ends_with('.') && !help.contains('\n') && !help.contains('|'),

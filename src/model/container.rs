@@ -139,6 +139,7 @@ impl ContainerStatus {
             message: message.to_owned(),
             finished_at: now.max(self.started_at.unwrap_or(container.created_at)),
             termination_message: None,
+            used: None,
         }
     }
 

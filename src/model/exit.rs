@@ -20,6 +20,37 @@ pub struct Exit {
     /// What the job said at its end, bound for the termination-log file.
     #[serde(default)]
     pub termination_message: Option<String>,
+    /// What it used over there, where its plugin says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub used: Option<Box<Used>>,
+}
+
+/// What a container used over there, as far as its plugin says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Used {
+    /// CPU time of all its processes, in milliseconds.
+    #[serde(default)]
+    pub cpu_millis: Option<u64>,
+    /// The most memory that it had at once, in bytes.
+    #[serde(default)]
+    pub memory_bytes: Option<u64>,
+    /// For how long it ran by the plugin's own clock, in milliseconds: what the CRI shows is kept to this
+    /// machine's.
+    #[serde(default)]
+    pub ran_millis: Option<u64>,
+}
+
+impl Used {
+    /// The keys of `allocatedResources` in the status of a container under which a plugin reports these:
+    /// seconds of CPU time, and bytes, both as quantities of Kubernetes. `docs/wire.md` tells plugins.
+    pub const CPU_KEY: &str = "cri.interlink.eu/cpu-seconds";
+    /// See [`Self::CPU_KEY`].
+    pub const MEMORY_KEY: &str = "cri.interlink.eu/memory-peak";
+
+    /// Whether the plugin says anything.
+    pub fn is_known(&self) -> bool {
+        self.cpu_millis.is_some() || self.memory_bytes.is_some()
+    }
 }
 
 /// Exit codes of containers that did not end by themselves.
@@ -47,6 +78,8 @@ pub mod exit_reason {
     pub const OUT_OF_MEMORY: &str = "OOMKilled";
     /// The plugin refused its job for good.
     pub const SUBMISSION_FAILED: &str = "SubmissionFailed";
+    /// Its log could not be opened, or its command could not be started.
+    pub const START_ERROR: &str = "StartError";
     /// The plugin had its job, and does not know it any more.
     pub const JOB_LOST: &str = "JobLost";
     /// Its job ended before it ran.
@@ -64,11 +97,12 @@ pub mod exit_reason {
 
     /// The reason, if it is one of these, else `other`: a plugin or a setting can bring about any word.
     pub fn known(reason: &str) -> &'static str {
-        const ALL: [&str; 11] = [
+        const ALL: [&str; 12] = [
             COMPLETED,
             ERROR,
             OUT_OF_MEMORY,
             SUBMISSION_FAILED,
+            START_ERROR,
             JOB_LOST,
             NEVER_RAN,
             INIT_CONTAINER_FAILED,

@@ -15,7 +15,7 @@ mod trace_context;
 mod weight;
 
 pub use container::{Container, ContainerEntry, ContainerPhase, ContainerStatus, Remote, Stopping};
-pub use exit::{exit_code, exit_reason, Exit};
+pub use exit::{exit_code, exit_reason, Exit, Used};
 pub use ids::{ContainerId, JobUid, SandboxId};
 pub use image::Image;
 pub use job::{

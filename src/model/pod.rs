@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use super::{
-    Container, ContainerEntry, ContainerId, ContainerStatus, Job, Nanos, Sandbox, SandboxPhase,
-    SandboxStatus, Submission,
+    Container, ContainerEntry, ContainerId, ContainerStatus, Job, Nanos, Remote, Sandbox,
+    SandboxPhase, SandboxStatus, Submission,
 };
 
 /// One sandbox with its containers and jobs.
@@ -92,6 +92,24 @@ impl Pod {
     pub fn is_polled(&self, job: &Job) -> bool {
         let has_it = matches!(job.submission, Submission::Submitted { .. });
         has_it && (job.cancel.is_none() || job.is_owed_a_cancellation() && self.awaits_stop(job))
+    }
+
+    /// Whether one of a job's containers runs over there, or has run.
+    pub fn has_begun(&self, job: &Job) -> bool {
+        let entries = job.containers.iter().filter_map(|id| self.container(id));
+        entries.map(|entry| &entry.status).any(|status| {
+            status.remote == Remote::Running || status.reported.is_some() || status.exit.is_some()
+        })
+    }
+
+    /// Since when a job waits in the remote queue; none where it does not, or is being cancelled.
+    pub fn queued_since(&self, job: &Job) -> Option<Nanos> {
+        match job.submission {
+            Submission::Submitted { at } if job.cancel.is_none() && !self.has_begun(job) => {
+                Some(at)
+            }
+            _ => None,
+        }
     }
 
     /// A creation time for the next container: `now`, but later than every one before it.

@@ -426,6 +426,7 @@ mod tests {
             message: String::new(),
             finished_at: Nanos(1_500),
             termination_message: None,
+            used: None,
         });
         let a = launch(&mut pod, "a", 0, 2_000);
         let b = launch(&mut pod, "b", 0, 2_000);

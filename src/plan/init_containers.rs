@@ -101,6 +101,7 @@ fn presume(pod: &mut Pod, number: u32, now: Nanos) {
         message: String::new(),
         finished_at: now,
         termination_message: None,
+        used: None,
     };
     let Some(job) = pod.job_mut(number) else {
         return;

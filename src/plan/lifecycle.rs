@@ -301,6 +301,7 @@ mod tests {
             message: String::new(),
             finished_at: Nanos(250),
             termination_message: None,
+            used: None,
         });
         kill_container(&mut pod, &ids[0], 5, Nanos(300));
         assert_eq!(code(&pod, &ids[0]), Some(3));

@@ -140,6 +140,7 @@ fn exit(started: Nanos, ended: &ReportedEnd, now: Nanos, rules: &Rules) -> Exit 
         },
         finished_at: ended.finished_at.unwrap_or(now).min(now).max(started),
         termination_message: Some(ended.message.clone()).filter(|message| !message.is_empty()),
+        used: ended.used.is_known().then(|| Box::new(ended.used)),
     }
 }
 

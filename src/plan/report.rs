@@ -4,7 +4,7 @@
 //! plugin by name. The fact has one name all the way: a wire status becomes a [`JobReport`], what is
 //! to be done with it is a [`Verdict`], and what is taken over stands in the container's status.
 
-use crate::model::{Nanos, WaitReason};
+use crate::model::{Nanos, Used, WaitReason};
 
 /// What a plugin reports of one job.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -60,6 +60,8 @@ pub struct ReportedEnd {
     pub started_at: Option<Nanos>,
     /// When it ended, where the plugin says so.
     pub finished_at: Option<Nanos>,
+    /// What it used, where the plugin says so.
+    pub used: Used,
     /// The plugin says this also of jobs that never ran: `unproven_exit` decides.
     pub is_unproven: bool,
 }

@@ -11,7 +11,7 @@ use super::{
     report::{ContainerReport, JobReport, ReportedEnd, ReportedState},
     Rules,
 };
-use crate::model::{Job, Nanos, Pod};
+use crate::model::{Job, Nanos, Pod, Used};
 
 /// Judges a report of job `number` that was taken over; gives one of the containers that it should have
 /// mentioned, where they have ended with their job.
@@ -67,6 +67,7 @@ fn fate(job: &Job, report: &JobReport) -> Option<ReportedEnd> {
     Some(ReportedEnd {
         // Those are of the container that it is about.
         message: String::new(),
+        used: Used::default(),
         started_at: None,
         explanation: "the plugin never spoke of this container, and its job has ended like this"
             .to_owned(),
@@ -94,7 +95,7 @@ mod tests {
         config::Config,
         model::Submission,
         plan::{batch::start, observe, testing},
-        profile,
+        profile::{self, status_reply::WireState},
     };
 
     fn rules() -> Rules {
@@ -112,7 +113,12 @@ mod tests {
     }
 
     fn tell(pod: &mut Pod, states: &[(&str, Value)], now: Nanos) {
-        let containers = profile::testing::containers(states);
+        let mut containers = profile::testing::containers(states);
+        for container in &mut containers {
+            if let WireState::Ended(end) = &mut container.state {
+                end.used.memory_bytes = Some(7);
+            }
+        }
         let report = profile::job_report("", &containers, &pod.jobs[0]);
         observe::apply(pod, 0, &report, now, &rules());
     }
@@ -139,6 +145,11 @@ mod tests {
         let end = pod.containers[1].status.reported.clone().expect("an end");
         assert!(end.message.contains("never spoke of"), "{}", end.message);
         assert_eq!(end.termination_message, None);
+        let used = |index: usize| {
+            let end = pod.containers[index].status.reported.as_ref();
+            end.and_then(|end| end.used.as_ref()?.memory_bytes)
+        };
+        assert_eq!((used(0), used(1)), (Some(7), None), "another container's");
         assert_eq!(pod.jobs[0].submission, Submission::Finished);
     }
 

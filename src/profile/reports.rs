@@ -5,7 +5,7 @@ use super::{
     status_reply::{WireContainer, WireEnd, WireState},
 };
 use crate::{
-    model::{exit_code, Job, WaitReason},
+    model::{exit_code, Job, Used, WaitReason},
     plan::{ContainerReport, JobReport, ReportedEnd, ReportedState},
 };
 
@@ -66,8 +66,18 @@ fn reported_end(end: &WireEnd) -> ReportedEnd {
         explanation: String::new(),
         started_at: end.started_at,
         finished_at: end.finished_at,
+        used: Used {
+            ran_millis: ran_millis(end),
+            ..end.used
+        },
         is_unproven: false,
     }
+}
+
+/// For how long it ran, by the plugin's own times.
+fn ran_millis(end: &WireEnd) -> Option<u64> {
+    let nanos = end.finished_at?.0.checked_sub(end.started_at?.0)?;
+    u64::try_from(nanos / 1_000_000).ok()
 }
 
 /// Whether a reason is about a container by itself, in the words of Kubernetes, and not about its job.

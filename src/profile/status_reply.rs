@@ -1,8 +1,8 @@
 //! Answers to /status, read entry by entry and field by field: what one plugin writes of one job must
 //! not hide the others.
 //!
-//! An answer is a list of jobs, or one job, or `null`. Of a job its UID, its own id and the states of its
-//! containers are read, and nothing else, so that no other field can be wrong. What is taken, beyond what
+//! An answer is a list of jobs, or one job, or `null`. Of a job its UID, its own id, the states of its
+//! containers and what they used are read, and nothing else, so that no other field can be wrong. What is taken, beyond what
 //! Kubernetes allows:
 //!
 //! | what comes | is |
@@ -13,6 +13,7 @@
 //! | a time without a zone (`datetime.utcnow().isoformat()` of Python) | UTC; a wrong one is kept between the start and now (`plan::observe`) |
 //! | a number as a time | seconds since 1970 |
 //! | any other time, Go's zero time, one before 1970 | no time |
+//! | an amount of what was used that is none (`allocatedResources`) | not said |
 //! | half a surrogate pair, bytes that are no UTF-8 | U+FFFD |
 //!
 //! An entry with anything else in these fields is unreadable, as a whole: its job is there, and waits. An
@@ -28,7 +29,8 @@ use jiff::{civil::DateTime, tz::TimeZone, Timestamp};
 
 use crate::{
     json::{Error, Piece},
-    model::{JobUid, Nanos},
+    model::{JobUid, Nanos, Used},
+    quantity::{self, NotAQuantity},
     text,
 };
 
@@ -142,6 +144,8 @@ pub struct WireEnd {
     pub started_at: Option<Nanos>,
     /// `finishedAt`.
     pub finished_at: Option<Nanos>,
+    /// What `allocatedResources` says beside it, without the times.
+    pub used: Used,
 }
 
 impl WireStatus {
@@ -306,14 +310,35 @@ fn fields<'a, const N: usize>(
 }
 
 fn container(piece: Piece<'_>) -> Result<Option<WireContainer>, Error> {
-    let [name, state] = fields(piece, ["name", "state"])?;
+    let [name, state, resources] = fields(piece, ["name", "state", "allocatedResources"])?;
     let Some(state) = state else {
         return Ok(None);
     };
+    let mut state = self::state(state)?;
+    if let (WireState::Ended(end), Some(resources)) = (&mut state, resources) {
+        end.used = used(resources);
+    }
     Ok(Some(WireContainer {
         name: line(name)?,
-        state: self::state(state)?,
+        state,
     }))
+}
+
+/// What a container used. It decides nothing, so what cannot be read is as good as not said.
+fn used(resources: Piece<'_>) -> Used {
+    let keys = [Used::CPU_KEY, Used::MEMORY_KEY];
+    let Ok([cpu, memory]) = fields(resources, keys) else {
+        return Used::default();
+    };
+    let amount = |piece: Option<Piece<'_>>, parse: fn(&str) -> Result<u64, NotAQuantity>| {
+        parse(&piece?.text().ok()?).ok()
+    };
+    Used {
+        // Thousandths of a second are read as those of a core are.
+        cpu_millis: amount(cpu, quantity::parse_cpu),
+        memory_bytes: amount(memory, quantity::parse_memory),
+        ran_millis: None,
+    }
 }
 
 fn state(piece: Piece<'_>) -> Result<WireState, Error> {
@@ -360,6 +385,7 @@ fn end(piece: Piece<'_>) -> Result<WireEnd, Error> {
         message: text::end(&message, MAX_MESSAGE_BYTES).to_owned(),
         started_at: time(started_at),
         finished_at: time(finished_at),
+        used: Used::default(),
     })
 }
 

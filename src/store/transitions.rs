@@ -5,6 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use parking_lot::Mutex;
 
 use crate::{
+    convert,
     model::{
         exit_reason, ContainerEntry, ContainerPhase, Job, JobUid, Nanos, Pod, Remote, SandboxPhase,
         Submission,
@@ -110,6 +111,11 @@ impl Transitions {
             });
             metrics.job_phase(Phase::RunningToExited, span);
             metrics.job_ran(partition(pod.job_of(new.id())), span);
+        }
+        if let Some(used) = exit.used.as_deref() {
+            let share = convert::efficiency(&new.container, used);
+            let partition = partition(pod.job_of(new.id()));
+            metrics.job_efficiency(partition, share.cpu, share.memory);
         }
     }
 

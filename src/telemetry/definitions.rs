@@ -43,6 +43,11 @@ pub const JOB_SECONDS: &[f64] = &[
     259_200.0, 604_800.0,
 ];
 
+/// Bounds for shares of what was asked for; more than 1 is what a site gives beyond that.
+pub const RATIOS: &[f64] = &[
+    0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.5,
+];
+
 macro_rules! definitions {
     ($($constant:ident = $name:literal, $kind:expr, [$($label:literal),*], $help:literal;)*) => {
         $(
@@ -116,6 +121,12 @@ definitions! {
          was, `other` beyond 64";
     JOB_RAN = "interlink_cri_job_run_duration_seconds", Histogram(JOB_SECONDS), ["partition"],
         "How long containers ran, by the partition of their job";
+    JOB_CPU_EFFICIENCY = "interlink_cri_job_cpu_efficiency_ratio", Histogram(RATIOS), ["partition"],
+        "CPU time that ended containers used, as a share of the cores that they asked for times how long they \
+         ran, by the partition of their job; only where a plugin reports it";
+    JOB_MEMORY_EFFICIENCY = "interlink_cri_job_memory_efficiency_ratio", Histogram(RATIOS), ["partition"],
+        "The most memory that ended containers had at once, as a share of what they asked for, by the \
+         partition of their job; only where a plugin reports it";
     INTERLINK_SECONDS = "interlink_cri_interlink_call_duration_seconds", Histogram(NETWORK_SECONDS),
         ["endpoint", "outcome"],
         "Calls to interLink by endpoint and outcome, and how long they took; of a followed log, until it \

@@ -30,6 +30,8 @@ pub struct Metrics {
     phases: Histograms<[Label; 1]>,
     waited: Histograms<[(&'static str, String); 1]>,
     ran: Histograms<[(&'static str, String); 1]>,
+    cpu_efficiency: Histograms<[(&'static str, String); 1]>,
+    memory_efficiency: Histograms<[(&'static str, String); 1]>,
     commits: Histograms<[Label; 1]>,
     resyncs: Family<[Label; 1], Counter>,
     /// The partitions that have series of their own.
@@ -75,6 +77,10 @@ fn of_jobs() -> Histogram {
     Histogram::new(all::JOB_SECONDS.iter().copied())
 }
 
+fn ratios() -> Histogram {
+    Histogram::new(all::RATIOS.iter().copied())
+}
+
 impl Default for Metrics {
     fn default() -> Self {
         Self {
@@ -90,6 +96,8 @@ impl Default for Metrics {
             phases: Family::new_with_constructor(of_jobs),
             waited: Family::new_with_constructor(of_jobs),
             ran: Family::new_with_constructor(of_jobs),
+            cpu_efficiency: Family::new_with_constructor(ratios),
+            memory_efficiency: Family::new_with_constructor(ratios),
             commits: Family::new_with_constructor(local),
             resyncs: Family::default(),
             partitions: Mutex::default(),
@@ -154,6 +162,20 @@ impl Metrics {
         observe(&self.ran, &labels, span);
     }
 
+    /// A container of a job has ended that used such shares of the CPU time and of the memory that it asked
+    /// for, as far as they are known.
+    pub fn job_efficiency(&self, partition: &str, cpu: Option<f64>, memory: Option<f64>) {
+        for (family, share) in [
+            (&self.cpu_efficiency, cpu),
+            (&self.memory_efficiency, memory),
+        ] {
+            if let Some(share) = share {
+                let labels = [("partition", self.bounded(partition))];
+                family.get_or_create(&labels).observe(share);
+            }
+        }
+    }
+
     /// A change of the state waited until it was on disk, or was not to be had there.
     pub fn state_commit(&self, is_ok: bool, took: Duration) {
         let outcome = if is_ok { "ok" } else { "error" };
@@ -191,6 +213,9 @@ impl Metrics {
         add(registry, &all::JOB_PHASE, self.phases.clone());
         add(registry, &all::JOB_WAITED, self.waited.clone());
         add(registry, &all::JOB_RAN, self.ran.clone());
+        let (cpu, memory) = (&self.cpu_efficiency, &self.memory_efficiency);
+        add(registry, &all::JOB_CPU_EFFICIENCY, cpu.clone());
+        add(registry, &all::JOB_MEMORY_EFFICIENCY, memory.clone());
         add(registry, &all::INTERLINK_SECONDS, self.interlink.clone());
         add(registry, &all::STATE_COMMIT_SECONDS, self.commits.clone());
         add(registry, &all::LOG_RESYNCS, self.resyncs.clone());

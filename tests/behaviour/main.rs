@@ -47,6 +47,7 @@ mod polling;
 mod profiles;
 mod proto_matches_table;
 mod proto_services;
+mod queue_times;
 mod restart;
 mod run_pod;
 mod second_user;

@@ -95,6 +95,8 @@ impl Job {
 #[derive(Default)]
 struct State {
     jobs: BTreeMap<String, Job>,
+    /// What containers used, as `allocatedResources` has it.
+    used: HashMap<String, Value>,
     /// What containers wrote.
     logs: HashMap<String, Vec<u8>>,
     /// What their jobs wrote; sent before it, as the SLURM plugin does.
@@ -202,6 +204,12 @@ impl Fake {
                 job.states.insert(container.to_owned(), to.clone());
             }
         }
+    }
+
+    /// Says what a container used, as `allocatedResources` has it, from its next status on.
+    pub fn says_used(&self, container: &str, resources: Value) {
+        let mut state = self.state.lock();
+        state.used.insert(container.to_owned(), resources);
     }
 
     /// Loses every job.
@@ -477,6 +485,7 @@ fn status(state: &State, pod: &Value) -> Option<Value> {
     if let Some(entry) = state.entries.get(&uid) {
         return Some(entry.clone());
     }
+    let used = &state.used;
     let named = pod["spec"]["containers"].as_array().cloned();
     let named: Vec<_> = named
         .iter()
@@ -496,7 +505,7 @@ fn status(state: &State, pod: &Value) -> Option<Value> {
             let state = job.states.get(name).unwrap_or(&JobState::Queued).json();
             json!({
                 "name": name, "state": state, "image": "", "imageID": "", "ready": false,
-                "restartCount": 0,
+                "restartCount": 0, "allocatedResources": used.get(name.as_str()),
             })
         })
         .collect();

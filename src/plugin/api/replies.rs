@@ -1,11 +1,13 @@
 //! From what a backend reports to what interLink's clients read.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::{
     api::core::v1::{
         ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting,
         ContainerStatus,
     },
-    apimachinery::pkg::apis::meta::v1::Time,
+    apimachinery::pkg::{api::resource::Quantity, apis::meta::v1::Time},
 };
 
 use crate::{
@@ -15,6 +17,9 @@ use crate::{
         pods::ContainerExit,
     },
 };
+
+/// The key of what a container used of CPU time, in seconds: see docs/wire.md, "What a container used".
+const CPU_SECONDS: &str = "cri.interlink.eu/cpu-seconds";
 
 /// The entry of a pod in the answer to /status.
 pub(super) fn pod_status(report: PodReport) -> PodStatus {
@@ -33,6 +38,7 @@ pub(super) fn pod_status(report: PodReport) -> PodStatus {
 }
 
 fn container_status(container: ContainerReport) -> ContainerStatus {
+    let mut allocated_resources = None;
     let mut state = ContainerState::default();
     match container.state {
         ReportedState::Waiting { reason, message } => {
@@ -47,6 +53,9 @@ fn container_status(container: ContainerReport) -> ContainerStatus {
             });
         }
         ReportedState::Terminated(exit) => {
+            allocated_resources = exit.cpu_millis.map(|millis| {
+                BTreeMap::from([(CPU_SECONDS.to_owned(), Quantity(format!("{millis}m")))])
+            });
             state.terminated = Some(terminated(exit, &container.id));
         }
     }
@@ -58,6 +67,7 @@ fn container_status(container: ContainerReport) -> ContainerStatus {
         ready: is_running,
         started: Some(is_running),
         state: Some(state),
+        allocated_resources,
         ..ContainerStatus::default()
     }
 }

@@ -233,6 +233,7 @@ fn every_state_shows_in_the_status() {
         message: String::new(),
         started_at: at,
         finished_at: at,
+        cpu_millis: None,
     };
     backend.set_state("init", ReportedState::Terminated(exit));
     let seen = status();

@@ -115,6 +115,7 @@ impl LocalContainer {
             message: text.to_owned(),
             started_at: start.at,
             finished_at: Timestamp::now(),
+            cpu_millis: None,
         });
     }
 
@@ -200,6 +201,7 @@ impl LocalContainer {
             message,
             started_at: now,
             finished_at: now,
+            cpu_millis: None,
         });
     }
 

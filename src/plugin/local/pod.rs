@@ -305,6 +305,7 @@ mod tests {
             message: String::new(),
             started_at: Timestamp::UNIX_EPOCH,
             finished_at: Timestamp::UNIX_EPOCH,
+            cpu_millis: None,
         })
     }
 

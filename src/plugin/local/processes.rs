@@ -143,6 +143,25 @@ fn boot_id() -> io::Result<String> {
         .to_owned())
 }
 
+/// CPU time of the children of this process that have ended and were reaped, with what they had reaped
+/// themselves, in milliseconds.
+pub(super) fn cpu_millis_of_reaped() -> Option<u64> {
+    reaped_cpu_millis(&fs::read("/proc/self/stat").ok()?)
+}
+
+/// `cutime` and `cstime` of a line of /proc/PID/stat.
+fn reaped_cpu_millis(line: &[u8]) -> Option<u64> {
+    /// A tick is 1/100 s on every architecture that this is built for (`USER_HZ`, time(7)).
+    const MILLIS_OF_A_TICK: u64 = 10;
+    let line = String::from_utf8_lossy(line);
+    let (_, tail) = line.rsplit_once(')')?;
+    // Fields 16 and 17 of proc_pid_stat(5), of which the state is the third.
+    let mut fields = tail.split_ascii_whitespace().skip(13);
+    let user: u64 = fields.next()?.parse().ok()?;
+    let system: u64 = fields.next()?.parse().ok()?;
+    user.checked_add(system)?.checked_mul(MILLIS_OF_A_TICK)
+}
+
 /// The fields of /proc/PID/stat (proc(5)) that matter here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stat {
@@ -213,6 +232,19 @@ mod tests {
         }
         for line in ["", "12", "12 (sh) S 3 4", "x (sh) S 3 4 5"] {
             assert_eq!(Stat::parse(line.as_bytes()), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn what_the_dead_have_used() {
+        let line = b"12 (a ) b) S 3 4 5 0 -1 0 0 0 0 0 7 8 21 4 20 0 1 0 777 1 2";
+        assert_eq!(reaped_cpu_millis(line), Some(250));
+        for line in [
+            &b"12 (sh) S 3 4"[..],
+            b"",
+            b"12 (sh) S 3 4 5 0 -1 0 0 0 0 0 7 8 x 4 20",
+        ] {
+            assert_eq!(reaped_cpu_millis(line), None);
         }
     }
 

@@ -89,7 +89,10 @@ fn run(dir: &ContainerDir) -> io::Result<()> {
             // Also when the watch cannot go on: nobody would learn of their end.
             end_leftovers();
             output.finish();
-            exit_of(watched?, start.at)
+            let mut exit = exit_of(watched?, start.at);
+            // Everything that it left behind is reaped, and counts.
+            exit.cpu_millis = processes::cpu_millis_of_reaped();
+            exit
         }
         Err(failure) => start_error(failure, start.at),
     };
@@ -215,6 +218,7 @@ fn exit_of(status: WaitStatus, started_at: Timestamp) -> ContainerExit {
         message: signal.map_or_else(String::new, |signal| format!("ended by signal {signal}")),
         started_at,
         finished_at: Timestamp::now(),
+        cpu_millis: None,
     }
 }
 
@@ -226,6 +230,7 @@ fn start_error(failure: StartFailure, started_at: Timestamp) -> ContainerExit {
         message: failure.message,
         started_at,
         finished_at: Timestamp::now(),
+        cpu_millis: None,
     }
 }
 

@@ -95,6 +95,9 @@ pub(crate) struct ContainerExit {
     pub(crate) message: String,
     pub(crate) started_at: Timestamp,
     pub(crate) finished_at: Timestamp,
+    /// CPU time of all its processes, in milliseconds; none where it never ran, or nobody knows.
+    #[serde(default)]
+    pub(crate) cpu_millis: Option<u64>,
 }
 
 /// Replaces a record.
