@@ -32,7 +32,7 @@ use self::{
     node_view::{NodeViewArgs, WatchArgs},
 };
 use crate::{
-    config::{self, duration},
+    config::{self, duration, log_filter},
     metrics, plugin,
     telemetry::chain,
     text::for_terminal,
@@ -184,7 +184,7 @@ struct PluginArgs {
     #[arg(long, value_name = "SPEC", long_help = plugin::FAULT_HELP)]
     fault: Vec<plugin::Fault>,
     /// off, error, warn, info, debug or trace
-    #[arg(long, value_name = "LEVEL", default_value = "info")]
+    #[arg(long, value_name = "LEVEL", default_value = "info", value_parser = log_filter::parse)]
     log_level: String,
 }
 

@@ -9,6 +9,7 @@ use std::{
 
 use super::{
     identity::{id_range, user_faults},
+    log_filter,
     pattern::{Pattern, Patterns},
     policy::pod_ranges,
     schema::JobScope,
@@ -358,6 +359,9 @@ fn daemon(config: &Config, check: &mut Check) {
         &daemon.socket,
         "the kubelet takes this name for CRI-O and asks for other statistics; choose another",
     );
+    if let Err(why) = log_filter::check(&daemon.log_level) {
+        check.require(false, "daemon.log_level", &daemon.log_level, &why);
+    }
 }
 
 fn identity(config: &Config, check: &mut Check) {

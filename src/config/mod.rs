@@ -1,5 +1,5 @@
 //! The configuration: keys and defaults (`schema`, `policy`, `identity`), where values come from (`load`, `file`), what is
-//! wrong with them (`check`), patterns and ranges that stand in them (`pattern`, `policy`), and the
+//! wrong with them (`check`, `log_filter`), patterns and ranges that stand in them (`pattern`, `policy`), and the
 //! commented sample (`sample`) and the man page (`manual`).
 
 pub mod audit;
@@ -9,6 +9,7 @@ mod file;
 pub mod identity;
 pub mod limits;
 mod load;
+pub mod log_filter;
 mod manual;
 pub mod metrics;
 pub mod node;

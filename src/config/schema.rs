@@ -71,7 +71,8 @@ pub struct Daemon {
     pub socket_group: Option<String>,
     /// Where state is kept. Must be on a local disk.
     pub state_dir: PathBuf,
-    /// `off`, `error`, `warn`, `info`, `debug`, `trace`, or an env_logger filter.
+    /// `off`, `error`, `warn`, `info`, `debug`, `trace`, or a filter with parts, such as
+    /// `info,interlink_cri::interlink=debug`.
     pub log_level: String,
     /// How lines of the log are written: `text` for people, `json` for programs. What a line is about (pod,
     /// job, call) is in both. SIGHUP reads level and format again.

@@ -153,10 +153,30 @@ fn a_clean_stop_is_quick_also_while_the_plugin_hangs() {
 
 #[test]
 fn a_hangup_reads_the_log_level_again() {
-    let mut daemon = Daemon::prepare("");
+    let mut daemon = Daemon::prepare("[daemon]\nlog_level = 'debug'");
     daemon.run();
     daemon.hang_up();
     wait_for("it says so", || {
         daemon.log().contains("are read again").then_some(())
+    });
+    // One that is misspelt is told, and changes nothing.
+    let path = daemon.path("config.toml");
+    let good = std::fs::read_to_string(&path).expect("reads");
+    let (said, bad) = (daemon.log(), good.replace("\"debug\"", "\"infoo\""));
+    assert_ne!(good, bad);
+    std::fs::write(&path, bad).expect("writes");
+    daemon.hang_up();
+    let error = "daemon.log_level = \"infoo\": `infoo` is no level";
+    wait_for("it says so", || {
+        let log = daemon.log();
+        let new = &log[said.len()..];
+        (new.contains("nothing is changed") && new.contains(error)).then_some(())
+    });
+    daemon.cri().run(&sandbox("told"));
+    wait_for("the level is as it was", || {
+        daemon
+            .log()
+            .contains("pod lab/told: pod sandbox is ready")
+            .then_some(())
     });
 }

@@ -12,6 +12,7 @@ fn each_fault_is_found_and_all_at_once() {
     let mut config = Config::default();
     config.daemon.socket = "/run/crio/crio.sock".into();
     config.daemon.state_dir = "relative".into();
+    config.daemon.log_level = "verbose".into();
     config.cri.handler_threads = 0;
     config.cri.max_message_bytes = 1 << 30;
     config.jobs.poll_max = Duration::from_millis(1);
@@ -28,6 +29,7 @@ fn each_fault_is_found_and_all_at_once() {
     for key in [
         "daemon.socket",
         "daemon.state_dir",
+        "daemon.log_level",
         "cri.handler_threads",
         "cri.max_message_bytes",
         "jobs.poll_max",
