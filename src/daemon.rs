@@ -29,7 +29,7 @@ use crate::{
     telemetry::{chain, Counters, Health, Reach},
     text,
     threads::{self, Threads},
-    traces::Traces,
+    traces::{self, Traces},
     worker::{Context, Workers},
 };
 
@@ -197,6 +197,7 @@ impl Daemon {
         Reloadable {
             workers: self.workers.clone(),
             client: self.client.clone(),
+            collector: self.traces.as_ref().map(Traces::credentials),
         }
     }
 
@@ -241,21 +242,29 @@ impl Daemon {
 pub struct Reloadable {
     workers: Arc<Workers>,
     client: Option<Arc<Client>>,
+    collector: Option<traces::Credentials>,
 }
 
 impl Reloadable {
     /// Reads it again; what cannot be read stays in use as it was.
     pub fn reload(&self) {
         self.workers.reopen_audit();
-        if let Some(client) = &self.client {
-            if let Err(error) = client.reload() {
-                log::error!(
-                    error = chain(&error);
-                    "cannot read the credentials again, and the old ones stay in use"
-                );
-            }
+        let client = self.client.as_ref().map(|client| client.reload());
+        if let Some(Err(error)) = client {
+            say_kept(&error);
+        }
+        let collector = self.collector.as_ref().map(|collector| collector.reload());
+        if let Some(Err(error)) = collector {
+            say_kept(&error);
         }
     }
+}
+
+fn say_kept(error: &dyn std::error::Error) {
+    log::error!(
+        error = chain(error);
+        "cannot read the credentials again, and the old ones stay in use"
+    );
 }
 
 /// The listener for metrics. A daemon without one does its work all the same, so that where its address is

@@ -3,7 +3,7 @@
 use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use opentelemetry_http::{Bytes, HttpClient, HttpError};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use ureq::{
     http::{header, Request, Response},
     tls::TlsConfig,
@@ -23,7 +23,11 @@ const MAX_ANSWER_BYTES: u64 = 64 << 10;
 
 /// The way to the collector. A proxy from the environment is not used, and redirects are not followed.
 pub(super) struct Collector {
-    agent: Agent,
+    set: Traces,
+    url: String,
+    timeout: Duration,
+    /// Replaced when the certificates are read again.
+    agent: RwLock<Agent>,
     token: Option<TokenFile>,
     /// Why the last request came to nothing: the exporter keeps that to itself.
     trouble: Mutex<Option<String>>,
@@ -35,30 +39,25 @@ impl Collector {
     /// # Errors
     /// A file is unreadable or unfit.
     pub(super) fn new(set: &Traces, url: &str, timeout: Duration) -> Result<Self, net::Error> {
-        let is_tls = Endpoint::parse(url).is_ok_and(|endpoint| endpoint.is_tls);
-        let files = TlsFiles {
-            authorities: ("traces.ca_file", set.ca_file.as_deref()),
-            certificate: ("traces.client_cert_file", set.client_cert_file.as_deref()),
-            key: ("traces.client_key_file", set.client_key_file.as_deref()),
-        };
-        let tls = match is_tls {
-            true => files.read()?,
-            false => TlsConfig::default(),
-        };
-        let agent = Agent::config_builder()
-            .tls_config(tls)
-            .timeout_global(Some(timeout))
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .proxy(None)
-            .build()
-            .new_agent();
         let token = set.token_file.as_deref();
         Ok(Self {
-            agent,
+            set: set.clone(),
+            url: url.to_owned(),
+            timeout,
+            agent: RwLock::new(agent(set, url, timeout)?),
             token: token.map(|path| TokenFile::new("traces.token_file", path)),
             trouble: Mutex::default(),
         })
+    }
+
+    /// Reads the files of certificates again; requests from now on go with these, over new connections.
+    ///
+    /// # Errors
+    /// A file is unreadable or unfit; everything stays as it was then.
+    pub(super) fn reload(&self) -> Result<(), net::Error> {
+        let agent = agent(&self.set, &self.url, self.timeout)?;
+        *self.agent.write() = agent;
+        Ok(())
     }
 
     /// Why the last request came to nothing.
@@ -76,7 +75,9 @@ impl Collector {
         if let Some(token) = &self.token {
             head.headers.insert(header::AUTHORIZATION, token.bearer()?);
         }
-        let answer = self.agent.run(Request::from_parts(head, &body[..]))?;
+        // Its copy shares its connections, and a reload waits for no request.
+        let agent = self.agent.read().clone();
+        let answer = agent.run(Request::from_parts(head, &body[..]))?;
         let (head, body) = answer.into_parts();
         let body = body
             .into_with_config()
@@ -84,6 +85,27 @@ impl Collector {
             .read_to_vec()?;
         Ok(Response::from_parts(head, body.into()))
     }
+}
+
+fn agent(set: &Traces, url: &str, timeout: Duration) -> Result<Agent, net::Error> {
+    let is_tls = Endpoint::parse(url).is_ok_and(|endpoint| endpoint.is_tls);
+    let files = TlsFiles {
+        authorities: ("traces.ca_file", set.ca_file.as_deref()),
+        certificate: ("traces.client_cert_file", set.client_cert_file.as_deref()),
+        key: ("traces.client_key_file", set.client_key_file.as_deref()),
+    };
+    let tls = match is_tls {
+        true => files.read()?,
+        false => TlsConfig::default(),
+    };
+    let config = Agent::config_builder()
+        .tls_config(tls)
+        .timeout_global(Some(timeout))
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .proxy(None)
+        .build();
+    Ok(config.new_agent())
 }
 
 impl fmt::Debug for Collector {
@@ -117,5 +139,54 @@ impl HttpClient for Client {
             *self.0.trouble.lock() = trouble;
             answer
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use futures_executor::block_on;
+
+    use super::*;
+    use crate::{
+        http_testing::{AfterAnswer, Server},
+        net::testing::Authority,
+    };
+
+    #[test]
+    fn certificates_are_read_again() {
+        let (old, new) = (Authority::new(), Authority::new());
+        let server = Server::tls(new.server_config("localhost", None), |_, conn| {
+            let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+            conn.write_all(answer).expect("the client reads");
+            AfterAnswer::Keep
+        });
+        let file = old.file("trusted.pem");
+        let trust =
+            |authority: &Authority| fs::copy(authority.file("ca.pem"), &file).expect("copied");
+        trust(&old);
+        let set = Traces {
+            ca_file: Some(file.clone()),
+            ..Traces::default()
+        };
+        let timeout = Duration::from_secs(20);
+        let collector = Arc::new(Collector::new(&set, &server.url, timeout).expect("files"));
+        let sends = || {
+            let request = Request::post(&server.url).body(Bytes::new());
+            let client = Client(collector.clone());
+            let answer = block_on(client.send_bytes(request.expect("a request")));
+            answer.is_ok()
+        };
+        assert!(!sends(), "another authority's");
+        fs::write(&file, "junk").expect("written");
+        assert!(collector.reload().is_err() && !sends());
+        trust(&new);
+        assert!(!sends(), "a file that nobody has read again");
+        collector.reload().expect("good files");
+        assert!(sends());
+        fs::remove_file(&file).expect("removed");
+        assert!(collector.reload().is_err());
+        assert!(sends(), "what cannot be read stays in use as it was");
     }
 }

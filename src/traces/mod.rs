@@ -25,7 +25,7 @@ pub use self::{
     headers::headers,
     origin::{on_behalf, Origin},
     span::{call, note_http_status, phase, rpc, HttpCall, Phase, Span},
-    start::{is_on, Traces},
+    start::{is_on, Credentials, Traces},
 };
 
 use self::span::caller;

@@ -25,7 +25,7 @@ use super::{
     settings::Settings,
     watched::Watched,
 };
-use crate::{config::Config, telemetry::chain};
+use crate::{config::Config, net, telemetry::chain};
 
 /// How long the last spans may take at the daemon's end.
 const LAST_SPANS: Duration = Duration::from_secs(2);
@@ -52,6 +52,21 @@ pub(super) fn tracer() -> Option<&'static SdkTracer> {
 /// Traces that are on, until they are stopped.
 pub struct Traces {
     provider: SdkTracerProvider,
+    credentials: Credentials,
+}
+
+/// The certificates with which spans are sent.
+#[derive(Clone, Debug)]
+pub struct Credentials(Arc<Collector>);
+
+impl Credentials {
+    /// Reads their files again.
+    ///
+    /// # Errors
+    /// A file is unreadable or unfit; the old ones stay in use then.
+    pub fn reload(&self) -> Result<(), net::Error> {
+        self.0.reload()
+    }
 }
 
 /// Why traces are off although they were asked for.
@@ -60,7 +75,7 @@ enum Error {
     #[error("{0}")]
     Setting(String),
     #[error(transparent)]
-    File(#[from] crate::net::Error),
+    File(#[from] net::Error),
     #[error("the exporter cannot be made")]
     Exporter(#[from] ExporterBuildError),
 }
@@ -93,7 +108,7 @@ impl Traces {
             .with_timeout(settings.timeout)
             .build()?;
         let provider = SdkTracerProvider::builder()
-            .with_batch_exporter(Watched::new(exporter, collector, &settings.url))
+            .with_batch_exporter(Watched::new(exporter, collector.clone(), &settings.url))
             .with_sampler(sampler(settings.sampler, settings.ratio))
             .with_resource(resource(config))
             .build();
@@ -104,7 +119,15 @@ impl Traces {
         let _ = TRACER.set(provider.tracer_with_scope(scope));
         IS_ON.store(true, Ordering::Relaxed);
         log::info!("traces are sent to {}", settings.url);
-        Ok(Some(Self { provider }))
+        Ok(Some(Self {
+            provider,
+            credentials: Credentials(collector),
+        }))
+    }
+
+    /// What may be read again while they are on.
+    pub fn credentials(&self) -> Credentials {
+        self.credentials.clone()
     }
 
     /// Ends traces, and sends what there is of spans; what takes longer than a moment is lost.
