@@ -16,6 +16,7 @@ const DOCUMENTS: &[&str] = &[
     "SECURITY.md",
     "docs/features.md",
     "docs/fuzzing.md",
+    "docs/messages.md",
     "docs/metrics.md",
     "docs/operations.md",
     "docs/node.md",

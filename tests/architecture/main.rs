@@ -5,6 +5,7 @@ mod circles;
 mod documents;
 mod log_lines;
 mod map;
+mod messages;
 mod resolve;
 mod rooms;
 mod source;

@@ -183,7 +183,7 @@ fn attribute(module: &mut Module, tokens: &[TokenTree], at: usize) -> usize {
 }
 
 /// Where the item that begins here ends, its other attributes included.
-fn end_of_item(tokens: &[TokenTree], mut at: usize) -> usize {
+pub fn end_of_item(tokens: &[TokenTree], mut at: usize) -> usize {
     let is_use = tokens[at..]
         .iter()
         .take(3)
