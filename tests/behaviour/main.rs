@@ -45,6 +45,7 @@ mod node_view;
 mod overload;
 mod polling;
 mod profiles;
+mod prometheus;
 mod proto_matches_table;
 mod proto_services;
 mod queue_times;
