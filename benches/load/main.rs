@@ -14,6 +14,7 @@
 //! | `BENCH_SOCKET` | the socket of another CRI runtime to measure instead of starting the daemon |
 //! | `BENCH_IMAGE` | the image of the containers (`busybox:1.36`) |
 //! | `BENCH_JOBS` | jobs at once of the measurements with a plugin (1000) |
+//! | `BENCH_OVERHEAD` | `only`: what metrics and traces cost, and nothing else |
 //! | `BENCH_GROWTH` | numbers of pods, with commas between: only memory and lists, for each of them |
 
 mod calls;
@@ -22,6 +23,7 @@ mod floor;
 mod interlink;
 mod measure;
 mod messages;
+mod overhead;
 mod plugin;
 
 use std::{path::Path, time::Duration};
@@ -36,6 +38,9 @@ fn main() {
         return floor::serve(&arguments);
     }
     let settings = Settings::read();
+    if std::env::var("BENCH_OVERHEAD").is_ok_and(|value| value == "only") {
+        return overhead::bench(&settings.image, settings.calls);
+    }
     match &settings.growth[..] {
         [] => bench(&settings),
         sizes => growth(&settings, sizes),
@@ -149,6 +154,7 @@ fn bench(settings: &Settings) {
     times.print();
     if daemon.is_some() {
         plugin::bench(&settings.image, settings.jobs);
+        overhead::bench(&settings.image, settings.calls);
     }
 }
 

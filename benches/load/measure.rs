@@ -25,6 +25,13 @@ impl Times {
         answer
     }
 
+    /// The durations of a call, which was made, by its name without the service.
+    pub fn of(&self, name: &str) -> Vec<Duration> {
+        let mut all = self.0.iter();
+        let found = all.find(|(known, _)| known.rsplit('/').next() == Some(name));
+        found.expect("the call was made").1.clone()
+    }
+
     /// What is said of a call, which was made, by its name without the service.
     pub fn figures(&mut self, name: &str) -> Figures {
         let found = self
