@@ -262,12 +262,18 @@ fn jobs(args: &JobsArgs) -> Result<ExitCode, String> {
     let Some(pause) = args.watch else {
         return Ok(show(&table()?));
     };
+    let mut found = Ok(table()?);
     loop {
         let mut out = std::io::stdout();
-        let text = match out.is_terminal() {
+        let text = match (found, out.is_terminal()) {
             // From the upper left corner on, with nothing after it.
-            true => format!("\x1b[H\x1b[J{}", for_terminal(&table()?)),
-            false => table()?,
+            (Ok(text), true) => format!("\x1b[H\x1b[J{}", for_terminal(&text)),
+            (Ok(text), false) => text,
+            // A daemon that is being restarted comes back.
+            (Err(error), _) => {
+                complain(&format!("interlink-cri: {error}"));
+                String::new()
+            }
         };
         if out
             .write_all(text.as_bytes())
@@ -278,6 +284,7 @@ fn jobs(args: &JobsArgs) -> Result<ExitCode, String> {
             return Ok(ExitCode::SUCCESS);
         }
         std::thread::sleep(pause.max(LEAST_PAUSE));
+        found = table();
     }
 }
 

@@ -105,6 +105,7 @@ pub fn job_info(job: &Job) -> serde_json::Value {
         "containers": job.names,
         "createdAt": job.created_at.rfc3339(),
         "submission": job.submission,
+        "submittedAt": job.submitted_at().map(Nanos::rfc3339),
         "held": job.held,
         "owner": job.owner,
         "partition": job.partition,

@@ -23,6 +23,9 @@ pub struct Job {
     pub created_at: Nanos,
     /// How far the submission has come.
     pub submission: Submission,
+    /// When the plugin said that it has it; stays when it has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub submitted_at: Option<Nanos>,
     /// Answers to its submission so far by which the plugin most likely refuses it. Counted apart from
     /// other failures, because only these can mean a refusal.
     #[serde(default)]
@@ -312,6 +315,7 @@ impl Job {
             submission: Submission::Gathering {
                 last_start: created_at,
             },
+            submitted_at: None,
             server_errors: 0,
             trouble: None,
             in_doubt_since: None,
@@ -350,6 +354,14 @@ impl Job {
             Some(Cancellation::Requested { .. }) => self.deleted_at,
             Some(Cancellation::Delivered { at }) => self.deleted_at.or(Some(at)),
             Some(Cancellation::Done) | None => None,
+        }
+    }
+
+    /// When the plugin took it; none where it has not, or had before that was kept and the job has ended.
+    pub fn submitted_at(&self) -> Option<Nanos> {
+        match self.submission {
+            Submission::Submitted { at } => Some(at),
+            _ => self.submitted_at,
         }
     }
 

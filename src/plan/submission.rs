@@ -255,7 +255,10 @@ impl Job {
         self.submission = step(&self.submission, event, now, self.uid, rules);
         match self.submission {
             Submission::Unsure { .. } if was_posted => self.in_doubt_since = Some(now),
-            Submission::Submitted { .. } => self.in_doubt_since = None,
+            Submission::Submitted { at } => {
+                self.in_doubt_since = None;
+                self.submitted_at = Some(at);
+            }
             Submission::Pending {
                 failures,
                 not_before,

@@ -136,8 +136,10 @@ impl Transitions {
         let runs = |pod: &Pod, job: &Job| job.containers.iter().any(|id| has_run(pod, id));
         let had_run = old_pod.zip(old).is_some_and(|(pod, job)| runs(pod, job));
         if let (false, true, Some(at)) = (had_run, runs(pod, job), submitted(job)) {
-            let span = now.since(at);
-            traces::phase(Span::SubmittedToRunning, (at, now), || {
+            // By the plugin's word, where it says since when: the poller comes later.
+            let begun = began_at(pod, job).unwrap_or(now).max(at);
+            let span = begun.since(at);
+            traces::phase(Span::SubmittedToRunning, (at, begun), || {
                 Origin::of_job(pod, job)
             });
             metrics.job_phase(Phase::SubmittedToRunning, span);
@@ -177,6 +179,13 @@ fn is_owed(job: &Job) -> bool {
 fn has_run(pod: &Pod, id: &crate::model::ContainerId) -> bool {
     pod.container(id)
         .is_some_and(|entry| entry.status.remote == Remote::Running)
+}
+
+/// When the first of a job's containers began to run, as far as they are known to.
+fn began_at(pod: &Pod, job: &Job) -> Option<Nanos> {
+    let entries = job.containers.iter().filter_map(|id| pod.container(id));
+    let begun = entries.filter(|entry| entry.status.remote == Remote::Running);
+    begun.filter_map(|entry| entry.status.started_at).min()
 }
 
 fn partition(job: Option<&Job>) -> &str {

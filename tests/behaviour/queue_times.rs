@@ -1,5 +1,10 @@
 //! What administrators are told of how long jobs waited and ran, and what they made of what they asked for.
 
+use std::{
+    io::{BufRead as _, BufReader},
+    process::{Command, Stdio},
+};
+
 use serde_json::{json, Value};
 
 use crate::support::{command, container, sandbox, wait_for, Daemon, Fake, JobState};
@@ -146,4 +151,45 @@ fn the_job_that_waits_longest_is_named() {
     assert_eq!(over("1ms").lines().count(), 3);
     fake.set("first", &JobState::Running);
     named("second");
+    // How long it waited is known when it has ended as well.
+    fake.set("first", &JobState::exited(0));
+    wait_for("its end", || {
+        let ended = jobs(&daemon, &["--remote", "finished", "--queued-over", "1ms"]);
+        ended.contains("lab/first").then_some(())
+    });
+}
+
+/// Whoever watches goes on through a restart of the daemon, and ends when nobody reads any more.
+#[test]
+fn a_table_that_is_watched_goes_on_through_a_restart() {
+    let fake = Fake::start();
+    let mut daemon = Daemon::with(&fake);
+    daemon.cri().run(&sandbox("before"));
+    let mut watcher = Command::new(env!("CARGO_BIN_EXE_interlink-cri"))
+        .args(["jobs", "--watch", "200ms", "--socket"])
+        .arg(daemon.socket())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let out = BufReader::new(watcher.stdout.take().expect("a pipe"));
+    let mut lines = out.lines().map(|line| line.expect("text"));
+    let heading = lines.next().expect("a heading");
+    assert!(
+        heading.starts_with("POD ") && heading.contains(" EFFICIENCY "),
+        "{heading}"
+    );
+    daemon.kill();
+    let mut said = BufReader::new(watcher.stderr.take().expect("a pipe")).lines();
+    let said = said.next().expect("a line").expect("text");
+    assert!(said.contains("is `interlink-cri serve` running"), "{said}");
+    daemon.run();
+    let cri = daemon.cri();
+    let pod = cri.run(&sandbox("after"));
+    cri.launch(&pod, &container("main", &["true"]));
+    let row = lines.find(|line| line.starts_with("lab/after "));
+    assert!(row.is_some_and(|row| row.contains(" main ")));
+    drop(lines);
+    assert!(watcher.wait().expect("it ends").success());
 }

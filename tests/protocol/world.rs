@@ -352,6 +352,7 @@ impl World {
         }
         for job in &mut pod.jobs {
             job.created_at = START;
+            job.submitted_at = None;
             job.in_doubt_since = job.in_doubt_since.map(|since| move_(since, 6));
             match &mut job.submission {
                 Submission::Gathering { last_start } => *last_start = move_(*last_start, 1),

@@ -2,9 +2,10 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use jiff::Timestamp;
 use serde_json::{json, Value};
 
-use crate::model::WaitReason;
+use crate::model::{Nanos, WaitReason};
 
 /// One container with its job.
 pub struct Row {
@@ -138,11 +139,15 @@ pub fn times(
     finished: i64,
     now: i64,
 ) -> (Option<Duration>, Option<Duration>) {
-    let submitted = remote["job"]["submission"]["Submitted"]["at"].as_i64();
+    let submitted = remote["job"]["submittedAt"].as_str();
+    let submitted: Option<Timestamp> = submitted.and_then(|at| at.parse().ok());
+    let submitted = submitted.map(|at| Nanos::from(at).0);
     let has_run = remote["state"] == "Running";
     let end = if finished > 0 { finished } else { now };
     let queued = submitted.and_then(|at| match (has_run, finished > 0) {
-        (true, _) => since(at, started.max(at)),
+        (true, false) => since(at, started.max(at)),
+        // One that ended before anybody saw it run may have no start of its own.
+        (true, true) => since(at, started),
         (false, false) => since(at, now),
         (false, true) => None,
     });
@@ -214,7 +219,8 @@ mod tests {
     #[test]
     fn how_long_a_job_waited_and_a_container_ran() {
         const SECOND: i64 = 1_000_000_000;
-        let remote = |state: &str| json!({"state": state, "job": {"submission": {"Submitted": {"at": 10 * SECOND}}}});
+        let submitted = Nanos(10 * SECOND).rfc3339();
+        let remote = |state: &str| json!({"state": state, "job": {"submittedAt": submitted}});
         let of = |remote: &Value, started: i64, finished: i64| {
             let (queued, ran) = times(remote, started * SECOND, finished * SECOND, 100 * SECOND);
             (queued.map(|it| it.as_secs()), ran.map(|it| it.as_secs()))
@@ -226,6 +232,11 @@ mod tests {
             of(&remote("Queued"), 9, 70),
             (None, None),
             "stopped before it ran"
+        );
+        assert_eq!(
+            of(&remote("Running"), 9, 70),
+            (None, Some(61)),
+            "nobody saw it begin"
         );
         assert_eq!(of(&Value::Null, 9, 0), (None, None));
         // A clock that went back gives no time at all.
