@@ -6,7 +6,6 @@ use std::{
     hint::black_box,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
 use criterion::{criterion_group, criterion_main, Criterion};
@@ -23,7 +22,7 @@ use interlink_cri::{
         PodSandboxConfig,
     },
 };
-use protobuf::{Message as _, MessageField};
+use protobuf::MessageField;
 
 const CONTAINERS: usize = 10;
 const UID: &str = "0f6e1c1a-9a3b-4a53-8c36-2f6f7b1d6a10";
@@ -92,15 +91,15 @@ fn container(number: usize, volumes: &[PathBuf]) -> Container {
     Container {
         id: ContainerId::from(format!("c{number}").as_str()),
         sandbox_id: SandboxId::from("5a5a5a5a5a5a"),
-        name: format!("main-{number}"),
+        name: format!("main-{number}").into(),
         attempt: 0,
-        image: "busybox:1.36".to_owned(),
-        image_id: "sha256:0".to_owned(),
+        image: "busybox:1.36".into(),
+        image_id: "sha256:0".into(),
         labels: StringMap::default(),
-        annotations: StringMap::default(),
+        annotations: Default::default(),
         log_path: String::new(),
         created_at: Nanos(0),
-        config: Arc::from(config.write_to_bytes().expect("encoded")),
+        config: convert::encode_container_config(&config).expect("encoded"),
     }
 }
 
@@ -112,17 +111,17 @@ fn pod(volumes: &[PathBuf]) -> (Pod, Job) {
     let mut pod = Pod::new(Sandbox {
         id: SandboxId::from("5a5a5a5a5a5a"),
         name: "large".to_owned(),
-        namespace: "lab".to_owned(),
+        namespace: "lab".into(),
         uid: UID.to_owned(),
         is_uid_taken: false,
         attempt: 0,
         labels: StringMap::default(),
         annotations: StringMap::default(),
-        runtime_handler: String::new(),
+        runtime_handler: Default::default(),
         log_directory: String::new(),
         created_at: Nanos(0),
         ip: None,
-        config: Arc::from(config.write_to_bytes().expect("encoded")),
+        config: convert::encode_sandbox_config(&config).expect("encoded"),
     });
     for number in 0..CONTAINERS {
         pod.add_container(container(number, volumes));

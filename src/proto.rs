@@ -28,9 +28,12 @@ mod services {
 
 pub use services::*;
 
+mod select;
 mod weight;
 
 use weight::weight;
+
+pub use select::{select, Taken};
 
 /// A request as it came.
 pub struct Incoming<T> {

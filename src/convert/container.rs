@@ -140,7 +140,7 @@ pub(super) fn pod_container(
         image: Some(
             match image::annotated(annotations, &container.name, settings)? {
                 Some(image) => image,
-                None => container.image.clone(),
+                None => container.image.to_string(),
             },
         ),
         command: list(&config.command),

@@ -1,6 +1,6 @@
 //! What a container that has ended made of what it asked for.
 
-use super::{record_config::decode_container_config, resources};
+use super::{record_config::shown_of_container, resources};
 use crate::model::{Container, Used};
 
 /// The shortest run whose share of CPU time says something, in milliseconds. Times of Kubernetes have whole
@@ -21,7 +21,7 @@ pub struct Efficiency {
 /// request: whether a site gives more than that, nobody says.
 pub fn efficiency(container: &Container, used: &Used) -> Efficiency {
     // Our own encoding of a message that was decoded from the wire.
-    let config = decode_container_config(container).unwrap_or_default();
+    let config = shown_of_container(container);
     let (millicores, bytes) = resources::asked(&config.linux.resources);
     let ran = used.ran_millis.filter(|ran| *ran >= SHORTEST_RUN);
     let ran = u128::from(ran.unwrap_or(0));
@@ -45,12 +45,11 @@ fn share(used: Option<u128>, asked: u128) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use protobuf::Message as _;
-
     use super::*;
-    use crate::{convert::testing, proto::ContainerConfig};
+    use crate::{
+        convert::{self, testing},
+        proto::ContainerConfig,
+    };
 
     #[test]
     fn shares_of_what_was_asked_for() {
@@ -65,7 +64,8 @@ mod tests {
             resources.memory_limit_in_bytes = bytes;
             let (pod, _) = testing::fixture(&["main"]);
             let mut container = (*pod.containers[0].container).clone();
-            container.config = Arc::from(config.write_to_bytes().expect("bytes"));
+            container.config = convert::encode_container_config(&config).expect("bytes");
+            container.config.let_go();
             let Efficiency { cpu, memory } = efficiency(&container, &used);
             (cpu, memory)
         };

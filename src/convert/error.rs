@@ -102,6 +102,13 @@ pub enum Error {
         #[source]
         source: protobuf::Error,
     },
+    /// A configuration that is on disk and was not read from there: a fault of this program, and none of the
+    /// job.
+    #[error("the stored configuration of {what} was not read from the disk")]
+    NotLoaded {
+        /// Which one.
+        what: String,
+    },
 }
 
 impl Error {
@@ -114,7 +121,8 @@ impl Error {
             | Self::Unsupported { .. }
             | Self::DuplicateContainer { .. }
             | Self::NoContainers
-            | Self::Decode { .. } => true,
+            | Self::Decode { .. }
+            | Self::NotLoaded { .. } => true,
             Self::ImageRef { .. }
             | Self::Annotation { .. }
             | Self::ImageAnnotation { .. }

@@ -148,7 +148,7 @@ mod tests {
     #[test]
     fn the_state_is_asked_for_what_has_not_ended() {
         let (mut pod, mut job) = fixture(&["main", "side"]);
-        pod.containers[0].status.exit = ended();
+        pod.containers[0].status.exit = ended().map(Box::new);
         job.remote_id = Some("4711".to_owned());
         let got = serde_json::to_value(status_pod(&pod, &job, &settings())).unwrap();
         assert_eq!(got["metadata"]["uid"], testing::UID);
@@ -169,7 +169,7 @@ mod tests {
     #[test]
     fn init_containers_in_doubt_are_asked_for_among_the_others() {
         let (mut pod, mut job) = fixture(&["i", "main"]);
-        pod.containers[0].status.exit = ended();
+        pod.containers[0].status.exit = ended().map(Box::new);
         job.inits = vec!["i".to_owned()];
         let asked = |pod: &Pod, job: &Job| {
             let spec = status_pod(pod, job, &settings()).spec.unwrap();
@@ -182,14 +182,14 @@ mod tests {
         // One that nothing else is left to say of.
         job.unreported_inits.in_doubt_since = None;
         pod.containers[0].status.exit = None;
-        pod.containers[1].status.exit = ended();
+        pod.containers[1].status.exit = ended().map(Box::new);
         assert_eq!(asked(&pod, &job), ["i"]);
     }
 
     #[test]
     fn the_end_names_everything_that_came_with_the_job() {
         let (mut pod, job) = fixture(&["main", "side"]);
-        pod.containers[0].status.exit = ended();
+        pod.containers[0].status.exit = ended().map(Box::new);
         pod.containers.remove(1);
         let got = serde_json::to_value(delete_pod(
             &pod,
@@ -208,7 +208,7 @@ mod tests {
     #[test]
     fn logs_are_asked_for_by_names_that_the_server_takes() {
         let (mut pod, job) = fixture(&["main", "Side_Car"]);
-        testing::sandbox_mut(&mut pod).namespace = "Lab".to_owned();
+        testing::sandbox_mut(&mut pod).namespace = "Lab".into();
         let target = log_target(&pod, &job, &job.containers[1]).unwrap();
         assert!(target.namespace.starts_with("lab-"));
         assert!(target.container_name.starts_with("side-car-"));

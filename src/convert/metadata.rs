@@ -120,7 +120,7 @@ pub fn identity(sandbox: &Sandbox, job: &Job, rules: &Rules) -> ObjectMeta {
 fn origin(sandbox: &Sandbox, job: &Job) -> [(&'static str, String); 5] {
     [
         ("pod-name", sandbox.name.clone()),
-        ("pod-namespace", sandbox.namespace.clone()),
+        ("pod-namespace", sandbox.namespace.to_string()),
         ("pod-uid", sandbox.uid.clone()),
         ("sandbox-id", sandbox.id.to_string()),
         ("job-number", job.number.to_string()),

@@ -62,7 +62,8 @@ pub use job_container::JobContainer;
 pub use job_refs::{delete_pod, log_target, status_pod, LogTarget};
 pub use pod::{job_pod, to_run, JobPod};
 pub use record_config::{
-    decode_container_config, decode_sandbox_config, encode_container_config, encode_sandbox_config,
+    container_config, decode_container_config, decode_sandbox_config, encode_container_config,
+    encode_sandbox_config, sandbox_config, shown_of_container, shown_of_sandbox,
 };
 pub use remote_names::{
     remote_container_name, remote_namespace, remote_pod_name, restore_container_names,

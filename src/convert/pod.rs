@@ -206,7 +206,7 @@ mod tests {
     use super::*;
     use crate::{
         convert::testing::{self, fixture, job_containers},
-        model::{ContainerId, Exit, Nanos},
+        model::{ContainerId, CriConfig, Exit, Nanos},
     };
 
     fn settings() -> Settings {
@@ -289,9 +289,9 @@ mod tests {
     #[test]
     fn an_empty_configuration_makes_the_least_pod() {
         let (mut pod, job) = fixture(&["main"]);
-        testing::sandbox_mut(&mut pod).config = [].into();
+        testing::sandbox_mut(&mut pod).config = Default::default();
         let container = std::sync::Arc::make_mut(&mut pod.containers[0].container);
-        container.config = [].into();
+        container.config = Default::default();
         container.annotations = Default::default();
         let got = made(&pod, &job).unwrap().pod;
         let want = json!({
@@ -337,14 +337,14 @@ mod tests {
     #[test]
     fn what_has_ended_before_is_not_run() {
         let (mut pod, mut job) = fixture(&["main", "side"]);
-        pod.containers[0].status.exit = Some(Exit {
+        pod.containers[0].status.exit = Some(Box::new(Exit {
             code: 137,
             reason: "Error".to_owned(),
             message: String::new(),
             finished_at: Nanos(9),
             termination_message: None,
             used: None,
-        });
+        }));
         // A record that was removed meanwhile.
         job.containers.push(ContainerId::from("gone"));
         let spec = made(&pod, &job).unwrap().pod.spec.unwrap();
@@ -364,7 +364,7 @@ mod tests {
             "{got:?}"
         );
         let (mut pod, job) = fixture(&["main"]);
-        testing::sandbox_mut(&mut pod).config = [0xff, 0xff].into();
+        testing::sandbox_mut(&mut pod).config = CriConfig::new([0xff, 0xff].into(), [].into());
         let got = made(&pod, &job);
         assert!(matches!(got, Err(Error::Decode { .. })), "{got:?}");
     }

@@ -9,8 +9,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use protobuf::Message;
 
 use super::{
-    check_container, check_sandbox, check_volumes, decode_container_config, decode_sandbox_config,
-    image_id, job_pod, resources, testing, user_image, Error, ImageRef, JobPod, Settings,
+    check_container, check_sandbox, check_volumes, container_config, decode_container_config,
+    decode_sandbox_config, image_id, job_pod, resources, sandbox_config, testing, user_image,
+    Error, ImageRef, JobPod, Settings,
 };
 use crate::{
     config::{policy::Unsupported, Config},
@@ -139,7 +140,7 @@ pub fn any_job(data: &[u8]) {
             takes_container(container, part, &settings)
         });
         if part.is_none() {
-            pod.containers[index].status.exit = Some(testing::exit());
+            pod.containers[index].status.exit = Some(Box::new(testing::exit()));
         }
         job.names[index].clone_from(&pod.containers[index].container.name);
     }
@@ -186,11 +187,11 @@ fn takes_sandbox(pod: &mut Pod, given: &[u8], settings: &Settings) -> bool {
     let sandbox = testing::sandbox_mut(pod);
     if let Some(metadata) = config.metadata.as_ref() {
         sandbox.name.clone_from(&metadata.name);
-        sandbox.namespace.clone_from(&metadata.namespace);
+        sandbox.namespace = metadata.namespace.as_str().into();
         sandbox.attempt = metadata.attempt;
     }
     sandbox.annotations = with(&sandbox.annotations, &config.annotations);
-    sandbox.config = config.write_to_bytes().expect("it was read").into();
+    sandbox.config = sandbox_config(config.write_to_bytes().expect("it was read").into());
     check_sandbox(&config, settings).is_ok()
 }
 
@@ -199,10 +200,10 @@ fn takes_container(container: &mut Container, given: &[u8], settings: &Settings)
     let _ = config.merge_from_bytes(given);
     let name = &config.metadata.name;
     if !name.is_empty() {
-        container.name.clone_from(name);
+        container.name = name.as_str().into();
     }
-    container.annotations = with(&container.annotations, &config.annotations);
-    container.config = config.write_to_bytes().expect("it was read").into();
+    container.annotations = with(&container.annotations, &config.annotations).into();
+    container.config = container_config(config.write_to_bytes().expect("it was read").into());
     let found: Vec<_> = config.mounts.iter().map(testing::behind).collect();
     let checked = check_container(&config, settings)
         .and_then(|warnings| Ok((warnings, check_volumes(&config, &found, settings)?)));

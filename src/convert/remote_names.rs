@@ -157,7 +157,7 @@ mod tests {
     fn answers_get_their_names_back() {
         let uid = JobUid::derive("", &SandboxId::from("5a"), 0, 0);
         let job = Job {
-            names: vec!["main".to_owned(), "With-Capitals".to_owned()],
+            names: vec!["main".into(), "With-Capitals".into()],
             submission: Submission::Finished,
             ..Job::new(0, uid, Nanos(0))
         };

@@ -2,9 +2,11 @@
 
 use std::{path::Path, sync::Arc};
 
-use protobuf::{Message, MessageField};
+use protobuf::MessageField;
 
-use super::{decode_container_config, to_run, JobContainer};
+use super::{
+    decode_container_config, encode_container_config, encode_sandbox_config, to_run, JobContainer,
+};
 use crate::{
     kubelet::{
         directory::VolumeKind, mount_source, ContentFile, ContentKind, FoundMount, MountSource,
@@ -35,7 +37,7 @@ pub fn fixture(names: &[&str]) -> (Pod, Job) {
     let uid = JobUid::derive(UID, &pod.sandbox.id, 0, 0);
     let job = Job {
         containers: pod.containers.iter().map(|c| c.id().clone()).collect(),
-        names: names.iter().map(|name| (*name).to_owned()).collect(),
+        names: names.iter().map(|name| (*name).into()).collect(),
         submission: Submission::Submitted { at: Nanos(0) },
         ..Job::new(0, uid, Nanos(0))
     };
@@ -169,7 +171,7 @@ fn sandbox() -> Sandbox {
     Sandbox {
         id: SandboxId::from(SANDBOX),
         name: "train-7".to_owned(),
-        namespace: "lab".to_owned(),
+        namespace: "lab".into(),
         uid: UID.to_owned(),
         is_uid_taken: false,
         attempt: 0,
@@ -186,11 +188,11 @@ fn sandbox() -> Sandbox {
             ("kubectl.kubernetes.io/last-applied-configuration", "{}"),
             ("io.kubernetes.cri.odd", "x"),
         ]),
-        runtime_handler: String::new(),
+        runtime_handler: Default::default(),
         log_directory: String::new(),
         created_at: Nanos(0),
         ip: None,
-        config: config.write_to_bytes().unwrap().into(),
+        config: encode_sandbox_config(&config).unwrap(),
     }
 }
 
@@ -238,10 +240,10 @@ fn container(name: &str, number: usize) -> Container {
     Container {
         id: ContainerId::from(format!("{name}-{number}").as_str()),
         sandbox_id: SandboxId::from(SANDBOX),
-        name: name.to_owned(),
+        name: name.into(),
         attempt: 0,
-        image: "busybox".to_owned(),
-        image_id: "sha256:0".to_owned(),
+        image: "busybox".into(),
+        image_id: "sha256:0".into(),
         labels: StringMap::default(),
         annotations: map(&[
             (
@@ -250,9 +252,10 @@ fn container(name: &str, number: usize) -> Container {
             ),
             ("io.kubernetes.container.terminationMessagePolicy", "File"),
             ("io.kubernetes.pod.terminationGracePeriod", "30"),
-        ]),
+        ])
+        .into(),
         log_path: String::new(),
         created_at: Nanos(0),
-        config: config.write_to_bytes().unwrap().into(),
+        config: encode_container_config(&config).unwrap(),
     }
 }

@@ -60,10 +60,10 @@ impl CriContext {
         let new = Container {
             id: id.clone(),
             sandbox_id: pod.sandbox.id.clone(),
-            name: metadata.name.clone(),
+            name: metadata.name.as_str().into(),
             attempt: metadata.attempt,
-            image: image.written,
-            image_id: image.id,
+            image: image.written.into(),
+            image_id: image.id.into(),
             labels: config.labels.iter().collect(),
             annotations: config.annotations.iter().collect(),
             log_path: config.log_path.clone(),
@@ -81,8 +81,7 @@ impl CriContext {
     }
 
     fn check_user(&self, about: &str, pod: &Pod, config: &ContainerConfig) -> Result<(), Error> {
-        let sandbox = convert::decode_sandbox_config(&pod.sandbox);
-        let sandbox = sandbox.map_err(|error| Error::convert(about, &error))?;
+        let sandbox = convert::shown_of_sandbox(&pod.sandbox);
         let contexts = (
             &config.linux.security_context,
             &sandbox.linux.security_context,

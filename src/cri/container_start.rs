@@ -42,14 +42,14 @@ impl CriContext {
             let now = self.now();
             if let Some(status) = pod.status_mut(id).filter(|status| status.exit.is_none()) {
                 status.log_complete = true;
-                status.exit = Some(Exit {
+                status.exit = Some(Box::new(Exit {
                     code: exit_code::NOT_STARTED,
                     reason: exit_reason::START_ERROR.to_owned(),
                     message: error.to_string(),
                     finished_at: now,
                     termination_message: None,
                     used: None,
-                });
+                }));
             }
             Ok(())
         })?;

@@ -2,15 +2,16 @@
 
 use std::{collections::HashMap, path::Path};
 
-use protobuf::{EnumOrUnknown, Message as _, MessageField};
+use protobuf::{EnumOrUnknown, MessageField};
 use serde_json::json;
 
 use super::{filter::container_state, CriContext, Error};
 use crate::{
+    convert,
     model::{Container, ContainerEntry, Nanos, Pod},
     proto::{
-        ContainerConfig, ContainerMetadata, ContainerResources, ContainerStatus,
-        ContainerStatusRequest, ContainerStatusResponse, ImageSpec,
+        ContainerMetadata, ContainerResources, ContainerStatus, ContainerStatusRequest,
+        ContainerStatusResponse, ImageSpec,
     },
 };
 
@@ -50,7 +51,7 @@ impl CriContext {
 
 /// A container's metadata.
 pub fn metadata(container: &Container) -> ContainerMetadata {
-    let (name, attempt) = (container.name.clone(), container.attempt);
+    let (name, attempt) = (container.name.to_string(), container.attempt);
     ContainerMetadata {
         name,
         attempt,
@@ -61,7 +62,7 @@ pub fn metadata(container: &Container) -> ContainerMetadata {
 /// The image as the user wrote it. The kubelet shows it as the container's image, and takes a status
 /// without one for an error (`verifyContainerStatus` in cri-client/pkg/utils.go).
 pub fn image_spec(container: &Container) -> ImageSpec {
-    let image = container.image.clone();
+    let image = container.image.to_string();
     ImageSpec {
         user_specified_image: image.clone(),
         image,
@@ -89,8 +90,7 @@ pub fn log_path(pod: &Pod, container: &Container) -> String {
 /// (`containerChanged` in kuberuntime_manager.go).
 pub fn status(pod: &Pod, entry: &ContainerEntry) -> ContainerStatus {
     let (container, state) = (&entry.container, &entry.status);
-    // Our own encoding of a message that was decoded from the wire.
-    let config = ContainerConfig::parse_from_bytes(&container.config).unwrap_or_default();
+    let config = convert::shown_of_container(container);
     let linux = config.linux.resources.clone();
     let resources = linux.is_some().then(|| ContainerResources {
         linux,
@@ -110,8 +110,8 @@ pub fn status(pod: &Pod, entry: &ContainerEntry) -> ContainerStatus {
         image: MessageField::some(image_spec(container)),
         // One identity for pull, list and status: the kubelet's image garbage collection keeps what a
         // container names (`detectImages` in pkg/kubelet/images/image_gc_manager.go).
-        image_ref: container.image_id.clone(),
-        image_id: container.image_id.clone(),
+        image_ref: container.image_id.to_string(),
+        image_id: container.image_id.to_string(),
         reason: exit.map(|exit| exit.reason.clone()).unwrap_or_default(),
         message: exit.map(|exit| exit.message.clone()).unwrap_or_default(),
         labels: container.labels.to_map(),

@@ -57,13 +57,13 @@ impl CriContext {
         let Some(entry) = pod.containers.iter_mut().find(|entry| entry.id() == id) else {
             return Ok(());
         };
-        let config = convert::decode_container_config(&entry.container);
+        let mut container = self.store.load_container(&entry.container)?;
+        let config = convert::decode_container_config(&container);
         let mut config = config.map_err(|error| Error::Internal(format!("{about}: {error}")))?;
         let linux = config.linux.mut_or_insert_default();
         merge(linux.resources.mut_or_insert_default(), new);
         convert::check_container(&config, &self.settings)
             .map_err(|error| Error::convert(about, &error))?;
-        let mut container = (*entry.container).clone();
         container.config = convert::encode_container_config(&config)
             .map_err(|error| Error::Internal(format!("{about}: {error}")))?;
         entry.container = Arc::new(container);

@@ -122,7 +122,8 @@ impl Error {
 
     fn code(&self) -> RpcStatusCode {
         match self {
-            Self::NotFound { .. } | Self::Store(store::Error::NoSandbox(_)) => {
+            Self::NotFound { .. }
+            | Self::Store(store::Error::NoSandbox(_) | store::Error::NotOnDisk { .. }) => {
                 RpcStatusCode::NOT_FOUND
             }
             Self::Invalid(_) | Self::Ambiguous(_) => RpcStatusCode::INVALID_ARGUMENT,
@@ -140,7 +141,8 @@ impl Error {
                 RpcStatusCode::UNAVAILABLE
             }
             Self::TimeOut(_) => RpcStatusCode::DEADLINE_EXCEEDED,
-            Self::Store(store::Error::Record { .. }) | Self::Internal(_) => RpcStatusCode::INTERNAL,
+            Self::Store(store::Error::Record { .. } | store::Error::NotLoaded(_))
+            | Self::Internal(_) => RpcStatusCode::INTERNAL,
         }
     }
 

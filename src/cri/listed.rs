@@ -212,18 +212,18 @@ mod tests {
         for entry in &mut pod.containers {
             let container = Arc::make_mut(&mut entry.container);
             container.labels = StringMap::from([("name", "z")]);
-            container.annotations = StringMap::from([("hash", "1")]);
+            container.annotations = StringMap::from([("hash", "1")]).into();
             container.attempt = 300;
             entry.status.started_at = Some(Nanos(8));
         }
-        pod.containers[1].status.exit = Some(Exit {
+        pod.containers[1].status.exit = Some(Box::new(Exit {
             code: 0,
             reason: String::new(),
             message: String::new(),
             finished_at: Nanos(9),
             termination_message: None,
             used: None,
-        });
+        }));
         pod
     }
 
@@ -366,7 +366,7 @@ mod tests {
             let mut entry = pod().containers.remove(0);
             let container = Arc::make_mut(&mut entry.container);
             container.attempt = number as u32;
-            container.annotations = StringMap::from([("note", "y".repeat(*size))]);
+            container.annotations = StringMap::from([("note", "y".repeat(*size))]).into();
             entries.push(entry);
         }
         let parts: Replies<Encoded<StreamContainersResponse>> = stream(entries, container);

@@ -4,13 +4,14 @@
 //! it started is known here and reported; what it uses over there is not, and such a metric has a
 //! descriptor but no value, rather than a zero that nobody measured.
 
-use protobuf::{EnumOrUnknown, Message as _, MessageField};
+use protobuf::{EnumOrUnknown, MessageField};
 
 use super::{call::in_parts, CriContext, Error};
 use crate::{
+    convert,
     model::{ContainerEntry, ContainerPhase, Nanos, Pod, SandboxPhase},
     proto::{
-        ContainerConfig, ContainerMetrics, LinuxContainerResources, ListMetricDescriptorsRequest,
+        ContainerMetrics, LinuxContainerResources, ListMetricDescriptorsRequest,
         ListMetricDescriptorsResponse, ListPodSandboxMetricsRequest, ListPodSandboxMetricsResponse,
         Metric, MetricDescriptor, MetricType, PodSandboxMetrics, Replies,
         StreamPodSandboxMetricsRequest, StreamPodSandboxMetricsResponse, UInt64Value,
@@ -308,8 +309,7 @@ fn of_pod(pod: &Pod, now: Nanos) -> PodSandboxMetrics {
 
 fn of_container(pod: &Pod, entry: &ContainerEntry, now: Nanos) -> Vec<Metric> {
     let container = &entry.container;
-    // Our own encoding of a message that was decoded from the wire.
-    let config = ContainerConfig::parse_from_bytes(&container.config).unwrap_or_default();
+    let config = convert::shown_of_container(container);
     let seconds = |time: Nanos| u64::try_from(time.0 / 1_000_000_000).ok();
     let value = |source: &Source| match source {
         Source::Remote => None,

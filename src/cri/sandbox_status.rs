@@ -2,16 +2,16 @@
 
 use std::collections::HashMap;
 
-use protobuf::{EnumOrUnknown, Message as _, MessageField};
+use protobuf::{EnumOrUnknown, MessageField};
 use serde_json::json;
 
 use super::{filter::sandbox_state, CriContext, Error};
 use crate::{
+    convert,
     model::{Job, Nanos, Pod},
     proto::{
-        LinuxPodSandboxStatus, Namespace, PodIP, PodSandboxConfig, PodSandboxMetadata,
-        PodSandboxNetworkStatus, PodSandboxState, PodSandboxStatus, PodSandboxStatusRequest,
-        PodSandboxStatusResponse,
+        LinuxPodSandboxStatus, Namespace, PodIP, PodSandboxMetadata, PodSandboxNetworkStatus,
+        PodSandboxState, PodSandboxStatus, PodSandboxStatusRequest, PodSandboxStatusResponse,
     },
 };
 
@@ -52,7 +52,7 @@ pub fn metadata(pod: &Pod) -> PodSandboxMetadata {
     PodSandboxMetadata {
         name: sandbox.name.clone(),
         uid: sandbox.uid.clone(),
-        namespace: sandbox.namespace.clone(),
+        namespace: sandbox.namespace.to_string(),
         attempt: sandbox.attempt,
         ..Default::default()
     }
@@ -61,8 +61,7 @@ pub fn metadata(pod: &Pod) -> PodSandboxMetadata {
 /// A sandbox's status.
 pub fn status(pod: &Pod) -> PodSandboxStatus {
     let sandbox = &pod.sandbox;
-    // Our own encoding of a message that was decoded from the wire.
-    let config = PodSandboxConfig::parse_from_bytes(&sandbox.config).unwrap_or_default();
+    let config = convert::shown_of_sandbox(sandbox);
     let state = sandbox_state(pod.phase()).unwrap_or(PodSandboxState::SANDBOX_NOTREADY);
     let options = config.linux.security_context.namespace_options.clone();
     // Left out where there is no address: an empty one would make the kubelet run the sandbox
@@ -91,7 +90,7 @@ pub fn status(pod: &Pod) -> PodSandboxStatus {
         linux: MessageField::some(linux),
         labels: sandbox.labels.to_map(),
         annotations: sandbox.annotations.to_map(),
-        runtime_handler: sandbox.runtime_handler.clone(),
+        runtime_handler: sandbox.runtime_handler.to_string(),
         ..Default::default()
     }
 }

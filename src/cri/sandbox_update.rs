@@ -15,7 +15,8 @@ impl CriContext {
     ) -> Result<UpdatePodSandboxResourcesResponse, Error> {
         let id = self.sandbox(&request.pod_sandbox_id)?.sandbox.id.clone();
         self.store.update::<_, Error>(&id, |pod| {
-            let config = convert::decode_sandbox_config(&pod.sandbox);
+            let mut sandbox = self.store.load_sandbox(&pod.sandbox)?;
+            let config = convert::decode_sandbox_config(&sandbox);
             let mut config =
                 config.map_err(|error| Error::Internal(format!("pod sandbox {id}: {error}")))?;
             let linux = config.linux.mut_or_insert_default();
@@ -25,7 +26,6 @@ impl CriContext {
             if request.resources.is_some() {
                 linux.resources = request.resources.clone();
             }
-            let mut sandbox = (*pod.sandbox).clone();
             sandbox.config = convert::encode_sandbox_config(&config)
                 .map_err(|error| Error::Internal(format!("pod sandbox {id}: {error}")))?;
             pod.sandbox = Arc::new(sandbox);

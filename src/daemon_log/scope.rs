@@ -62,7 +62,7 @@ impl Drop for Scope {
 pub fn note_pod(pod: &Pod) {
     let sandbox = &pod.sandbox;
     note([
-        ("namespace", sandbox.namespace.clone()),
+        ("namespace", sandbox.namespace.to_string()),
         ("pod", sandbox.name.clone()),
         ("pod_uid", sandbox.uid.clone()),
         ("sandbox", sandbox.id.to_string()),
@@ -89,7 +89,7 @@ pub fn note_job(job: &Job) {
 /// Notes which container the work is for, until the innermost scope ends.
 pub fn note_container(entry: &ContainerEntry) {
     note([
-        ("container", entry.container.name.clone()),
+        ("container", entry.container.name.to_string()),
         ("container_id", entry.id().to_string()),
     ]);
 }

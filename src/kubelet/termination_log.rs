@@ -2,26 +2,24 @@
 
 use std::path::PathBuf;
 
-use super::annotations;
-use crate::proto::ContainerConfig;
+use super::annotations::{DEFAULT_MESSAGE_PATH, MESSAGE_PATH};
+use crate::{model::StringMap, proto::Mount};
 
-/// The host path of a container's termination-log file: what is mounted at the path that its
+/// The host path of a container's termination-log file: which of its mounts is at the path that its
 /// annotation names. None where nothing is.
-pub fn termination_log(config: &ContainerConfig) -> Option<PathBuf> {
+pub fn termination_log(mounts: &[Mount], annotations: &StringMap) -> Option<PathBuf> {
     // The kubelet mounts a file of its own at `terminationMessagePath`, and reads that when the
     // container has ended (`makeMounts` and `getTerminationMessage` in
     // `pkg/kubelet/kuberuntime/kuberuntime_container.go`).
-    let path = config.annotations.get(annotations::MESSAGE_PATH);
-    let path = path.map_or(annotations::DEFAULT_MESSAGE_PATH, String::as_str);
-    let mut mounts = config.mounts.iter();
-    let mount = mounts.find(|mount| mount.container_path == path)?;
+    let path = annotations.get(MESSAGE_PATH);
+    let path = path.unwrap_or(DEFAULT_MESSAGE_PATH);
+    let mount = mounts.iter().find(|mount| mount.container_path == path)?;
     Some(PathBuf::from(&mount.host_path))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proto::Mount;
 
     #[test]
     fn found_through_annotation_and_mounts() {
@@ -46,15 +44,10 @@ mod tests {
             ("not mounted", None, vec![mount("/x", "/b")], None),
         ];
         for (name, annotation, mounts, want) in rows {
-            let mut config = ContainerConfig {
-                mounts,
-                ..Default::default()
-            };
-            if let Some(path) = annotation {
-                let key = annotations::MESSAGE_PATH.to_owned();
-                config.annotations.insert(key, path.into());
-            }
-            assert_eq!(termination_log(&config), want.map(PathBuf::from), "{name}");
+            let annotation = annotation.map(|path| (MESSAGE_PATH, path));
+            let annotations = annotation.into_iter().collect();
+            let found = termination_log(&mounts, &annotations);
+            assert_eq!(found, want.map(PathBuf::from), "{name}");
         }
     }
 }

@@ -4,7 +4,7 @@ use std::{collections::HashMap, path::Path, sync::Arc};
 
 use parking_lot::Mutex;
 
-use super::{log_path::LogPath, termination, Error, Log};
+use super::{log::Ways, termination, Error, Log};
 use crate::{
     disk::Disk,
     model::{Container, ContainerId, Sandbox},
@@ -14,8 +14,7 @@ use crate::{
 /// The open logs, by container.
 #[derive(Default)]
 pub struct Registry {
-    disk: Disk,
-    bounds: LogBounds,
+    ways: Arc<Ways>,
     open: Mutex<HashMap<ContainerId, Arc<Log>>>,
 }
 
@@ -23,8 +22,7 @@ impl Registry {
     /// With the threads that touch log files, and the bounds of each log.
     pub fn new(disk: Disk, bounds: LogBounds) -> Self {
         Self {
-            disk,
-            bounds,
+            ways: Arc::new(Ways { disk, bounds }),
             open: Mutex::default(),
         }
     }
@@ -32,20 +30,15 @@ impl Registry {
     /// The threads that touch log files, and whatever else pods name: each pod has one turn for all of
     /// it.
     pub fn disk(&self) -> &Disk {
-        &self.disk
+        &self.ways.disk
     }
 
     /// Makes the log of a container that starts.
     ///
     /// # Errors
     /// A log that cannot be made; [`Error::Hung`].
-    pub fn create(&self, sandbox: &Sandbox, container: &Container) -> Result<(), Error> {
-        let pod = sandbox.id.as_str();
-        let log = match log_path(sandbox, container)? {
-            Some(path) => Log::create(&self.disk, pod, path, self.bounds)?,
-            None => Log::discard(&self.disk, pod, self.bounds),
-        };
-        self.insert(container, log);
+    pub fn create(&self, sandbox: &Arc<Sandbox>, container: &Arc<Container>) -> Result<(), Error> {
+        self.insert(container, Log::create(&self.ways, sandbox, container)?);
         Ok(())
     }
 
@@ -55,15 +48,11 @@ impl Registry {
     /// [`Error::Escapes`].
     pub fn recover(
         &self,
-        sandbox: &Sandbox,
-        container: &Container,
+        sandbox: &Arc<Sandbox>,
+        container: &Arc<Container>,
         checkpoint: Option<Vec<u8>>,
     ) -> Result<(), Error> {
-        let pod = sandbox.id.as_str();
-        let log = match log_path(sandbox, container)? {
-            Some(path) => Log::recover(&self.disk, pod, path, checkpoint, self.bounds),
-            None => Log::discard(&self.disk, pod, self.bounds),
-        };
+        let log = Log::recover(&self.ways, sandbox, container, checkpoint)?;
         self.insert(container, log);
         Ok(())
     }
@@ -105,13 +94,6 @@ impl Registry {
     ) -> Result<(), Error> {
         let (root, file, message) = (root.to_owned(), path.to_owned(), message.to_owned());
         let write = move || termination::write(&root, &file, &message);
-        self.disk.call(sandbox.id.as_str(), path, write)?
+        self.disk().call(sandbox.id.as_str(), path, write)?
     }
-}
-
-fn log_path(sandbox: &Sandbox, container: &Container) -> Result<Option<LogPath>, Error> {
-    if sandbox.log_directory.is_empty() || container.log_path.is_empty() {
-        return Ok(None);
-    }
-    LogPath::new(&sandbox.log_directory, &container.log_path).map(Some)
 }

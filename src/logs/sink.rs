@@ -122,6 +122,15 @@ impl LogSink {
         self
     }
 
+    /// Whether nothing is in its file.
+    pub fn is_fresh(&self) -> bool {
+        let inner = self.inner.lock();
+        inner
+            .target
+            .as_ref()
+            .is_none_or(|target| target.length == 0)
+    }
+
     /// Whether its file takes no more, until it is rotated.
     pub fn is_full(&self) -> bool {
         let inner = self.inner.lock();

@@ -51,7 +51,7 @@ type Known = (Arc<Container>, Arc<Asked>);
 pub struct Snapshot {
     sources: Sources,
     started: SystemTime,
-    /// What containers ask for, so that a configuration is decoded once.
+    /// What containers ask for, so that a configuration is read once.
     asked: Mutex<HashMap<ContainerId, Known>>,
 }
 
@@ -83,41 +83,43 @@ impl Snapshot {
                 if entry.status.phase() != ContainerPhase::Running {
                     continue;
                 }
-                let asked = self.asked_by(&known, pod, entry);
+                let (asked, is_all) = self.asked_by(&known, pod, entry);
                 add("cpu", number(asked.millicores) / 1000.0);
                 add("memory", number(asked.bytes));
                 for (name, amount) in &asked.extended {
                     add(name, number(*amount));
                 }
-                seen.insert(entry.id().clone(), (entry.container.clone(), asked));
+                if is_all {
+                    seen.insert(entry.id().clone(), (entry.container.clone(), asked));
+                }
             }
         }
         *known = seen;
         sums
     }
 
+    /// What a container asks for, and whether that is all: where the state cannot be read, what calls show of
+    /// it has to do.
     fn asked_by(
         &self,
         known: &HashMap<ContainerId, Known>,
         pod: &Pod,
         entry: &ContainerEntry,
-    ) -> Arc<Asked> {
+    ) -> (Arc<Asked>, bool) {
         // The record is another one once its resources were updated.
         if let Some((container, asked)) = known.get(entry.id()) {
             if Arc::ptr_eq(container, &entry.container) {
-                return asked.clone();
+                return (asked.clone(), true);
             }
         }
         let container = &entry.container;
-        // Our own encoding of a message that was decoded from the wire.
-        let config = convert::decode_container_config(container).unwrap_or_default();
+        let loaded = self.sources.store.load_container(container).ok();
+        let config = loaded.and_then(|loaded| convert::decode_container_config(&loaded).ok());
+        let is_all = config.is_some();
+        let config = config.unwrap_or_else(|| convert::shown_of_container(container));
         let (annotations, settings) = (&pod.sandbox.annotations, &self.sources.settings);
-        Arc::new(convert::asked(
-            &config,
-            &container.name,
-            annotations,
-            settings,
-        ))
+        let asked = convert::asked(&config, &container.name, annotations, settings);
+        (Arc::new(asked), is_all)
     }
 }
 

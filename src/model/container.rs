@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ContainerId, Exit, Nanos, SandboxId, StringMap, TraceContext};
+use super::{ContainerId, CriConfig, Exit, Nanos, SandboxId, Shared, StringMap, TraceContext};
 
 /// What `CreateContainer` was asked for. Never changes while the container exists, but for the
 /// resources in `config`, which `UpdateContainerResources` replaces.
@@ -15,27 +15,27 @@ pub struct Container {
     /// The sandbox that it belongs to.
     pub sandbox_id: SandboxId,
     /// Container name (`metadata.name`).
-    pub name: String,
+    pub name: Shared<str>,
     /// Which attempt at this container it is (`metadata.attempt`).
     pub attempt: u32,
     /// The image as the user wrote it: what the remote side gets, and what people are shown.
-    pub image: String,
+    pub image: Shared<str>,
     /// The image's one identity (see `convert::image_ref`).
-    pub image_id: String,
+    pub image_id: Shared<str>,
     /// Labels, returned byte for byte.
     pub labels: StringMap,
     /// Annotations, returned byte for byte: the kubelet restarts a container whose hash
     /// annotation changed.
-    pub annotations: StringMap,
+    pub annotations: Shared<StringMap>,
     /// Path of the log relative to the sandbox's log directory; empty when none was given.
     pub log_path: String,
     /// When the container was created; rises strictly within a pod, whatever the wall clock
     /// does, because the kubelet takes the greatest as the latest.
     pub created_at: Nanos,
     /// The `ContainerConfig` as received, without its labels and annotations, encoded. Kept beside the
-    /// JSON on disk, not within.
+    /// JSON on disk, not within, and as a rule only there.
     #[serde(skip)]
-    pub config: Arc<[u8]>,
+    pub config: CriConfig,
 }
 
 /// What changes about a container. The phase is derived from the times, each set once, so that
@@ -60,7 +60,7 @@ pub struct ContainerStatus {
     /// The end as the plugin reported it, not yet shown: log bytes must be on disk before a
     /// container is EXITED, or `kubectl logs -f` loses the end.
     #[serde(default)]
-    pub reported: Option<Exit>,
+    pub reported: Option<Box<Exit>>,
     /// When the log was first owed its completion: the end was reported, or the container was
     /// stopped. From here the time allowed for fetching the rest is counted.
     #[serde(default)]
@@ -76,7 +76,7 @@ pub struct ContainerStatus {
     pub stopping: Option<Stopping>,
     /// The end as the CRI shows it. Set once; the container is EXITED from here on.
     #[serde(default)]
-    pub exit: Option<Exit>,
+    pub exit: Option<Box<Exit>>,
     /// The trace of the `CreateContainer` that made it, where traces are on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_in: Option<Arc<TraceContext>>,

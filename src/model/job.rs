@@ -5,7 +5,10 @@ use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use super::{ContainerId, Exit, JobUid, Nanos, Remote, TraceContext};
+use super::{
+    shared::{Common, Latest},
+    ContainerId, Exit, JobUid, Nanos, Remote, Shared, TraceContext,
+};
 
 /// One remote run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -18,7 +21,7 @@ pub struct Job {
     pub containers: Vec<ContainerId>,
     /// Their names, in the same order: what the plugin knows them by. Kept here because a
     /// container's record may be removed before its job is cancelled.
-    pub names: Vec<String>,
+    pub names: Vec<Shared<str>>,
     /// When the first of them was started.
     pub created_at: Nanos,
     /// How far the submission has come.
@@ -71,10 +74,10 @@ pub struct Job {
     pub unreported_inits: UnreportedInits,
     /// Whose it is over there, as far as that was said when it was sent.
     #[serde(default)]
-    pub owner: JobOwner,
+    pub owner: Shared<JobOwner>,
     /// The partition that it asked for when it was sent, where it asked for one.
     #[serde(default)]
-    pub partition: Option<String>,
+    pub partition: Option<Shared<str>>,
     /// What it has over there, where its namespace has limits.
     #[serde(default)]
     pub demand: Option<Demand>,
@@ -83,14 +86,14 @@ pub struct Job {
     pub held: Option<String>,
     /// Why it waits over there, while it does, and its plugin says so.
     #[serde(default)]
-    pub waiting: Option<WaitReason>,
+    pub waiting: Option<Box<WaitReason>>,
     /// Since when all that the plugin mentions of it has ended, while containers go unmentioned.
     #[serde(default)]
     pub unmentioned_since: Option<Nanos>,
     /// Set while an end is reported for it, but nothing proves that it ever ran.
     // Named `unwitnessed` on disk since the first version that kept it.
     #[serde(default, rename = "unwitnessed")]
-    pub unproven_exit: Option<UnprovenExit>,
+    pub unproven_exit: Option<Box<UnprovenExit>>,
     /// The trace of the `StartContainer` that it began with, where traces are on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_in: Option<Arc<TraceContext>>,
@@ -109,7 +112,7 @@ pub struct Demand {
 }
 
 /// Whose a job is over there.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct JobOwner {
     /// The user that was asked for; none leaves it to the plugin.
     #[serde(default)]
@@ -123,6 +126,13 @@ pub struct JobOwner {
     /// The pod's service account, where the API server told it.
     #[serde(default)]
     pub service_account: Option<String>,
+}
+
+impl Common for JobOwner {
+    fn latest() -> &'static Latest<Self> {
+        static LATEST: Latest<JobOwner> = Latest::new();
+        &LATEST
+    }
 }
 
 /// Why a job, or a container of it, waits, in the plugin's words: `JobHeld`, `ImagePullBackOff`, those of
@@ -328,7 +338,7 @@ impl Job {
             inits: Vec::new(),
             expected: Vec::new(),
             unreported_inits: UnreportedInits::default(),
-            owner: JobOwner::default(),
+            owner: Shared::default(),
             partition: None,
             demand: None,
             held: None,
@@ -397,7 +407,7 @@ impl Job {
     /// The names of all that it carries, of those first that the kubelet has started.
     pub fn all_names(&self) -> impl Iterator<Item = &str> {
         let expected = self.expected.iter().map(|expected| expected.name.as_str());
-        self.names.iter().map(String::as_str).chain(expected)
+        self.names.iter().map(|name| &**name).chain(expected)
     }
 
     /// Whether nothing more is owed for it, now or later without a new request.
@@ -419,12 +429,12 @@ mod tests {
                 presumed: true,
                 in_doubt_since: Some(Nanos(3)),
             },
-            unproven_exit: Some(UnprovenExit {
+            unproven_exit: Some(Box::new(UnprovenExit {
                 since: Nanos(4),
                 not_before: Nanos(5),
                 log_since: None,
                 is_proven: false,
-            }),
+            })),
             cancel: Some(Cancellation::Done),
             ..Job::new(0, JobUid::parse(&"0".repeat(32)).expect("a UID"), Nanos(1))
         };

@@ -66,6 +66,18 @@ impl Pod {
         });
     }
 
+    /// Leaves the configurations of its sandbox and containers to the disk, which has them.
+    pub fn let_configs_go(&mut self) {
+        if self.sandbox.config.whole().is_some() {
+            Arc::make_mut(&mut self.sandbox).config.let_go();
+        }
+        for entry in &mut self.containers {
+            if entry.container.config.whole().is_some() {
+                Arc::make_mut(&mut entry.container).config.let_go();
+            }
+        }
+    }
+
     /// A job by its number.
     pub fn job(&self, number: u32) -> Option<&Job> {
         self.jobs.iter().find(|job| job.number == number)

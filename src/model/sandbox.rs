@@ -4,7 +4,7 @@ use std::{net::IpAddr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use super::{JobUid, Nanos, SandboxId, StringMap, TraceContext};
+use super::{CriConfig, JobUid, Nanos, SandboxId, Shared, StringMap, TraceContext};
 
 /// What `RunPodSandbox` was asked for. Never changes while the sandbox exists, but for the
 /// resources in `config`, which `UpdatePodSandboxResources` replaces.
@@ -15,7 +15,7 @@ pub struct Sandbox {
     /// Pod name (`metadata.name`).
     pub name: String,
     /// Pod namespace (`metadata.namespace`).
-    pub namespace: String,
+    pub namespace: Shared<str>,
     /// Pod UID (`metadata.uid`); not a UUID for static pods.
     pub uid: String,
     /// Another sandbox of this UID was on record when this one was made, perhaps a removed one that is
@@ -29,7 +29,7 @@ pub struct Sandbox {
     /// Annotations, returned byte for byte.
     pub annotations: StringMap,
     /// The runtime handler asked for; empty for the default one.
-    pub runtime_handler: String,
+    pub runtime_handler: Shared<str>,
     /// Host directory of the pod's container logs; empty when none was given.
     pub log_directory: String,
     /// When the sandbox was created. Unlike the other times here it is part of what never
@@ -39,9 +39,9 @@ pub struct Sandbox {
     #[serde(default)]
     pub ip: Option<IpAddr>,
     /// The `PodSandboxConfig` as received, without its labels and annotations, encoded. Kept beside the
-    /// JSON on disk, not within.
+    /// JSON on disk, not within, and as a rule only there.
     #[serde(skip)]
-    pub config: Arc<[u8]>,
+    pub config: CriConfig,
 }
 
 impl Sandbox {

@@ -12,7 +12,7 @@ use super::ENTRY_BYTES;
 ///
 /// An entry lies there as protobuf has it in a `map<string, string>`: its length, the key as field 1, the
 /// value as field 2. So a message takes it as it is, behind a tag.
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct StringMap(Box<[u8]>);
 
 impl StringMap {

@@ -12,7 +12,7 @@ use crate::{
     config::schema::JobScope,
     model::{
         ContainerId, ContainerPhase, Exit, Expected, Job, JobMembers, Nanos, Pod, SandboxPhase,
-        Submission,
+        Shared, Submission,
     },
 };
 
@@ -81,7 +81,7 @@ fn bind(pod: &mut Pod, id: &ContainerId, name: &str, now: Nanos) -> bool {
     let found = jobs.find_map(|job| {
         let index = expects(job).filter(|_| carries(job))?;
         job.containers.push(id.clone());
-        job.names.push(name.to_owned());
+        job.names.push(name.into());
         Some(job.expected.remove(index))
     });
     let Some(Expected { remote, end, .. }) = found else {
@@ -90,9 +90,11 @@ fn bind(pod: &mut Pod, id: &ContainerId, name: &str, now: Nanos) -> bool {
     if let Some(status) = pod.status_mut(id) {
         status.remote = remote;
         // It ran before the kubelet asked for it, so here its times are those of the asking.
-        status.reported = end.map(|end| Exit {
-            finished_at: now,
-            ..end
+        status.reported = end.map(|end| {
+            Box::new(Exit {
+                finished_at: now,
+                ..end
+            })
         });
         status.log_owed_since = status.reported.as_ref().map(|_| now);
     }
@@ -150,10 +152,14 @@ pub fn forget_expected(pod: &mut Pod, number: u32) {
     }
 }
 
+fn has(names: &[Shared<str>], name: &str) -> bool {
+    names.iter().any(|known| *known == *name)
+}
+
 /// Ephemeral containers are not part of what a pod consists of, and go alone.
 fn knows_all(whole: &PodContainers, job: &Job) -> bool {
-    let known: Vec<_> = whole.all().collect();
-    job.names.iter().all(|name| known.contains(&name))
+    let known: Vec<_> = whole.all().map(String::as_str).collect();
+    job.names.iter().all(|name| known.contains(&name.as_str()))
 }
 
 /// The containers of a pod that were never started, but for those of this job.
@@ -166,14 +172,18 @@ fn still_to_come(pod: &Pod, job: &Job, whole: &PodContainers) -> Vec<String> {
         same.any(|entry| entry.status.started_at.is_some())
     };
     let names = whole.all();
-    let names = names.filter(|name| !job.names.contains(name) && !was_started(name));
+    let names = names.filter(|name| !has(&job.names, name) && !was_started(name));
     names.cloned().collect()
 }
 
 /// The containers that a job waits for. What runs side by side belongs together; an init container
 /// that runs to its end belongs to nobody.
 fn belong_to(pod: &Pod, job: &Job, whole: &PodContainers) -> Vec<String> {
-    if job.names.iter().all(|name| whole.inits.contains(name)) {
+    if job
+        .names
+        .iter()
+        .all(|name| whole.inits.iter().any(|init| *name == *init))
+    {
         return Vec::new();
     }
     let mut names = still_to_come(pod, job, whole);
@@ -187,7 +197,7 @@ fn belong_to(pod: &Pod, job: &Job, whole: &PodContainers) -> Vec<String> {
 fn gathering_job<'a>(pod: &'a mut Pod, name: &str, now: Nanos) -> &'a mut Job {
     let open = pod.jobs.iter().position(|job| {
         matches!(job.submission, Submission::Gathering { .. })
-            && !job.names.iter().any(|taken| taken == name)
+            && !has(&job.names, name)
             && match &job.members {
                 JobMembers::NotAsked | JobMembers::Unknown => true,
                 JobMembers::Awaits { others, .. } => others.iter().any(|other| other == name),
@@ -239,11 +249,11 @@ fn split(pod: &mut Pod, number: u32, now: Nanos) {
 /// which counts from the creation of a container that was created since the last start, for that
 /// is about to be started too. None: when something comes.
 pub fn closes_at(pod: &Pod, job: &Job, last_start: Nanos, rules: &Rules) -> Option<Nanos> {
-    if let JobMembers::Awaits { others, sidecars } = &job.members {
-        if others.iter().all(|name| job.names.contains(name)) {
+    if let JobMembers::Awaits { others, .. } = &job.members {
+        if others.iter().all(|name| has(&job.names, name)) {
             return Some(last_start);
         }
-        let only_sidecars = job.names.iter().all(|name| sidecars.contains(name));
+        let only_sidecars = job.names.iter().all(|name| job.is_sidecar(name));
         return (!only_sidecars).then(|| last_start.plus(PATIENCE));
     }
     let created = pod
@@ -267,7 +277,7 @@ mod tests {
     fn jobs(pod: &Pod) -> Vec<Vec<&str>> {
         pod.jobs
             .iter()
-            .map(|job| job.names.iter().map(String::as_str).collect())
+            .map(|job| job.names.iter().map(Shared::as_str).collect())
             .collect()
     }
 

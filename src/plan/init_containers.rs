@@ -115,17 +115,17 @@ fn presume(pod: &mut Pod, number: u32, now: Nanos) {
     }
     let open = pod.containers.iter_mut().filter(|entry| {
         carried.contains(entry.id())
-            && inits.contains(&entry.container.name)
+            && inits.iter().any(|init| entry.container.name == *init)
             && entry.status.is_live()
     });
     for entry in open {
         let status = &mut entry.status;
         status.remote = Remote::Running;
         let finished_at = now.max(status.started_at.unwrap_or(now));
-        status.reported = Some(Exit {
+        status.reported = Some(Box::new(Exit {
             finished_at,
             ..succeeded.clone()
-        });
+        }));
         status.log_owed_since = status.log_owed_since.or(Some(now));
     }
 }

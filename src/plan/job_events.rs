@@ -202,7 +202,12 @@ pub fn running_condition(pod: &Pod, containers: &PodContainers) -> RunningCondit
 }
 
 fn running(pod: &Pod, containers: &PodContainers) -> (bool, &'static str) {
-    let is_main = |entry: &&ContainerEntry| containers.mains.contains(&entry.container.name);
+    let is_main = |entry: &&ContainerEntry| {
+        containers
+            .mains
+            .iter()
+            .any(|main| entry.container.name == *main)
+    };
     let mains: Vec<_> = pod.containers.iter().filter(is_main).collect();
     let mut live = mains.iter().filter(|entry| entry.status.is_live());
     if live
@@ -369,7 +374,7 @@ mod tests {
         let waits = |message: &str| {
             with(&submitted, |pod| {
                 pod.containers[0].status.remote = Remote::Queued;
-                pod.jobs[0].waiting = Some(why(message));
+                pod.jobs[0].waiting = Some(Box::new(why(message)));
             })
         };
         let told = |before: &Pod, after: &Pod| {
@@ -397,7 +402,7 @@ mod tests {
             pod.containers[1].status.remote = Remote::Running
         });
         assert_eq!(told(&held, &runs)[0].0, "JobStarted");
-        let other = with(&runs, |pod| pod.jobs[0].waiting = Some(why("x")));
+        let other = with(&runs, |pod| pod.jobs[0].waiting = Some(Box::new(why("x"))));
         assert_eq!(told(&runs, &other), [], "it has begun");
     }
 
@@ -464,7 +469,7 @@ mod tests {
         }
         let mut waits = remote(1, Remote::Queued);
         waits.jobs[0].submission = Submission::Submitted { at: Nanos(2) };
-        waits.jobs[0].waiting = Some(why("Priority"));
+        waits.jobs[0].waiting = Some(Box::new(why("Priority")));
         let got = running_condition(&waits, &containers);
         assert_eq!(
             (got.reason, &*got.message),

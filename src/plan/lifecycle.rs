@@ -114,7 +114,7 @@ pub fn fail_job(pod: &mut Pod, number: u32, code: i32, reason: &str, message: &s
             continue;
         }
         let (container, status) = (&entry.container, &mut entry.status);
-        let own = || status.own_end(container, (code, reason), message, now);
+        let own = || Box::new(status.own_end(container, (code, reason), message, now));
         status.exit = Some(status.reported.clone().unwrap_or_else(own));
         status.log_complete = true;
     }
@@ -137,7 +137,8 @@ pub(super) fn report_end(
     let live = |entry: &&mut ContainerEntry| carried.contains(entry.id()) && entry.status.is_live();
     for entry in pod.containers.iter_mut().filter(live) {
         let status = &mut entry.status;
-        status.reported = Some(status.own_end(&entry.container, (code, reason), message, now));
+        let end = status.own_end(&entry.container, (code, reason), message, now);
+        status.reported = Some(Box::new(end));
         status.log_owed_since = status.log_owed_since.or(Some(now));
     }
 }
@@ -196,7 +197,8 @@ fn end_now(container: &Container, status: &mut ContainerStatus, now: Nanos) {
         return;
     }
     let was_started = status.started_at.is_some();
-    let killed = || status.own_end(container, (exit_code::KILLED, exit_reason::ERROR), "", now);
+    let killed = (exit_code::KILLED, exit_reason::ERROR);
+    let killed = || Box::new(status.own_end(container, killed, "", now));
     status.exit = Some(status.reported.clone().unwrap_or_else(killed));
     if was_started {
         status.log_owed_since = status.log_owed_since.or(Some(now));
@@ -295,14 +297,14 @@ mod tests {
     fn a_container_that_ended_meanwhile_keeps_its_own_code() {
         let (mut pod, ids) = running(&["a"]);
         let status = pod.status_mut(&ids[0]).expect("there");
-        status.reported = Some(Exit {
+        status.reported = Some(Box::new(Exit {
             code: 3,
             reason: "Error".into(),
             message: String::new(),
             finished_at: Nanos(250),
             termination_message: None,
             used: None,
-        });
+        }));
         kill_container(&mut pod, &ids[0], 5, Nanos(300));
         assert_eq!(code(&pod, &ids[0]), Some(3));
         let before = pod.clone();

@@ -55,8 +55,8 @@ fn take_over(pod: &mut Pod, number: u32, report: &JobReport, now: Nanos, rules: 
     };
     let waiting = report.waiting();
     let is_known = |known: &WaitReason| waiting.is_some_and(|why| why.is_same_cause(known));
-    if !job.waiting.as_ref().is_some_and(is_known) {
-        job.waiting = waiting.cloned();
+    if !job.waiting.as_deref().is_some_and(is_known) {
+        job.waiting = waiting.cloned().map(Box::new);
     }
     for expected in &mut job.expected {
         if let Some(state) = report.state(&expected.name) {
@@ -100,7 +100,8 @@ fn apply_state(entry: &mut ContainerEntry, state: &ReportedState, now: Nanos, ru
         ReportedState::Ended(ended) => {
             let earliest = entry.container.created_at;
             began(entry, ended.started_at.unwrap_or(earliest), now);
-            entry.status.reported = Some(exit(started(entry), ended, now, rules));
+            let exit = exit(started(entry), ended, now, rules);
+            entry.status.reported = Some(Box::new(exit));
             entry.status.log_owed_since = entry.status.log_owed_since.or(Some(now));
         }
     }
@@ -171,7 +172,7 @@ fn never_ran(job: &Job) -> bool {
 pub fn complete_log(pod: &mut Pod, id: &ContainerId, by_site: Option<&str>, rules: &Rules) {
     let reported = pod
         .container(id)
-        .and_then(|entry| entry.status.reported.clone());
+        .and_then(|entry| entry.status.reported.as_deref().cloned());
     let names_no_cause =
         |exit: &Exit| [exit_reason::COMPLETED, exit_reason::ERROR].contains(&exit.reason.as_str());
     if let (Some(word), Some(reported)) = (by_site, reported.filter(names_no_cause)) {
@@ -187,7 +188,7 @@ pub fn complete_log(pod: &mut Pod, id: &ContainerId, by_site: Option<&str>, rule
             ..reported
         };
         if let Some(status) = pod.status_mut(id) {
-            status.exit.get_or_insert(exit);
+            status.exit.get_or_insert(Box::new(exit));
         }
     }
     lifecycle::complete_log(pod, id);
@@ -454,12 +455,12 @@ mod tests {
         // The batch system has forgotten one that was cancelled while it waited.
         let mut pod = submitted();
         assert!(!is_gone(99, pod.job(0)));
-        pod.jobs[0].unproven_exit = Some(UnprovenExit {
+        pod.jobs[0].unproven_exit = Some(Box::new(UnprovenExit {
             since: NOW,
             not_before: NOW,
             log_since: None,
             is_proven: false,
-        });
+        }));
         assert!(!is_gone(2, pod.job(0)));
         assert!(is_gone(3, pod.job(0)));
         lose(&mut pod, 0, NOW, &rules());

@@ -80,12 +80,12 @@ mod tests {
         job.in_doubt_since = Some(Nanos(5));
         job.unmentioned_since = Some(Nanos(5));
         job.deleted_at = Some(Nanos(5));
-        job.unproven_exit = Some(UnprovenExit {
+        job.unproven_exit = Some(Box::new(UnprovenExit {
             since: Nanos(5),
             not_before: Nanos(6),
             log_since: Some(Nanos(5)),
             is_proven: false,
-        });
+        }));
         assert!(has_doubts(&pod));
         restart_doubts(&mut pod, Nanos(100));
         let unsure = Submission::Unsure {

@@ -44,7 +44,7 @@ pub(super) fn end(pod: &mut Pod, number: u32, now: Nanos) {
     let awaits =
         |entry: &&mut ContainerEntry| carried.contains(entry.id()) && entry.status.awaits_stop();
     for entry in pod.containers.iter_mut().filter(awaits) {
-        let exit = killed(entry, GONE, now);
+        let exit = Box::new(killed(entry, GONE, now));
         let status = &mut entry.status;
         if has_run {
             // What was written of the log is brought to its end first.

@@ -240,7 +240,9 @@ fn cancel(pod: &mut Pod, number: u32, now: Nanos) {
         }
     }
     for entry in pod.containers.iter_mut().filter(in_job) {
-        let is_sidecar = sidecars.contains(&entry.container.name);
+        let is_sidecar = sidecars
+            .iter()
+            .any(|sidecar| entry.container.name == *sidecar);
         let status = &mut entry.status;
         if is_sidecar && status.is_live() && status.stopping.is_none() {
             status.stopping.clone_from(&longest);
@@ -341,7 +343,7 @@ pub fn time_is_over(pod: &mut Pod, now: Nanos, rules: &Rules) {
         if status.reported.is_none() && unconfirmed == UnconfirmedStop::Hold {
             stop.is_overdue = true;
         } else {
-            status.exit = Some(status.reported.clone().unwrap_or(killed));
+            status.exit = Some(status.reported.clone().unwrap_or_else(|| Box::new(killed)));
             status.log_owed_since = status.log_owed_since.or(Some(now));
         }
         over.push(entry.id().clone());

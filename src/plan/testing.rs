@@ -1,8 +1,6 @@
 //! Pods for the unit tests of this room.
 
-use std::sync::Arc;
-
-use crate::model::{Container, ContainerId, Nanos, Pod, Sandbox, SandboxId, StringMap};
+use crate::model::{Container, ContainerId, CriConfig, Nanos, Pod, Sandbox, SandboxId, StringMap};
 #[cfg(test)]
 use crate::{
     model::{Demand, Submission},
@@ -20,11 +18,11 @@ pub fn pod(names: &[&str]) -> Pod {
         attempt: 0,
         labels: StringMap::default(),
         annotations: StringMap::default(),
-        runtime_handler: String::new(),
+        runtime_handler: Default::default(),
         log_directory: String::new(),
         created_at: Nanos(0),
         ip: None,
-        config: Arc::from([]),
+        config: CriConfig::default(),
     });
     for name in names {
         let next = container(&pod, name, 0);
@@ -43,10 +41,10 @@ pub fn container(pod: &Pod, name: &str, attempt: u32) -> Container {
         image: "busybox".into(),
         image_id: "sha256:0".into(),
         labels: StringMap::default(),
-        annotations: StringMap::default(),
+        annotations: StringMap::default().into(),
         log_path: String::new(),
         created_at: pod.next_created_at(Nanos(0)),
-        config: Arc::from([]),
+        config: CriConfig::default(),
     }
 }
 

@@ -33,7 +33,7 @@ impl UnconfirmedStops {
         let fits = |(patterns, handlers, _): &&(Option<Patterns>, Vec<String>, _)| {
             let mut namespaces = patterns.iter();
             namespaces.all(|patterns| patterns.any(&sandbox.namespace))
-                && (handlers.is_empty() || handlers.contains(&sandbox.runtime_handler))
+                && (handlers.is_empty() || handlers.iter().any(|it| sandbox.runtime_handler == *it))
         };
         let found = self.entries.iter().find(fits);
         found.map_or(self.usual, |(_, _, then)| *then)
@@ -62,8 +62,8 @@ mod tests {
         };
         let stops = UnconfirmedStops::new(&jobs);
         let sandbox = |namespace: &str, handler: &str| Sandbox {
-            namespace: namespace.to_owned(),
-            runtime_handler: handler.to_owned(),
+            namespace: namespace.into(),
+            runtime_handler: handler.into(),
             ..(*pod(&[]).sandbox).clone()
         };
         assert_eq!(stops.of(&sandbox("lab", "")), hold);

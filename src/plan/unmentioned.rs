@@ -79,11 +79,11 @@ fn fate(job: &Job, report: &JobReport) -> Option<ReportedEnd> {
 fn open(pod: &Pod, job: &Job, report: &JobReport) -> Vec<String> {
     let carried = job.containers.iter().filter_map(|id| pod.container(id));
     let carried = carried.filter(|entry| entry.status.is_live());
-    let carried = carried.map(|entry| &entry.container.name);
+    let carried = carried.map(|entry| entry.container.name.as_str());
     let expected = job.expected.iter().filter(|one| one.end.is_none());
-    let names = carried.chain(expected.map(|one| &one.name));
+    let names = carried.chain(expected.map(|one| one.name.as_str()));
     let open = names.filter(|name| !job.is_init(name) && report.state(name).is_none());
-    open.cloned().collect()
+    open.map(str::to_owned).collect()
 }
 
 #[cfg(test)]

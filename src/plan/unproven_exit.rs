@@ -55,7 +55,7 @@ pub(super) fn judge(
         log_since: None,
         is_proven: false,
     };
-    let doubt = job.unproven_exit.get_or_insert(begun);
+    let doubt = job.unproven_exit.get_or_insert(Box::new(begun));
     if doubt.is_proven {
         return Verdict::TakeOver;
     }

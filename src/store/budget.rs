@@ -1,13 +1,13 @@
 //! How much of the pods' configurations may be kept. They are held in memory and on disk as long as the
 //! pod has a record, and a CRI call may bring 16 MiB of them.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use parking_lot::Mutex;
 
 use crate::{
     config::policy::Limits,
-    model::{weight, Container, Pod, ENTRY_BYTES},
+    model::{Container, Pod, ENTRY_BYTES},
 };
 
 /// More than may be kept, with the figure and the setting.
@@ -167,7 +167,7 @@ impl Budget {
         used.add(namespace, taken);
         Ok(Reserved {
             budget: self,
-            namespace: namespace.clone(),
+            namespace: namespace.to_string(),
             taken,
             given,
         })
@@ -177,7 +177,7 @@ impl Budget {
     fn check(&self, before: Option<&Pod>, pod: &Pod, bytes: u64) -> Result<(), OverBudget> {
         let known = |container: &Container| {
             let old = before.and_then(|before| before.container(&container.id));
-            old.is_some_and(|old| *old.container.config == *container.config)
+            old.is_some_and(|old| std::ptr::eq(&*old.container, container))
         };
         for entry in &pod.containers {
             let container = &entry.container;
@@ -225,7 +225,7 @@ fn within(
 /// What a pod's configurations count.
 fn pod_weight(pod: &Pod) -> u64 {
     let sandbox = &pod.sandbox;
-    let own = weight(&sandbox.config) + sandbox.labels.weight() + sandbox.annotations.weight();
+    let own = sandbox.config.weight() + sandbox.labels.weight() + sandbox.annotations.weight();
     let containers = pod.containers.iter();
     let containers = containers.map(|entry| container_weight(&entry.container));
     own + containers.sum::<u64>()
@@ -233,29 +233,26 @@ fn pod_weight(pod: &Pod) -> u64 {
 
 /// What a container's configuration counts.
 fn container_weight(container: &Container) -> u64 {
-    weight(&container.config) + container.labels.weight() + container.annotations.weight()
+    container.config.weight() + container.labels.weight() + container.annotations.weight()
 }
 
 /// Whether two states of a pod have the same configurations, told without reading them: states share what
 /// has not changed.
 fn is_same(one: &Pod, other: &Pod) -> bool {
-    let pointers = |pod| configs(pod).map(<[u8]>::as_ptr);
-    pointers(one).eq(pointers(other))
+    Arc::ptr_eq(&one.sandbox, &other.sandbox) && records(one).eq(records(other))
 }
 
-/// The configurations of a pod's sandbox and containers.
-fn configs(pod: &Pod) -> impl Iterator<Item = &[u8]> {
-    let containers = pod.containers.iter();
-    let containers = containers.map(|entry| &*entry.container.config);
-    std::iter::once(&*pod.sandbox.config).chain(containers)
+/// Where the records of a pod's containers are.
+fn records(pod: &Pod) -> impl Iterator<Item = *const Container> + '_ {
+    pod.containers
+        .iter()
+        .map(|entry| Arc::as_ptr(&entry.container))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
-    use crate::model::{ContainerId, Nanos, Sandbox};
+    use crate::model::{ContainerId, CriConfig, Nanos, Sandbox};
 
     fn limits() -> Limits {
         Limits {
@@ -268,20 +265,20 @@ mod tests {
     }
 
     /// What cannot be read counts its bytes.
-    fn bytes(count: usize) -> Arc<[u8]> {
-        vec![0xff; count].into()
+    fn bytes(count: usize) -> CriConfig {
+        CriConfig::new(vec![0xff; count].into(), [].into())
     }
 
     fn pod(namespace: &str, count: usize) -> Pod {
         Pod::new(Sandbox {
             id: "s".into(),
             name: "web".to_owned(),
-            namespace: namespace.to_owned(),
+            namespace: namespace.into(),
             uid: "u".to_owned(),
             attempt: 0,
             labels: Default::default(),
             annotations: Default::default(),
-            runtime_handler: String::new(),
+            runtime_handler: Default::default(),
             log_directory: String::new(),
             created_at: Nanos(1),
             ip: None,
@@ -295,10 +292,10 @@ mod tests {
         pod.add_container(Container {
             id: ContainerId::from(name),
             sandbox_id: pod.sandbox.id.clone(),
-            name: name.to_owned(),
+            name: name.into(),
             attempt: 0,
-            image: String::new(),
-            image_id: String::new(),
+            image: Default::default(),
+            image_id: Default::default(),
             labels: Default::default(),
             annotations: Default::default(),
             log_path: String::new(),

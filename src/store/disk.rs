@@ -5,6 +5,9 @@ use std::{
     sync::Arc,
 };
 
+use parking_lot::{
+    MappedRwLockReadGuard, MappedRwLockWriteGuard, RwLock, RwLockReadGuard, RwLockWriteGuard,
+};
 use redb::{
     backends::FileBackend, Database, ReadableDatabase as _, ReadableTable as _,
     ReadableTableMetadata as _,
@@ -18,8 +21,9 @@ use super::{
 };
 use crate::{telemetry::chain, threads};
 
-/// Page cache of the embedded store. Everything is read once at start and only written after.
-const CACHE_BYTES: usize = 4 << 20;
+/// Page cache of the embedded store. Everything is read once at start, and after that a record where a job is
+/// made; the cache has the upper pages of the trees then, which every write goes through.
+const CACHE_BYTES: usize = 1 << 20;
 
 /// A file is written anew when it is so many times as large as what is in it.
 const TIMES: u64 = 4;
@@ -35,20 +39,62 @@ fn not_committed(path: &Path, source: redb::Error) -> Error {
     }
 }
 
-/// The state file. Closed where `database` is `None`; the next use opens it.
+/// The state file. One thread writes it; single rows are read by others meanwhile, through clones of this.
+#[derive(Clone)]
 pub struct Disk {
     pub path: PathBuf,
-    pub database: Option<Database>,
+    /// Closed where there is none; the next use opens it.
+    database: Arc<RwLock<Option<Database>>>,
 }
 
 impl Disk {
+    /// A file that is not open yet.
+    pub fn new(path: PathBuf) -> Self {
+        Self {
+            path,
+            database: Arc::default(),
+        }
+    }
+
+    /// Closes the file until its next use.
+    pub fn close(&self) {
+        *self.database.write() = None;
+    }
+
+    /// Reads the values of some rows, all as they were at one time; none for one that is not there.
+    ///
+    /// # Errors
+    /// [`Error::Open`] and [`Error::Read`].
+    pub fn rows(&self, rows: &[(Table, &str)]) -> Result<Vec<Option<Vec<u8>>>, Error> {
+        let database = self.opened()?;
+        let read = || {
+            let transaction = database.begin_read()?;
+            let value = |(table, key): &(Table, &str)| {
+                let opened = match transaction.open_table(table.definition()) {
+                    Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),
+                    other => other?,
+                };
+                let value = opened.get(*key)?;
+                Ok(value.map(|value| value.value().to_vec()))
+            };
+            rows.iter().map(value).collect()
+        };
+        salvage::calmly(read).map_err(|source| self.not_read(source))
+    }
+
+    fn not_read(&self, source: redb::Error) -> Error {
+        Error::Read {
+            path: self.path.clone(),
+            source: Arc::new(source),
+        }
+    }
+
     /// Writes all or nothing, and returns when it is on disk.
     ///
     /// # Errors
     /// [`Error::Open`] and [`Error::Commit`].
-    pub fn write<'a>(&mut self, writes: impl Iterator<Item = &'a Write>) -> Result<(), Error> {
-        let path = self.path.clone();
-        let database = self.database()?;
+    pub fn write<'a>(&self, writes: impl Iterator<Item = &'a Write>) -> Result<(), Error> {
+        let database = self.opened()?;
         (|| {
             threads::fault("disk")?;
             let transaction = database.begin_write()?;
@@ -62,34 +108,35 @@ impl Disk {
             transaction.commit()?;
             Ok(())
         })()
-        .map_err(|error| not_committed(&path, error))
+        .map_err(|error| not_committed(&self.path, error))
     }
 
-    fn database(&mut self) -> Result<&mut Database, Error> {
-        let path = &self.path;
-        if self.database.is_none() {
-            let failed = |source: redb::Error| Error::Open {
-                path: path.clone(),
-                source: Arc::new(source),
-            };
-            let file = private_file(path).map_err(|source| failed(source.into()))?;
-            let backend = FileBackend::new(file).map_err(|source| failed(source.into()))?;
-            // Its own checks of a damaged file are assertions in part.
-            let database = salvage::calmly(|| {
-                redb::Builder::new()
-                    .set_cache_size(CACHE_BYTES)
-                    .create_with_backend(backend)
-                    .map_err(redb::Error::from)
-            });
-            self.database = Some(database.map_err(failed)?);
+    /// The open file, shared with others.
+    fn opened(&self) -> Result<MappedRwLockReadGuard<'_, Database>, Error> {
+        loop {
+            let database = self.database.read();
+            match RwLockReadGuard::try_map(database, Option::as_ref) {
+                Ok(opened) => return Ok(opened),
+                // Dropped before the next lock is taken.
+                Err(closed) => drop(closed),
+            }
+            drop(self.opened_alone()?);
         }
-        self.database.as_mut().ok_or(Error::Closed)
+    }
+
+    /// The open file, while nobody else has it.
+    fn opened_alone(&self) -> Result<MappedRwLockWriteGuard<'_, Database>, Error> {
+        let mut database = self.database.write();
+        if database.is_none() {
+            *database = Some(open(&self.path)?);
+        }
+        RwLockWriteGuard::try_map(database, Option::as_mut).map_err(|_| Error::Closed)
     }
 
     /// Sets a damaged file aside, and goes on with what is good in it. The damaged one is in its
     /// place until the new one is whole, so a crash in between loses nothing.
-    fn salvage(&mut self, damage: &Error) -> Result<Contents, Error> {
-        self.database = None;
+    fn salvage(&self, damage: &Error) -> Result<Contents, Error> {
+        self.close();
         let path = self.path.clone();
         let failed = |source| Error::Damaged {
             path: path.clone(),
@@ -109,12 +156,9 @@ impl Disk {
                 .map(|(key, value)| Write::put(*table, key, value.clone()))
         });
         let writes: Vec<_> = writes.collect();
-        let mut fresh = Disk {
-            path: salvage::fresh(&path).map_err(failed)?,
-            database: None,
-        };
+        let fresh = Disk::new(salvage::fresh(&path).map_err(failed)?);
         fresh.write(writes.iter())?;
-        fresh.database = None;
+        fresh.close();
         salvage::replace(&fresh.path, &path).map_err(failed)?;
         Ok(contents)
     }
@@ -123,7 +167,7 @@ impl Disk {
     ///
     /// # Errors
     /// A file that cannot be opened, read, or saved from its damage.
-    pub fn read(&mut self) -> Result<Contents, Error> {
+    pub fn read(&self) -> Result<Contents, Error> {
         match self.check_and_read() {
             Err(error) if error.is_damage() => self.salvage(&error),
             other => other,
@@ -133,7 +177,7 @@ impl Disk {
     /// Writes a new file in place of one that is many times larger than what is in it: the store takes
     /// up again what was deleted, but gives nothing back. Until the new file is whole, the old one is in its
     /// place; when anything fails, it stays. Does nothing where more than `most` bytes are in it.
-    pub fn compact(&mut self, least: u64, most: u64) {
+    pub fn compact(&self, least: u64, most: u64) {
         let Ok(before) = std::fs::metadata(&self.path).map(|file| file.len()) else {
             return;
         };
@@ -156,22 +200,25 @@ impl Disk {
     }
 
     /// Whether it was worth it: no more than `worth` bytes are in it, and no more than `most`.
-    fn rewrite(&mut self, worth: u64, most: u64) -> Result<bool, Error> {
-        let path = self.path.clone();
-        let database = self.database()?;
-        let used = stored_bytes(database).map_err(|error| not_committed(&path, error))?;
+    fn rewrite(&self, worth: u64, most: u64) -> Result<bool, Error> {
+        let path = &self.path;
+        let database = self.opened()?;
+        let used = stored_bytes(&database).map_err(|error| not_committed(path, error))?;
         if used > worth.min(most) {
             return Ok(false);
         }
-        let from_disk = |error: std::io::Error| not_committed(&path, error.into());
-        let mut fresh = Disk {
-            path: salvage::fresh(&path).map_err(from_disk)?,
-            database: None,
-        };
-        copy(database, fresh.database()?).map_err(|error| not_committed(&fresh.path, error))?;
-        fresh.database = None;
-        self.database = None;
-        salvage::replace(&fresh.path, &path).map_err(from_disk)?;
+        let from_disk = |error: std::io::Error| not_committed(path, error.into());
+        let fresh = Disk::new(salvage::fresh(path).map_err(from_disk)?);
+        {
+            let to = fresh.opened()?;
+            copy(&database, &to).map_err(|error| not_committed(&fresh.path, error))?;
+        }
+        fresh.close();
+        drop(database);
+        // Nobody may open the old one again before the new one is in its place.
+        let mut database = self.database.write();
+        *database = None;
+        salvage::replace(&fresh.path, path).map_err(from_disk)?;
         Ok(true)
     }
 
@@ -179,9 +226,8 @@ impl Disk {
     ///
     /// # Errors
     /// A file that cannot be written.
-    pub fn trim_set_aside(&mut self) -> Result<(), Error> {
-        let path = self.path.clone();
-        let database = self.database()?;
+    pub fn trim_set_aside(&self) -> Result<(), Error> {
+        let database = self.opened()?;
         (|| {
             let transaction = database.begin_write()?;
             let mut table = transaction.open_table(Table::SetAside.definition())?;
@@ -205,17 +251,12 @@ impl Disk {
             transaction.commit()?;
             Ok(())
         })()
-        .map_err(|error| not_committed(&path, error))
+        .map_err(|error| not_committed(&self.path, error))
     }
 
     /// Reads everything, once the checksums of the whole file are found right: it is small.
-    fn check_and_read(&mut self) -> Result<Contents, Error> {
-        let path = self.path.clone();
-        let failed = |source: redb::Error| Error::Read {
-            path,
-            source: Arc::new(source),
-        };
-        let database = self.database()?;
+    fn check_and_read(&self) -> Result<Contents, Error> {
+        let mut database = self.opened_alone()?;
         salvage::calmly(|| {
             if !database.check_integrity()? {
                 let what = "its checksums do not hold".to_owned();
@@ -238,8 +279,26 @@ impl Disk {
             }
             Ok(contents)
         })
-        .map_err(failed)
+        .map_err(|source| self.not_read(source))
     }
+}
+
+/// Opens a state file, which is made where there is none.
+fn open(path: &Path) -> Result<Database, Error> {
+    let failed = |source: redb::Error| Error::Open {
+        path: path.to_owned(),
+        source: Arc::new(source),
+    };
+    let file = private_file(path).map_err(|source| failed(source.into()))?;
+    let backend = FileBackend::new(file).map_err(|source| failed(source.into()))?;
+    // Its own checks of a damaged file are assertions in part.
+    let database = salvage::calmly(|| {
+        redb::Builder::new()
+            .set_cache_size(CACHE_BYTES)
+            .create_with_backend(backend)
+            .map_err(redb::Error::from)
+    });
+    database.map_err(failed)
 }
 
 /// How many bytes are in the rows of all tables.

@@ -24,7 +24,7 @@ use super::{
     disk::{source_of, Disk},
     disk_error::Error,
     private::{private_directory, private_file},
-    table::{Contents, Write},
+    table::{Contents, Table, Write},
 };
 use crate::threads::{self, Threads};
 
@@ -53,6 +53,8 @@ pub struct Journal {
     // Before the queue, so that it may end when both are dropped.
     threads: Threads,
     queue: Mutex<Option<Sender<Batch>>>,
+    /// For single rows; it is written by the thread.
+    disk: Disk,
     /// Bytes of the store's file after the last write, so that whoever asks waits for no disk.
     size: Arc<AtomicU64>,
     /// Held as long as the daemon lives: it keeps a second one out.
@@ -77,14 +79,10 @@ impl Journal {
             Err(std::fs::TryLockError::WouldBlock) => return Err(Error::InUse(directory.into())),
             Err(std::fs::TryLockError::Error(source)) => return Err(unusable(source)),
         }
-        let disk = Disk {
-            path: directory.join("state.redb"),
-            database: None,
-        };
-        Self::start(disk, lock)
+        Self::start(Disk::new(directory.join("state.redb")), lock)
     }
 
-    fn start(mut disk: Disk, lock: File) -> Result<(Self, Contents), Error> {
+    fn start(disk: Disk, lock: File) -> Result<(Self, Contents), Error> {
         let contents = disk.read()?;
         disk.trim_set_aside()?;
         disk.compact(LEAST_AT_START, u64::MAX);
@@ -93,8 +91,9 @@ impl Journal {
         let size = Arc::new(AtomicU64::new(size_of(&path)));
         let threads = Threads::default();
         let written = size.clone();
+        let writer = disk.clone();
         threads
-            .start("journal", move || serve(disk, &receiver, &written))
+            .start("journal", move || serve(&writer, &receiver, &written))
             .map_err(|source| Error::Directory {
                 path,
                 source: Arc::new(source),
@@ -102,6 +101,7 @@ impl Journal {
         let journal = Self {
             threads,
             queue: Mutex::new(Some(sender)),
+            disk,
             size,
             _lock: lock,
         };
@@ -124,6 +124,18 @@ impl Journal {
         answer.recv().map_err(|_| Error::Closed)?
     }
 
+    /// Reads the values of some rows, all as they were at one time; none for one that is not there. Waits for
+    /// the disk, but for no write.
+    ///
+    /// # Errors
+    /// The disk refused, or the store is closed.
+    pub fn rows(&self, rows: &[(Table, &str)]) -> Result<Vec<Option<Vec<u8>>>, Error> {
+        if self.queue.lock().is_none() {
+            return Err(Error::Closed);
+        }
+        self.disk.rows(rows)
+    }
+
     /// Bytes of the store's file, as of the last write.
     pub fn size(&self) -> u64 {
         self.size.load(Ordering::Relaxed)
@@ -134,6 +146,7 @@ impl Journal {
         self.threads.begin_stop();
         drop(self.queue.lock().take());
         self.threads.join();
+        self.disk.close();
     }
 }
 
@@ -144,7 +157,7 @@ impl Drop for Journal {
 }
 
 /// The thread: until nobody can send any more.
-fn serve(mut disk: Disk, queue: &Receiver<Batch>, size: &AtomicU64) {
+fn serve(disk: &Disk, queue: &Receiver<Batch>, size: &AtomicU64) {
     let mut writes: u32 = 0;
     while let Ok(first) = queue.recv() {
         let mut batches = vec![first];
@@ -158,7 +171,7 @@ fn serve(mut disk: Disk, queue: &Receiver<Batch>, size: &AtomicU64) {
                 "{error}: {}; it is opened anew for the next write",
                 source_of(error)
             );
-            disk.database = None;
+            disk.close();
         }
         for batch in batches {
             // A caller that has gone does not wait for the answer.
@@ -182,7 +195,6 @@ fn size_of(path: &Path) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::table::Table;
 
     fn put(key: &str) -> Vec<Write> {
         vec![Write::put(Table::Values, key, key.as_bytes().to_vec())]

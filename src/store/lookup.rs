@@ -2,7 +2,7 @@
 
 use super::{
     index::{only, Ambiguous},
-    Store,
+    Cell, Store,
 };
 use crate::model::{ContainerId, SandboxId, SandboxPhase};
 
@@ -14,19 +14,15 @@ impl Store {
     /// [`Ambiguous`].
     pub fn resolve_sandbox(&self, id: &str) -> Result<Option<SandboxId>, Ambiguous> {
         let pods = self.pods.read();
-        let visible = |id: &SandboxId| {
-            pods.get(id)
-                .is_some_and(|cell| cell.current.read().phase() != SandboxPhase::Removed)
-        };
-        let exact = SandboxId::from(id);
-        if visible(&exact) {
-            return Ok(Some(exact));
+        let is_visible = |cell: &Cell| cell.current.read().phase() != SandboxPhase::Removed;
+        // The record's own id, which takes no memory of its own where it is kept.
+        let exact = pods.get_key_value(&SandboxId::from(id));
+        if let Some((exact, _)) = exact.filter(|(_, cell)| is_visible(cell)) {
+            return Ok(Some(exact.clone()));
         }
-        only(
-            id,
-            pods.keys()
-                .filter(|key| key.as_str().starts_with(id) && visible(key)),
-        )
+        let fitting = pods.iter().filter(|(key, _)| key.as_str().starts_with(id));
+        let fitting = fitting.filter(|(_, cell)| is_visible(cell));
+        only(id, fitting.map(|(key, _)| key))
     }
 
     /// The container with this id, or the only one whose id begins so.
@@ -35,9 +31,8 @@ impl Store {
     /// [`Ambiguous`].
     pub fn resolve_container(&self, id: &str) -> Result<Option<ContainerId>, Ambiguous> {
         let owners = self.owners.read();
-        let exact = ContainerId::from(id);
-        if owners.contains_key(&exact) {
-            return Ok(Some(exact));
+        if let Some((exact, _)) = owners.get_key_value(&ContainerId::from(id)) {
+            return Ok(Some(exact.clone()));
         }
         only(id, owners.keys().filter(|key| key.as_str().starts_with(id)))
     }

@@ -28,7 +28,9 @@ mod images;
 mod index;
 mod journal;
 mod life;
+mod load;
 mod lookup;
+mod names;
 mod private;
 /// What must hold whatever comes in; `fuzz/` and the tests share it.
 #[cfg(any(test, fuzzing))]
@@ -51,12 +53,12 @@ use std::{
 use crossbeam_channel::Sender;
 use parking_lot::{Mutex, RwLock};
 
-use self::{budget::Budget, events::Subscribers, journal::Journal, transitions::Transitions};
+use self::{
+    budget::Budget, events::Subscribers, journal::Journal, names::Names, transitions::Transitions,
+};
 use crate::{
     config::policy::Limits,
-    model::{
-        Clock, ClockMark, ContainerId, Image, Nanos, Pod, Resumed, Sandbox, SandboxId, SandboxPhase,
-    },
+    model::{Clock, ClockMark, ContainerId, Image, Nanos, Pod, Resumed, Sandbox, SandboxId},
     telemetry::Counters,
     threads::all_or_end,
     traces,
@@ -98,6 +100,15 @@ pub enum Error {
         /// The sandbox that has it.
         id: SandboxId,
     },
+    /// A record that was removed meanwhile.
+    #[error("{record} is not in the state file any more")]
+    NotOnDisk {
+        /// Which record.
+        record: String,
+    },
+    /// A record was changed without what only the disk has of it; nothing has changed.
+    #[error(transparent)]
+    NotLoaded(#[from] record::NotLoaded),
     /// More than may be kept.
     #[error(transparent)]
     OverBudget(#[from] OverBudget),
@@ -124,15 +135,12 @@ impl Cell {
     }
 }
 
-/// Pod name, namespace, UID and attempt: taken by one sandbox at a time.
-type SandboxName = (String, String, String, u32);
-
 /// A change to one pod.
 pub type Change<'a> = Box<dyn FnOnce(&mut Pod) + 'a>;
 
 /// The state of the daemon.
 pub struct Store {
-    names: Mutex<HashMap<SandboxName, SandboxId>>,
+    names: Names,
     pods: RwLock<HashMap<SandboxId, Arc<Cell>>>,
     owners: RwLock<HashMap<ContainerId, SandboxId>>,
     images: RwLock<HashMap<String, Arc<Image>>>,
@@ -164,7 +172,7 @@ impl Store {
         wake: Sender<SandboxId>,
     ) -> Result<Self, Error> {
         let (journal, contents) = Journal::open(directory)?;
-        let found = recover::recover(&contents).map_err(|(record, error)| Error::Record {
+        let mut found = recover::recover(&contents).map_err(|(record, error)| Error::Record {
             record,
             reason: error.to_string(),
         })?;
@@ -197,13 +205,8 @@ impl Store {
             found.pods.len(),
             found.images.len()
         );
-        let visible = found
-            .pods
-            .iter()
-            .filter(|pod| pod.phase() != SandboxPhase::Removed);
-        let names = visible
-            .map(|pod| (name_of(&pod.sandbox), pod.sandbox.id.clone()))
-            .collect();
+        found.pods.iter_mut().for_each(Pod::let_configs_go);
+        let names = Names::of(found.pods.iter());
         let owners = found.pods.iter().flat_map(|pod| {
             pod.containers
                 .iter()
@@ -232,7 +235,7 @@ impl Store {
             .into_iter()
             .map(|image| (image.id.clone(), Arc::new(image)));
         Ok(Self {
-            names: Mutex::new(names),
+            names,
             pods: RwLock::new(pods.collect()),
             owners: RwLock::new(owners),
             images: RwLock::new(images.collect()),
@@ -322,34 +325,29 @@ impl Store {
     }
 
     fn add(&self, sandbox: Sandbox) -> Result<(), Error> {
-        let (name, id) = (name_of(&sandbox), sandbox.id.clone());
+        let id = sandbox.id.clone();
         let mut pod = Pod::new(sandbox);
         traces::stamp(None, &mut pod);
         traces::note_pod(&pod, None);
         let reserved = self.budget.reserve(None, Some(&pod))?;
-        self.reserve(name.clone(), &pod.sandbox)?;
-        if let Err(error) = self.commit(record::difference(None, Some(&pod))) {
-            self.names.lock().remove(&name);
-            return Err(error.into());
+        let taken = self.names.take(&pod.sandbox);
+        taken.map_err(|id| Error::Exists {
+            pod: pod.full_name(),
+            attempt: pod.sandbox.attempt,
+            id,
+        })?;
+        let writes = record::difference(None, Some(&pod)).map_err(Error::from);
+        let written = writes.and_then(|writes| Ok(self.commit(writes)?));
+        if let Err(error) = written {
+            self.names.give_back(&pod.sandbox);
+            return Err(error);
         }
         reserved.keep();
+        self.names.let_configs_go(&mut pod);
         let cell = Cell::new(pod);
         let _turn = cell.turn.lock();
         self.pods.write().insert(id, cell.clone());
         self.announce(None, &cell.pod());
-        Ok(())
-    }
-
-    fn reserve(&self, name: SandboxName, sandbox: &Sandbox) -> Result<(), Error> {
-        let mut names = self.names.lock();
-        if let Some(id) = names.get(&name) {
-            return Err(Error::Exists {
-                pod: format!("{}/{}", sandbox.namespace, sandbox.name),
-                attempt: sandbox.attempt,
-                id: id.clone(),
-            });
-        }
-        names.insert(name, sandbox.id.clone());
         Ok(())
     }
 
@@ -375,8 +373,9 @@ impl Store {
             let kept = Some(&after).filter(|pod| !pod.is_forgotten());
             let reserved = self.budget.reserve(Some(&*before), kept);
             let reserved = reserved.map_err(Error::OverBudget)?;
+            let writes = self.writes(&before, &after)?;
             *forgotten = all_or_end(|| -> Result<_, DiskError> {
-                self.commit(self.writes(&before, &after))?;
+                self.commit(writes)?;
                 Ok(self.publish(&cell, &before, after))
             })
             .map_err(Error::Disk)?;
@@ -408,7 +407,7 @@ impl Store {
             let mut after = (*before).clone();
             change(&mut after);
             if after != *before {
-                writes.extend(self.writes(&before, &after));
+                writes.extend(self.writes(&before, &after)?);
                 let kept = Some(&after).filter(|pod| !pod.is_forgotten());
                 let noted = self.budget.note(&before, kept);
                 taken.push((cell, turn, before, after, noted));
@@ -430,18 +429,18 @@ impl Store {
         }
     }
 
-    fn writes(&self, before: &Pod, after: &Pod) -> Vec<Write> {
-        record::difference(Some(before), Some(after).filter(|pod| !pod.is_forgotten()))
+    fn writes(&self, before: &Pod, after: &Pod) -> Result<Vec<Write>, Error> {
+        let kept = Some(after).filter(|pod| !pod.is_forgotten());
+        Ok(record::difference(Some(before), kept)?)
     }
 
     /// Shows a pod's new state; true when the pod is forgotten with it.
-    fn publish(&self, cell: &Cell, before: &Arc<Pod>, after: Pod) -> bool {
+    fn publish(&self, cell: &Cell, before: &Arc<Pod>, mut after: Pod) -> bool {
+        after.let_configs_go();
         let after = Arc::new(after);
         let forgotten = after.is_forgotten();
         *cell.current.write() = after.clone();
-        if after.phase() == SandboxPhase::Removed && before.phase() != SandboxPhase::Removed {
-            self.names.lock().remove(&name_of(&after.sandbox));
-        }
+        self.names.follow(before, &after);
         if forgotten {
             self.pods.write().remove(&after.sandbox.id);
         }
@@ -579,17 +578,6 @@ fn set_aside(contents: &table::Contents, table: Table, key: &str) -> Vec<Write> 
 
 const POD_CIDR: &str = "pod_cidr";
 const CLOCK: &str = "clock";
-
-fn name_of(sandbox: &Sandbox) -> SandboxName {
-    let Sandbox {
-        name,
-        namespace,
-        uid,
-        attempt,
-        ..
-    } = sandbox;
-    (name.clone(), namespace.clone(), uid.clone(), *attempt)
-}
 
 #[cfg(test)]
 mod reference;

@@ -2,12 +2,19 @@
 
 use std::{collections::HashSet, fmt::Debug, time::Duration};
 
+use serde::Serialize;
+
 use super::{
     record,
     recover::{recover, Recovered},
     table::{Contents, Table, Write},
 };
-use crate::{config::Config, convert, model::Nanos, plan::owed};
+use crate::{
+    config::Config,
+    convert,
+    model::{CriConfig, Nanos},
+    plan::owed,
+};
 
 /// Rows, one a line: a letter for the table, the key, a space, and the value. `s` sandboxes, `c`
 /// containers, `p` pods and `i` images have JSON there, for which the header is made; a capital
@@ -19,8 +26,8 @@ pub fn any_records(data: &[u8]) {
     let rows: Vec<_> = data.split(|byte| *byte == b'\n').filter_map(row).collect();
     for (table, _, value) in &rows {
         match table {
-            Table::Sandboxes => stays(value, record::sandbox, |r| record::encode(r, &r.config)),
-            Table::Containers => stays(value, record::container, |r| record::encode(r, &r.config)),
+            Table::Sandboxes => stays(value, record::sandbox, |r| written(r, &r.config)),
+            Table::Containers => stays(value, record::container, |r| written(r, &r.config)),
             Table::Pods => stays(value, record::pod, |r| record::encode(r, &[])),
             Table::Images => stays(value, record::image, |r| record::encode(r, &[])),
             Table::LogPositions | Table::Values | Table::SetAside => {}
@@ -38,6 +45,10 @@ pub fn any_records(data: &[u8]) {
     };
     is_written_as_it_is(&found);
     can_be_gone_on_with(&found);
+}
+
+fn written(record: &impl Serialize, config: &CriConfig) -> Vec<u8> {
+    record::encode(record, config.whole().expect("all of it was read"))
 }
 
 fn row(line: &[u8]) -> Option<(Table, String, Vec<u8>)> {
@@ -100,7 +111,7 @@ fn is_written_as_it_is(found: &Recovered) {
     let writes = found
         .pods
         .iter()
-        .flat_map(|pod| record::difference(None, Some(pod)))
+        .flat_map(|pod| record::difference(None, Some(pod)).expect("all of it was read"))
         .chain(found.images.iter().map(record::put_image));
     let rows = writes.filter_map(Write::into_row);
     let rows = rows.map(|(table, key, value)| (table, vec![(key, value)]));

@@ -18,9 +18,12 @@ use serde::{de::DeserializeOwned, Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::table::{Table, Write};
-use crate::model::{
-    Container, ContainerEntry, ContainerId, ContainerStatus, Image, Job, Pod, Sandbox,
-    SandboxStatus,
+use crate::{
+    convert,
+    model::{
+        Container, ContainerEntry, ContainerId, ContainerStatus, CriConfig, Image, Job, Pod,
+        Sandbox, SandboxStatus,
+    },
 };
 
 /// The version that this daemon writes, and the newest that it reads.
@@ -45,6 +48,11 @@ pub enum Error {
     #[error("its content is wrong: {0}")]
     Content(String),
 }
+
+/// A record that cannot be written, because its configuration is on disk only.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the configuration of {0} was not read from the disk before it was changed")]
+pub struct NotLoaded(String);
 
 /// What changes about a pod: one record, written at every transition.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -83,7 +91,8 @@ impl PodRecord {
         let mut pod = Pod::new(sandbox);
         for (id, status) in self.containers {
             match containers.remove(&id) {
-                Some(container) => {
+                Some(mut container) => {
+                    container.sandbox_id = pod.sandbox.id.clone();
                     pod.containers.push(ContainerEntry {
                         container: Arc::new(container),
                         status,
@@ -93,7 +102,16 @@ impl PodRecord {
             }
         }
         (pod.status, pod.jobs, pod.next_job) = (self.status, self.jobs, self.next_job);
+        share_ids(&mut pod);
         (pod, missing)
+    }
+}
+
+/// Lets a pod's jobs have the ids of its containers, which they have read a second time.
+fn share_ids(pod: &mut Pod) {
+    for id in pod.jobs.iter_mut().flat_map(|job| &mut job.containers) {
+        let own = pod.containers.iter().find(|entry| entry.id() == id);
+        *id = own.map_or_else(|| id.clone(), |entry| entry.id().clone());
     }
 }
 
@@ -127,6 +145,21 @@ fn checksum(parts: &[&[u8]]) -> [u8; CHECKSUM] {
 }
 
 fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, &[u8]), Error> {
+    let (json, config) = parts(bytes)?;
+    let record = serde_json::from_slice(json).map_err(|error| Error::Content(error.to_string()))?;
+    Ok((record, config))
+}
+
+/// The CRI config in a record, which is not read otherwise.
+///
+/// # Errors
+/// A record that is none.
+pub fn config(bytes: &[u8]) -> Result<&[u8], Error> {
+    parts(bytes).map(|(_, config)| config)
+}
+
+/// JSON and CRI config of a record.
+fn parts(bytes: &[u8]) -> Result<(&[u8], &[u8]), Error> {
     let (header, rest) = bytes.split_at_checked(HEADER).ok_or(Error::CutShort)?;
     let [version, length @ ..] = header else {
         return Err(Error::CutShort);
@@ -146,9 +179,7 @@ fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, &[u8]), Error> {
         }
         rest
     };
-    let (json, config) = rest.split_at_checked(length).ok_or(Error::CutShort)?;
-    let record = serde_json::from_slice(json).map_err(|error| Error::Content(error.to_string()))?;
-    Ok((record, config))
+    rest.split_at_checked(length).ok_or(Error::CutShort)
 }
 
 /// Reads a sandbox.
@@ -158,7 +189,7 @@ fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, &[u8]), Error> {
 pub fn sandbox(bytes: &[u8]) -> Result<Sandbox, Error> {
     let (sandbox, config) = decode::<Sandbox>(bytes)?;
     Ok(Sandbox {
-        config: config.into(),
+        config: convert::sandbox_config(config.into()),
         ..sandbox
     })
 }
@@ -170,7 +201,7 @@ pub fn sandbox(bytes: &[u8]) -> Result<Sandbox, Error> {
 pub fn container(bytes: &[u8]) -> Result<Container, Error> {
     let (container, config) = decode::<Container>(bytes)?;
     Ok(Container {
-        config: config.into(),
+        config: convert::container_config(config.into()),
         ..container
     })
 }
@@ -198,7 +229,10 @@ pub fn put_image(image: &Image) -> Write {
 
 /// The writes that lead from one state of a pod to the next; from nothing for a new one, to
 /// nothing for one that is forgotten.
-pub fn difference(before: Option<&Pod>, after: Option<&Pod>) -> Vec<Write> {
+///
+/// # Errors
+/// A sandbox or container that has changed, and whose configuration is on disk only: it would be lost.
+pub fn difference(before: Option<&Pod>, after: Option<&Pod>) -> Result<Vec<Write>, NotLoaded> {
     let mut writes = Vec::new();
     let kept = |pod: Option<&Pod>, id: &ContainerId| {
         pod.and_then(|pod| pod.container(id))
@@ -213,7 +247,12 @@ pub fn difference(before: Option<&Pod>, after: Option<&Pod>) -> Vec<Write> {
     for entry in after.iter().flat_map(|pod| &pod.containers) {
         let old = kept(before, entry.id());
         if !old.is_some_and(|old| Arc::ptr_eq(&old, &entry.container)) {
-            let value = encode(&*entry.container, &entry.container.config);
+            let whole = whole(
+                &entry.container.config,
+                Table::Containers,
+                entry.id().as_str(),
+            )?;
+            let value = encode(&*entry.container, whole);
             writes.push(Write::put(Table::Containers, entry.id().as_str(), value));
         }
     }
@@ -221,7 +260,8 @@ pub fn difference(before: Option<&Pod>, after: Option<&Pod>) -> Vec<Write> {
         (_, Some(pod)) => {
             let key = pod.sandbox.id.as_str();
             if !before.is_some_and(|old| Arc::ptr_eq(&old.sandbox, &pod.sandbox)) {
-                let value = encode(&*pod.sandbox, &pod.sandbox.config);
+                let whole = whole(&pod.sandbox.config, Table::Sandboxes, key)?;
+                let value = encode(&*pod.sandbox, whole);
                 writes.push(Write::put(Table::Sandboxes, key, value));
             }
             writes.push(Write::put(
@@ -237,7 +277,12 @@ pub fn difference(before: Option<&Pod>, after: Option<&Pod>) -> Vec<Write> {
         }
         (None, None) => {}
     }
-    writes
+    Ok(writes)
+}
+
+fn whole<'a>(config: &'a CriConfig, table: Table, key: &str) -> Result<&'a [u8], NotLoaded> {
+    let not_loaded = || NotLoaded(format!("{}/{key}", table.name()));
+    config.whole().ok_or_else(not_loaded)
 }
 
 #[cfg(test)]
@@ -252,8 +297,10 @@ mod tests {
     #[test]
     fn records_read_back_with_their_config() {
         let mut one = new_container(&new_pod(&[]), "a", 3);
-        one.config = Arc::from(*b"\x00\xffconfig");
-        assert_eq!(container(&encode(&one, &one.config)), Ok(one));
+        one.config = convert::container_config(Arc::from(*b"\x00\xffconfig"));
+        let encoded = encode(&one, b"\x00\xffconfig");
+        assert_eq!(config(&encoded), Ok(&b"\x00\xffconfig"[..]));
+        assert_eq!(container(&encoded), Ok(one));
     }
 
     #[test]
@@ -280,7 +327,10 @@ mod tests {
     #[test]
     fn a_transition_writes_only_what_changed() {
         let before = new_pod(&["a"]);
-        let tables = |writes: Vec<Write>| writes.iter().map(Write::table).collect::<Vec<_>>();
+        let tables = |writes: Result<Vec<Write>, NotLoaded>| {
+            let writes = writes.expect("configurations are there");
+            writes.iter().map(Write::table).collect::<Vec<_>>()
+        };
         assert_eq!(
             tables(difference(None, Some(&before))),
             [Table::Containers, Table::Sandboxes, Table::Pods]
@@ -301,5 +351,21 @@ mod tests {
             tables(difference(Some(&after), None)),
             [Table::Sandboxes, Table::Pods]
         );
+    }
+
+    #[test]
+    fn a_record_whose_configuration_is_not_there_is_not_written() {
+        let mut before = new_pod(&["a"]);
+        before.let_configs_go();
+        let unchanged = difference(Some(&before), Some(&before));
+        assert_eq!(unchanged.map(|writes| writes.len()), Ok(1));
+        let mut after = before.clone();
+        Arc::make_mut(&mut after.containers[0].container).attempt += 1;
+        let refused = difference(Some(&before), Some(&after));
+        assert_eq!(refused, Err(NotLoaded("containers/a-0".to_owned())));
+        let mut after = before.clone();
+        Arc::make_mut(&mut after.sandbox).attempt += 1;
+        let refused = difference(Some(&before), Some(&after));
+        assert_eq!(refused, Err(NotLoaded("sandboxes/sandbox".to_owned())));
     }
 }

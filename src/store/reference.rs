@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use super::{Delivery, Error, Store};
 use crate::{
     config::Config,
+    convert,
     model::{ManualClock, Nanos, Pod, SandboxId, SandboxPhase},
     plan::{batch, lifecycle, observe, submission::Event, testing},
 };
@@ -25,6 +26,8 @@ enum Step {
     Start(usize, usize),
     Stop(usize, usize),
     RemoveContainer(usize, usize),
+    /// A container's configuration becomes another one.
+    Configure(usize, usize, u8),
     StopPod(usize),
     RemovePod(usize),
     Submission(usize, Event),
@@ -55,7 +58,8 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (pod.clone(), container.clone()).prop_map(|(p, c)| Step::Create(p, c)),
         4 => (pod.clone(), container.clone()).prop_map(|(p, c)| Step::Start(p, c)),
         2 => (pod.clone(), container.clone()).prop_map(|(p, c)| Step::Stop(p, c)),
-        1 => (pod.clone(), container).prop_map(|(p, c)| Step::RemoveContainer(p, c)),
+        1 => (pod.clone(), container.clone()).prop_map(|(p, c)| Step::RemoveContainer(p, c)),
+        2 => (pod.clone(), container, any::<u8>()).prop_map(|(p, c, n)| Step::Configure(p, c, n)),
         1 => pod.clone().prop_map(Step::StopPod),
         2 => pod.clone().prop_map(Step::RemovePod),
         6 => (pod.clone(), event).prop_map(|(p, e)| Step::Submission(p, e)),
@@ -76,6 +80,7 @@ fn new_pod(number: usize) -> Pod {
     let sandbox = Arc::make_mut(&mut pod.sandbox);
     sandbox.id = id(number);
     sandbox.name = format!("pod-{number}");
+    sandbox.config = convert::sandbox_config(sandbox.name.as_bytes().into());
     pod
 }
 
@@ -87,6 +92,7 @@ fn change(step: Step, pod: &mut Pod) {
         Step::Create(number, container) => {
             let mut new = testing::container(pod, &format!("c{container}"), 0);
             new.id = name(number, container);
+            new.config = convert::container_config(new.id.as_str().as_bytes().into());
             if pod.phase() == SandboxPhase::Ready && pod.container(&new.id).is_none() {
                 pod.add_container(new);
             }
@@ -98,6 +104,14 @@ fn change(step: Step, pod: &mut Pod) {
         }
         Step::RemoveContainer(number, container) => {
             lifecycle::remove_container(pod, &name(number, container), NOW);
+        }
+        Step::Configure(number, container, byte) => {
+            let id = name(number, container);
+            let entry = pod.containers.iter_mut().find(|entry| *entry.id() == id);
+            if let Some(entry) = entry {
+                let container = Arc::make_mut(&mut entry.container);
+                container.config = convert::container_config([byte; 3].into());
+            }
         }
         Step::StopPod(_) => lifecycle::kill_sandbox(pod, NOW),
         Step::RemovePod(_) => lifecycle::remove_sandbox(pod, NOW),
@@ -151,7 +165,17 @@ struct Model {
 }
 
 fn agree(store: &Store, model: &Model) {
-    let mut pods: Vec<Pod> = store.pods().iter().map(|pod| (**pod).clone()).collect();
+    let pods = store.pods();
+    let mut in_memory = pods.iter().flat_map(|pod| {
+        let containers = pod.containers.iter();
+        let containers = containers.map(|entry| &entry.container.config);
+        containers.chain([&pod.sandbox.config])
+    });
+    assert!(in_memory.all(|config| config.whole().is_none()));
+    let loaded = pods
+        .iter()
+        .map(|pod| store.load(pod).expect("it is on disk"));
+    let mut pods: Vec<Pod> = loaded.collect();
     pods.sort_by(|a, b| a.sandbox.id.cmp(&b.sandbox.id));
     let want: Vec<Pod> = model.pods.values().cloned().collect();
     assert_eq!(pods, want);
@@ -207,6 +231,7 @@ fn play(steps: &[Step]) {
             | Step::Start(number, _)
             | Step::Stop(number, _)
             | Step::RemoveContainer(number, _)
+            | Step::Configure(number, ..)
             | Step::StopPod(number)
             | Step::RemovePod(number)
             | Step::Submission(number, _)

@@ -6,7 +6,8 @@ use crossbeam_channel::{unbounded, Receiver};
 
 use super::*;
 use crate::{
-    model::{ContainerPhase, ManualClock, Nanos},
+    convert,
+    model::{ContainerPhase, ManualClock, Nanos, SandboxPhase},
     plan::{
         batch, lifecycle,
         testing::{container, pod},
@@ -24,7 +25,7 @@ fn sandbox(name: &str) -> Sandbox {
     Sandbox {
         id: SandboxId::random(),
         name: name.into(),
-        config: Arc::from(*b"proto"),
+        config: convert::sandbox_config(Arc::from(*b"proto")),
         ..template
     }
 }
@@ -271,7 +272,11 @@ fn images_beyond_the_limit_are_forgotten_but_for_those_in_use() {
         ids.sort();
         ids
     };
-    let mut want = vec!["image-18".to_owned(), "image-19".to_owned(), used.clone()];
+    let mut want = vec![
+        "image-18".to_owned(),
+        "image-19".to_owned(),
+        used.to_string(),
+    ];
     want.sort();
     assert_eq!(ids(&store), want);
     drop(store);
@@ -352,4 +357,73 @@ fn the_clock_goes_on_from_where_it_stood_while_there_are_pods() {
     drop(store);
     let (store, resumed) = open_with(9);
     assert_eq!((resumed, store.resumed()), (Some(8), Resumed::OtherBoot));
+}
+
+#[test]
+fn configurations_are_read_from_the_disk_and_as_they_are_now() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (store, _woken) = open(dir.path());
+    let (id, container) = running(&store, "a");
+    let pod = store.pod(&id).expect("there");
+    assert_eq!(pod.sandbox.config.whole(), None);
+    let loaded = store.load(&pod).expect("on disk");
+    assert_eq!(loaded.sandbox.config.whole(), Some(&b"proto"[..]));
+    let mut again = loaded.clone();
+    again.let_configs_go();
+    assert_eq!(again, *pod, "nothing else is different");
+    let resize = |pod: &mut Pod| {
+        let entry = &mut pod.containers[0];
+        let mut changed = store.load_container(&entry.container)?;
+        changed.config = convert::container_config(b"other".as_slice().into());
+        entry.container = Arc::new(changed);
+        Ok::<_, Error>(())
+    };
+    store.update(&id, resize).expect("updated");
+    let loaded = store.load(&pod).expect("on disk");
+    assert_eq!(
+        loaded.containers[0].container.config.whole(),
+        Some(&b"other"[..])
+    );
+
+    // A change that would lose it is refused, and nothing has happened.
+    let before = store.pod(&id);
+    let careless = store.update(&id, |pod| {
+        Arc::make_mut(&mut pod.containers[0].container).attempt += 1;
+        Ok::<_, Error>(())
+    });
+    assert!(matches!(careless, Err(Error::NotLoaded(_))), "{careless:?}");
+    assert_eq!(store.pod(&id), before);
+
+    let remove = |pod: &mut Pod| {
+        lifecycle::remove_container(pod, &container, Nanos(3_000));
+        Ok::<_, Error>(())
+    };
+    store.update(&id, remove).expect("updated");
+    let gone = store.load(&pod);
+    assert!(matches!(gone, Err(Error::NotOnDisk { .. })), "{gone:?}");
+    store.close();
+    let closed = store.load_sandbox(&pod.sandbox);
+    assert!(
+        matches!(closed, Err(Error::Disk(DiskError::Closed))),
+        "{closed:?}"
+    );
+}
+
+#[test]
+fn a_configuration_that_the_disk_has_damaged_is_an_error() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (store, _woken) = open(dir.path());
+    let (id, container) = running(&store, "a");
+    let pod = store.pod(&id).expect("there");
+    let damage = Write::put(
+        Table::Containers,
+        container.as_str(),
+        b"\x02nothing".to_vec(),
+    );
+    store.journal.commit(vec![damage]).expect("written");
+    let error = store.load(&pod).expect_err("it cannot be read").to_string();
+    assert!(
+        error.contains("containers/") && error.contains("cut short"),
+        "{error}"
+    );
 }

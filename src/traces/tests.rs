@@ -155,7 +155,7 @@ fn a_job_links_once_to_each_trace_that_it_began_in() {
 fn values_are_bounded() {
     let pod = testing::pod(&["a"]);
     let mut container = (*pod.containers[0].container).clone();
-    container.image = "ü".repeat(10_000);
+    container.image = "ü".repeat(10_000).into();
     for pair in of_container(&container) {
         assert!(pair.value.as_str().len() <= 256, "{}", pair.key);
     }
@@ -163,7 +163,7 @@ fn values_are_bounded() {
     let mut pod = testing::pod(&["a"]);
     let id = pod.containers[0].id().clone();
     batch::start(&mut pod, &id, Nanos(1)).expect("starts");
-    pod.jobs[0].names = (0..1000).map(|number| format!("{number}")).collect();
+    pod.jobs[0].names = (0..1000).map(|number| format!("{number}").into()).collect();
     let names = of_job(&pod.jobs[0]);
     let names = names
         .iter()

@@ -133,7 +133,7 @@ impl Announcer<'_> {
             return;
         };
         let about = PodRef {
-            namespace: pod.sandbox.namespace.clone(),
+            namespace: pod.sandbox.namespace.to_string(),
             name: pod.sandbox.name.clone(),
             uid: pod.sandbox.uid.clone(),
         };

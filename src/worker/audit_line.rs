@@ -23,14 +23,17 @@ pub fn owner_to_be(context: &Context, pod: &Pod, from_api: Option<&FromApi>) -> 
     }
 }
 
-/// Takes over whom a job was sent for in truth.
-pub fn set_owner(owner: &mut JobOwner, sent: &JobsPod) {
+/// Whose a job is, with whom it was sent for in truth.
+pub fn owner_sent(noted: &JobOwner, sent: &JobsPod) -> JobOwner {
     let context = sent
         .spec
         .as_ref()
         .and_then(|spec| spec.security_context.as_ref());
-    owner.uid = context.and_then(|context| context.run_as_user);
-    owner.gid = context.and_then(|context| context.run_as_group);
+    JobOwner {
+        uid: context.and_then(|context| context.run_as_user),
+        gid: context.and_then(|context| context.run_as_group),
+        ..noted.clone()
+    }
 }
 
 /// What the audit hears of a POST; nothing where the plugin has not acted, and it is made again.

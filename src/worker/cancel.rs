@@ -104,7 +104,7 @@ fn read_logs(context: &Context, client: &Client, pod: &Pod, job: &Job) {
     for entry in carried.filter(|entry| entry.status.is_live()) {
         if let Err(reason) = logs::fetch_within(context, client, pod, entry, false, LOG_TIME) {
             log::debug!(
-                container = entry.container.name, container_id:% = entry.id(), error = reason;
+                container = entry.container.name.as_str(), container_id:% = entry.id(), error = reason;
                 "cannot read its log before its job is cancelled"
             );
         }

@@ -11,8 +11,9 @@ use crate::{
     host::{self, PodMounts},
     kube::{self, Api},
     kubelet::{self, all_containers, Allowance, KubeletPod},
-    model::{Container, ContainerId, Job, Pod},
+    model::{Container, ContainerId, Job, Pod, Shared},
     proto::ContainerConfig,
+    store,
 };
 
 /// Why the containers that are expected cannot be part of a job.
@@ -30,6 +31,9 @@ pub enum Error {
     /// It cannot be part of a remote job.
     #[error(transparent)]
     Convert(#[from] convert::Error),
+    /// What the kubelet has created cannot be read from the disk.
+    #[error(transparent)]
+    State(#[from] store::Error),
     /// The node does not have what it mounts.
     #[error(transparent)]
     Host(#[from] host::Error),
@@ -39,9 +43,14 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether a file system on this node does not answer, so that it cannot be told yet.
+    /// Whether a file system on this node does not answer, or the state cannot be read, so that it cannot be
+    /// told yet.
     pub fn is_hung(&self) -> bool {
-        matches!(self, Self::Host(error) if error.is_hung())
+        match self {
+            Self::Host(error) => error.is_hung(),
+            Self::State(_) => true,
+            _ => false,
+        }
     }
 }
 
@@ -92,7 +101,7 @@ pub fn read(context: &Context, pod: &Pod, job: &Job) -> Result<Option<FromApi>, 
     let mut decoded = None;
     let mut made = Vec::new();
     if !job.expected.is_empty() {
-        decoded = first_started(pod, job)?;
+        decoded = first_started(context, pod, job)?;
         made = expected(context, api, pod, job, &found, decoded.as_ref())?;
     }
     Ok(Some(FromApi {
@@ -154,10 +163,11 @@ pub fn mount_reader(context: &Context, pod: &Pod) -> PodMounts {
 }
 
 /// The first container of the job that the kubelet has created.
-fn first_started(pod: &Pod, job: &Job) -> Result<Option<Decoded>, convert::Error> {
+fn first_started(context: &Context, pod: &Pod, job: &Job) -> Result<Option<Decoded>, Error> {
     let first = convert::to_run(pod, job).next();
     let decode = |container: &Arc<Container>| {
-        let config = convert::decode_container_config(container)?;
+        let loaded = context.store.load_container(container)?;
+        let config = convert::decode_container_config(&loaded)?;
         Ok((container.clone(), config))
     };
     first.map(|entry| decode(&entry.container)).transpose()
@@ -182,10 +192,10 @@ fn record(pod: &Pod, written: &PodContainer, config: &ContainerConfig) -> Result
     Ok(Container {
         id: ContainerId::from(written.name.as_str()),
         sandbox_id: pod.sandbox.id.clone(),
-        name: written.name.clone(),
+        name: written.name.as_str().into(),
         attempt: 0,
-        image: written.image.clone().unwrap_or_default(),
-        image_id: String::new(),
+        image: written.image.as_deref().unwrap_or_default().into(),
+        image_id: Shared::default(),
         labels: config.labels.iter().collect(),
         annotations: config.annotations.iter().collect(),
         log_path: config.log_path.clone(),

@@ -15,6 +15,7 @@ use crate::{
     interlink::wire::{LogStruct, PodCreateRequests},
     model::{ContainerId, Demand, Job, Pod},
     profile::{self, outgoing},
+    store,
 };
 
 /// Why there is no body.
@@ -26,6 +27,9 @@ pub enum Error {
     /// The node does not have what the job mounts.
     #[error(transparent)]
     Host(#[from] host::Error),
+    /// What it is made of cannot be read from the disk.
+    #[error(transparent)]
+    State(#[from] store::Error),
     /// The job would be somebody else's, or nobody's.
     #[error(transparent)]
     Identity(#[from] identity::Error),
@@ -37,6 +41,7 @@ impl Error {
         match self {
             Self::Host(error) => error.is_temporary(),
             Self::Identity(error) => error.is_temporary(),
+            Self::State(_) => true,
             Self::Convert(_) => false,
         }
     }
@@ -51,6 +56,7 @@ pub fn create_request(
     job: &Job,
     mut from_api: Option<FromApi>,
 ) -> Result<PodCreateRequests, Error> {
+    let pod = &context.store.load(pod)?;
     let mut reader = mount_reader(context, pod);
     let mut containers = Vec::new();
     for entry in convert::to_run(pod, job) {
@@ -110,7 +116,8 @@ pub fn demand(
     pod: &Pod,
     job: &Job,
     from_api: Option<&FromApi>,
-) -> Result<Demand, convert::Error> {
+) -> Result<Demand, Error> {
+    let pod = &context.store.load(pod)?;
     let mut containers = Vec::new();
     for entry in convert::to_run(pod, job) {
         containers.push(JobContainer {

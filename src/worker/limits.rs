@@ -43,6 +43,10 @@ pub fn take_turn<'a>(
     };
     let demand = match job_request::demand(context, &pod, job, from_api) {
         Ok(demand) => demand,
+        Err(job_request::Error::State(error)) => {
+            log::warn!(error = chain(&error); "job not submitted, to be tried again");
+            return Err(Hold::ForDisk);
+        }
         // What is wrong with it is said when it is made.
         Err(error) => {
             log::debug!(error = chain(&error); "what a job asks for is not known");

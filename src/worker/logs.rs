@@ -125,8 +125,8 @@ fn write_termination_message(context: &Context, pod: &Pod, entry: &ContainerEntr
     else {
         return;
     };
-    let config = convert::decode_container_config(&entry.container);
-    let Some(path) = config.ok().as_ref().and_then(termination_log) else {
+    let config = convert::shown_of_container(&entry.container);
+    let Some(path) = termination_log(&config.mounts, &entry.container.annotations) else {
         return;
     };
     let root = &context.config.pods.kubelet_root;

@@ -49,7 +49,7 @@ pub fn submit(context: &Context, client: &Client, id: &SandboxId, number: u32) -
     let begun = context.try_change(id, |pod, now| {
         if let Some(job) = pod.job_mut(number) {
             job.submission_event(Event::PostBegins, now, &context.rules);
-            job.owner = owner.unwrap_or_default();
+            job.owner = owner.unwrap_or_default().into();
             plan_limits::admit(job, turn.demand);
         }
     });
@@ -69,8 +69,8 @@ pub fn submit(context: &Context, client: &Client, id: &SandboxId, number: u32) -
     let (posted, sent) = post(context, client, &pod, job, from_api);
     let refused = context.settle(id, |pod, now| {
         if let (Some(job), Some(sent)) = (pod.job_mut(number), &sent) {
-            audit_line::set_owner(&mut job.owner, sent);
-            job.partition = profile::partition(&sent.metadata);
+            job.owner = audit_line::owner_sent(&job.owner, sent).into();
+            job.partition = profile::partition(&sent.metadata).map(Into::into);
         }
         call_results::posted(pod, number, &posted, now, &context.rules)
     });

@@ -62,7 +62,7 @@ pub fn look(context: &Context, client: &Client, id: &SandboxId, number: u32) -> 
     let beginning = beginning(context, client, &pod, job);
     let log = job_log(&pod, job, &beginning);
     let is_first = |doubt: &UnprovenExit| doubt.not_before == doubt.since;
-    if log == JobLog::Nothing && job.unproven_exit.as_ref().is_some_and(is_first) {
+    if log == JobLog::Nothing && job.unproven_exit.as_deref().is_some_and(is_first) {
         log::info!(
             "the plugin says that the job has ended, but it has no log, so it is not believed yet"
         );

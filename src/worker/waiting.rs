@@ -39,7 +39,7 @@ impl Waiting {
     ) -> Option<SandboxId> {
         let limited = pod.filter(|pod| limits.of(&pod.sandbox.namespace).is_some());
         let now = limited.map(|pod| Known {
-            namespace: pod.sandbox.namespace.clone(),
+            namespace: pod.sandbox.namespace.to_string(),
             usage: Usage::of_pod(pod),
             place: limits::waits_since(pod).map(|(since, number)| (since, id.clone(), number)),
         });

@@ -40,7 +40,7 @@ fn a_state_directory_of_the_first_version_opens() {
             Submission::Submitted { .. }
         ));
         let image = &pods[1].containers[0].container.image_id;
-        assert!(store.images().iter().any(|known| known.id == *image));
+        assert!(store.images().iter().any(|known| *image == known.id));
         if round == 0 {
             // Written anew in today's format, and read again.
             for pod in &pods {

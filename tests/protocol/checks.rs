@@ -64,7 +64,7 @@ impl World {
                 .job_of(entry.id())
                 .and_then(|job| self.plugin.get(&job.number));
             let mut containers = remote.iter().flat_map(|remote| &remote.containers);
-            if containers.any(|(other, over)| other == name && *over == Over::Runs) {
+            if containers.any(|(other, over)| *name == *other && *over == Over::Runs) {
                 return Err(format!("{name} runs on after its stop"));
             }
         }
@@ -84,7 +84,7 @@ impl World {
             let runs = self
                 .mains
                 .iter()
-                .filter(|(name, number)| *name == container.name && self.counts(*number));
+                .filter(|(name, number)| container.name == *name && self.counts(*number));
             let attempts = self.pod.iter().flat_map(|pod| &pod.containers);
             let attempts = attempts.filter(|entry| entry.container.name == container.name);
             if runs.count() > attempts.count() {
@@ -121,7 +121,7 @@ impl World {
                 "JobLost" => with(&self.forgotten),
                 _ if self.stopped.contains(entry.id()) => true,
                 _ => number.is_some_and(|number| {
-                    self.ended.contains(&(number, name.clone(), exit.code)) && runs.is_some()
+                    self.ended.contains(&(number, name.to_string(), exit.code)) && runs.is_some()
                 }),
             };
             if !good {

@@ -608,7 +608,7 @@ fn resurrect(pod: &mut Pod, view: &[(String, Over)]) {
     for entry in &mut pod.containers {
         if view
             .iter()
-            .any(|(name, over)| *name == entry.container.name && *over == Over::Runs)
+            .any(|(name, over)| entry.container.name == *name && *over == Over::Runs)
         {
             entry.status.exit = None;
         }

@@ -14,7 +14,8 @@ use interlink_cri::{
         stops::UnconfirmedStop,
     },
     model::{
-        Cancellation, Container, ContainerId, Nanos, Pod, Sandbox, SandboxId, StringMap, Submission,
+        Cancellation, Container, ContainerId, CriConfig, Nanos, Pod, Sandbox, SandboxId, Shared,
+        StringMap, Submission,
     },
     plan::{
         call_results::{Deleted, Posted},
@@ -229,15 +230,15 @@ pub fn container(pod: &Pod, name: &str, attempt: u32) -> Container {
     Container {
         id: ContainerId::from(format!("{name}-{attempt}").as_str()),
         sandbox_id: pod.sandbox.id.clone(),
-        name: name.to_owned(),
+        name: name.into(),
         attempt,
         image: "busybox".into(),
         image_id: "sha256:0".into(),
         labels: StringMap::default(),
-        annotations: StringMap::default(),
+        annotations: Shared::default(),
         log_path: String::new(),
         created_at: LONG_AGO,
-        config: Arc::from([]),
+        config: CriConfig::default(),
     }
 }
 
@@ -252,11 +253,11 @@ impl World {
             attempt: 0,
             labels: StringMap::default(),
             annotations: StringMap::default(),
-            runtime_handler: String::new(),
+            runtime_handler: Shared::default(),
             log_directory: String::new(),
             created_at: START,
             ip: None,
-            config: Arc::from([]),
+            config: CriConfig::default(),
         });
         for number in 0..budget.containers {
             let container = container(&pod, &format!("c{number}"), 0);

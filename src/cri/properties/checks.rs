@@ -99,6 +99,7 @@ pub fn state(node: &Node, before: &HashMap<SandboxId, Arc<Pod>>) {
 
 /// What was created can be sent off: it converts, and so does all that refers to it.
 fn becomes_a_job(face: &CriContext, pod: &Pod) {
+    let pod = &face.store.load(pod).expect("it is on disk");
     for job in &pod.jobs {
         let containers = convert::to_run(pod, job).map(|entry| JobContainer {
             container: entry.container.clone(),

@@ -75,7 +75,8 @@ fn duty(pod: &Pod, now: Nanos) -> Option<Duty> {
 }
 
 fn exit(pod: &Pod, id: &ContainerId) -> Option<Exit> {
-    pod.container(id).and_then(|it| it.status.exit.clone())
+    pod.container(id)
+        .and_then(|it| it.status.exit.as_deref().cloned())
 }
 
 #[test]
