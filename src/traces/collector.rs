@@ -1,6 +1,6 @@
 //! The way to the collector: blocking HTTP, as the SDK's thread may wait.
 
-use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{fmt, future::Future, path::Path, pin::Pin, sync::Arc};
 
 use opentelemetry_http::{Bytes, HttpClient, HttpError};
 use parking_lot::{Mutex, RwLock};
@@ -10,10 +10,10 @@ use ureq::{
     Agent,
 };
 
+use super::settings::Settings;
 use crate::{
-    config::traces::Traces,
     endpoint::Endpoint,
-    net::{self, TlsFiles, TokenFile},
+    net::{self, TokenFile},
     text::one_line,
     threads,
 };
@@ -23,9 +23,7 @@ const MAX_ANSWER_BYTES: u64 = 64 << 10;
 
 /// The way to the collector. A proxy from the environment is not used, and redirects are not followed.
 pub(super) struct Collector {
-    set: Traces,
-    url: String,
-    timeout: Duration,
+    settings: Settings,
     /// Replaced when the certificates are read again.
     agent: RwLock<Agent>,
     token: Option<TokenFile>,
@@ -38,13 +36,10 @@ impl Collector {
     ///
     /// # Errors
     /// A file is unreadable or unfit.
-    pub(super) fn new(set: &Traces, url: &str, timeout: Duration) -> Result<Self, net::Error> {
-        let token = set.token_file.as_deref();
+    pub(super) fn new(settings: Settings, token: Option<&Path>) -> Result<Self, net::Error> {
         Ok(Self {
-            set: set.clone(),
-            url: url.to_owned(),
-            timeout,
-            agent: RwLock::new(agent(set, url, timeout)?),
+            agent: RwLock::new(agent(&settings)?),
+            settings,
             token: token.map(|path| TokenFile::new("traces.token_file", path)),
             trouble: Mutex::default(),
         })
@@ -55,7 +50,7 @@ impl Collector {
     /// # Errors
     /// A file is unreadable or unfit; everything stays as it was then.
     pub(super) fn reload(&self) -> Result<(), net::Error> {
-        let agent = agent(&self.set, &self.url, self.timeout)?;
+        let agent = agent(&self.settings)?;
         *self.agent.write() = agent;
         Ok(())
     }
@@ -87,20 +82,15 @@ impl Collector {
     }
 }
 
-fn agent(set: &Traces, url: &str, timeout: Duration) -> Result<Agent, net::Error> {
-    let is_tls = Endpoint::parse(url).is_ok_and(|endpoint| endpoint.is_tls);
-    let files = TlsFiles {
-        authorities: ("traces.ca_file", set.ca_file.as_deref()),
-        certificate: ("traces.client_cert_file", set.client_cert_file.as_deref()),
-        key: ("traces.client_key_file", set.client_key_file.as_deref()),
-    };
+fn agent(settings: &Settings) -> Result<Agent, net::Error> {
+    let is_tls = Endpoint::parse(&settings.url).is_ok_and(|endpoint| endpoint.is_tls);
     let tls = match is_tls {
-        true => files.read()?,
+        true => settings.files.tls().read()?,
         false => TlsConfig::default(),
     };
     let config = Agent::config_builder()
         .tls_config(tls)
-        .timeout_global(Some(timeout))
+        .timeout_global(Some(settings.timeout))
         .http_status_as_error(false)
         .max_redirects(0)
         .proxy(None)
@@ -150,6 +140,7 @@ mod tests {
 
     use super::*;
     use crate::{
+        config::traces::Traces,
         http_testing::{AfterAnswer, Server},
         net::testing::Authority,
     };
@@ -167,11 +158,13 @@ mod tests {
             |authority: &Authority| fs::copy(authority.file("ca.pem"), &file).expect("copied");
         trust(&old);
         let set = Traces {
+            endpoint: Some(server.url.clone()),
             ca_file: Some(file.clone()),
             ..Traces::default()
         };
-        let timeout = Duration::from_secs(20);
-        let collector = Arc::new(Collector::new(&set, &server.url, timeout).expect("files"));
+        let settings = Settings::new(&set, |_| None).expect("good settings");
+        let collector = Collector::new(settings.expect("traces are on"), None).expect("files");
+        let collector = Arc::new(collector);
         let sends = || {
             let request = Request::post(&server.url).body(Bytes::new());
             let client = Client(collector.clone());

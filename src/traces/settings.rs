@@ -4,11 +4,12 @@
 //! (`OTEL_BSP_*`, `OTEL_EXPORTER_OTLP_HEADERS`, `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_SPAN_*_LIMIT`) are read by the
 //! SDK itself.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use crate::{
     config::traces::{Sampler, Traces},
     endpoint::{self, Endpoint, Target},
+    net::TlsFiles,
 };
 
 /// Where OTLP over HTTP is received below a collector's address.
@@ -19,7 +20,7 @@ const LOCAL: &str = "http://localhost:4318";
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What is in force.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Settings {
     /// Where spans are sent.
     pub(super) url: String,
@@ -28,6 +29,64 @@ pub(super) struct Settings {
     pub(super) ratio: f64,
     /// For one request.
     pub(super) timeout: Duration,
+    /// Whom to trust, and who we are.
+    pub(super) files: Files,
+}
+
+/// Files of certificates, each with the key or the variable that names it.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Files {
+    authorities: (&'static str, Option<PathBuf>),
+    certificate: (&'static str, Option<PathBuf>),
+    key: (&'static str, Option<PathBuf>),
+}
+
+impl Files {
+    fn new(set: &Traces, variable: Variable<'_>) -> Self {
+        let of = |key, set: &Option<PathBuf>, variables: [&'static str; 2]| {
+            let named = variables.into_iter();
+            let mut named = named.filter_map(|name| Some((name, variable(name)?)));
+            match (set, named.next()) {
+                (None, Some((name, path))) => (name, Some(PathBuf::from(path))),
+                _ => (key, set.clone()),
+            }
+        };
+        Self {
+            authorities: of(
+                "traces.ca_file",
+                &set.ca_file,
+                [
+                    "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE",
+                    "OTEL_EXPORTER_OTLP_CERTIFICATE",
+                ],
+            ),
+            certificate: of(
+                "traces.client_cert_file",
+                &set.client_cert_file,
+                [
+                    "OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE",
+                    "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE",
+                ],
+            ),
+            key: of(
+                "traces.client_key_file",
+                &set.client_key_file,
+                [
+                    "OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY",
+                    "OTEL_EXPORTER_OTLP_CLIENT_KEY",
+                ],
+            ),
+        }
+    }
+
+    /// As they are read.
+    pub(super) fn tls(&self) -> TlsFiles<'_> {
+        TlsFiles {
+            authorities: (self.authorities.0, self.authorities.1.as_deref()),
+            certificate: (self.certificate.0, self.certificate.1.as_deref()),
+            key: (self.key.0, self.key.1.as_deref()),
+        }
+    }
 }
 
 impl Settings {
@@ -79,6 +138,7 @@ impl Settings {
             sampler: sampler(set, &variable)?,
             ratio: ratio(set, &variable)?,
             timeout: timeout(&variable)?,
+            files: Files::new(set, &variable),
         }))
     }
 }
@@ -247,6 +307,39 @@ mod tests {
         };
         let got = of(&set, &variables).unwrap().unwrap();
         assert_eq!((got.sampler, got.ratio), (Sampler::AlwaysOff, 0.5));
+    }
+
+    #[test]
+    fn files_of_certificates_have_variables() {
+        let variables = [
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://c"),
+            ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/all.pem"),
+            ("OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE", "/traces.pem"),
+            ("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", "/client.pem"),
+            ("OTEL_EXPORTER_OTLP_CLIENT_KEY", "/client.key"),
+        ];
+        let set = Traces {
+            client_key_file: Some("/set.key".into()),
+            ..Traces::default()
+        };
+        let settings = of(&set, &variables).unwrap().unwrap();
+        let files = settings.files.tls();
+        let path = |path: &'static str| Some(std::path::Path::new(path));
+        for (got, want) in [
+            (
+                files.authorities,
+                ("OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE", path("/traces.pem")),
+            ),
+            (
+                files.certificate,
+                ("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", path("/client.pem")),
+            ),
+            (files.key, ("traces.client_key_file", path("/set.key"))),
+        ] {
+            assert_eq!(got, want);
+        }
+        let unset = of(&Traces::default(), &variables[..1]).unwrap().unwrap();
+        assert_eq!(unset.files.tls().authorities, ("traces.ca_file", None));
     }
 
     #[test]

@@ -98,8 +98,8 @@ impl Traces {
         let Some(settings) = settings.map_err(Error::Setting)? else {
             return Ok(None);
         };
-        let collector = Collector::new(&config.traces, &settings.url, settings.timeout)?;
-        let collector = Arc::new(collector);
+        let token = config.traces.token_file.as_deref();
+        let collector = Arc::new(Collector::new(settings.clone(), token)?);
         let exporter = SpanExporter::builder()
             .with_http()
             .with_http_client(Client(collector.clone()))
