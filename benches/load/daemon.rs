@@ -11,6 +11,9 @@ use std::{
 
 use crate::calls::Connection;
 
+/// What a second has in `/proc/PID/stat`: `USER_HZ`, the same on all architectures that are built for.
+const TICKS: f64 = 100.0;
+
 /// Where the daemon of a directory listens.
 pub fn socket(directory: &Path) -> String {
     directory.join("cri.sock").display().to_string()
@@ -97,6 +100,18 @@ impl Process {
 
     pub fn threads(&self) -> u64 {
         self.status("Threads")
+    }
+
+    /// How long it has run on all cores together, its threads that have ended included.
+    pub fn cpu(&self) -> Duration {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.0)).expect("stat");
+        // Behind the name, which may contain anything: utime and stime are the 14th and 15th of all.
+        let (_, fields) = stat.rsplit_once(") ").expect("a name");
+        let ticks = fields.split(' ').skip(11).take(2);
+        let ticks: u64 = ticks
+            .map(|ticks| ticks.parse::<u64>().expect("a number"))
+            .sum();
+        Duration::from_secs_f64(ticks as f64 / TICKS)
     }
 
     /// The resident memory once it has not become smaller for five seconds.

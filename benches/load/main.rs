@@ -15,14 +15,18 @@
 //! | `BENCH_IMAGE` | the image of the containers (`busybox:1.36`) |
 //! | `BENCH_JOBS` | jobs at once of the measurements with a plugin (1000) |
 //! | `BENCH_OVERHEAD` | `only`: what metrics and traces cost, and nothing else |
+//! | `BENCH_LOGS` | containers that print at once, each 50 lines a second (500) |
+//! | `BENCH_LOG_SECONDS` | how long they do (60) |
 //! | `BENCH_GROWTH` | numbers of pods, with commas between: only memory and lists, for each of them |
 
 mod calls;
 mod daemon;
 mod floor;
 mod interlink;
+mod logs;
 mod measure;
 mod messages;
+mod node;
 mod overhead;
 mod plugin;
 
@@ -54,6 +58,8 @@ struct Settings {
     calls: usize,
     rest: Duration,
     jobs: usize,
+    logs: usize,
+    log_span: Duration,
     socket: Option<String>,
     image: String,
     growth: Vec<usize>,
@@ -74,6 +80,8 @@ impl Settings {
             calls: number("BENCH_CALLS", 400),
             rest: Duration::from_secs(number("BENCH_REST", 10) as u64),
             jobs: number("BENCH_JOBS", 1000),
+            logs: number("BENCH_LOGS", 500),
+            log_span: Duration::from_secs(number("BENCH_LOG_SECONDS", 60) as u64),
             socket: text("BENCH_SOCKET"),
             image: text("BENCH_IMAGE").unwrap_or_else(|| "busybox:1.36".into()),
             growth: growth.map(|size| size.parse().expect("a number")).collect(),
@@ -155,6 +163,7 @@ fn bench(settings: &Settings) {
     if daemon.is_some() {
         plugin::bench(&settings.image, settings.jobs);
         overhead::bench(&settings.image, settings.calls);
+        logs::bench(&settings.image, settings.logs, settings.log_span);
     }
 }
 

@@ -67,6 +67,11 @@ impl Names {
         }
     }
 
+    /// Where a container's log is.
+    pub fn log(&self, container: &str) -> String {
+        format!("{}/{container}/0.log", self.log_directory)
+    }
+
     pub fn container(&self, name: &str, image: &str) -> ContainerConfig {
         let envs = (0..12).map(|n| KeyValue {
             key: format!("SERVICE_{n}_PORT_443_TCP_ADDR"),

@@ -2,21 +2,15 @@
 //! again while it hangs, while stops wait for it, and while it takes its time to answer about many jobs.
 
 use std::{
-    path::Path,
     sync::atomic::Ordering,
     time::{Duration, Instant},
 };
 
-use interlink_cri::proto::{ContainerStatusRequest, ListContainersRequest};
-use protobuf::Message as _;
-
 use crate::{
-    calls::{method, Connection, Pod},
-    daemon::{self, Daemon},
-    interlink::{wait, InterLink},
+    interlink::wait,
     line,
     measure::{Figures, Times},
-    messages::Names,
+    node::Node,
 };
 
 /// Stops that wait at once.
@@ -32,68 +26,8 @@ pub fn bench(image: &str, jobs: usize) {
     many_jobs(image, jobs);
 }
 
-/// A daemon with an interLink server.
-struct Node {
-    directory: tempfile::TempDir,
-    // Before the server, so that it goes first.
-    _daemon: Daemon,
-    interlink: InterLink,
-    connection: Connection,
-}
-
-impl Node {
-    fn new() -> Self {
-        let directory = tempfile::tempdir().expect("a directory");
-        let interlink = InterLink::start();
-        let daemon = Daemon::start_with(directory.path(), &["--interlink-url", &interlink.url()]);
-        let connection = Connection::open(&daemon::socket(directory.path()));
-        Self {
-            directory,
-            _daemon: daemon,
-            interlink,
-            connection,
-        }
-    }
-
-    fn path(&self) -> &Path {
-        self.directory.path()
-    }
-
-    fn run(&self, numbers: std::ops::Range<usize>, image: &str, times: &mut Times) -> Vec<Pod> {
-        let image = self.connection.pull(image);
-        numbers
-            .map(|number| {
-                let names = Names::new(self.path(), "plugin", number);
-                self.connection.run_pod(&names, &image, 1, times)
-            })
-            .collect()
-    }
-
-    /// A status and a list, in turns.
-    fn reads(&self, pod: &Pod) -> [Figures; 2] {
-        let status = ContainerStatusRequest {
-            container_id: pod.container().to_owned(),
-            ..Default::default()
-        };
-        let status = status.write_to_bytes().expect("a message");
-        let list = ListContainersRequest::default();
-        let list = list.write_to_bytes().expect("a message");
-        let mut times = Times::default();
-        for _ in 0..300 {
-            for (name, request) in [
-                ("/runtime.v1.RuntimeService/ContainerStatus", &status),
-                ("/runtime.v1.RuntimeService/ListContainers", &list),
-            ] {
-                let method = method(name);
-                times.time(name, || self.connection.raw(&method, request));
-            }
-        }
-        ["ContainerStatus", "ListContainers"].map(|name| times.figures(name))
-    }
-}
-
 fn starts(image: &str) {
-    let node = Node::new();
+    let node = Node::new("");
     let (mut well, mut hung) = (Times::default(), Times::default());
     node.run(0..STARTS, image, &mut well);
     node.interlink.wait_for_jobs(STARTS as u64);
@@ -107,7 +41,7 @@ fn starts(image: &str) {
 }
 
 fn stops(image: &str) {
-    let node = Node::new();
+    let node = Node::new("");
     let pods = node.run(0..STOPS, image, &mut Times::default());
     node.interlink.wait_for_jobs(STOPS as u64);
     let before = node.reads(&pods[0]);
@@ -129,7 +63,7 @@ fn stops(image: &str) {
 }
 
 fn many_jobs(image: &str, jobs: usize) {
-    let node = Node::new();
+    let node = Node::new("");
     let pods = node.run(0..jobs, image, &mut Times::default());
     node.interlink.wait_for_jobs(jobs as u64);
     let behaviour = node.interlink.behaviour();

@@ -453,9 +453,11 @@ pub enum JobScope {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Logs {
-    /// Threads that each follow one running container's log; beyond them logs are polled.
+    /// Running containers whose log is followed as it grows, by a thread each; beyond them logs are fetched
+    /// again and again.
     pub followers: usize,
-    /// Pause between two polls of a log that no thread follows.
+    /// Pause between two fetches of a log that is not followed. It becomes up to six times as long while
+    /// nothing new comes, and longer where all such logs together would take more than 1 MiB a second.
     #[serde(with = "duration")]
     pub poll_interval: Duration,
     /// How long the rest of a log may take to fetch when its container has ended.
@@ -475,7 +477,7 @@ pub struct Logs {
 impl Default for Logs {
     fn default() -> Self {
         Self {
-            followers: 16,
+            followers: 256,
             poll_interval: Duration::from_secs(5),
             complete_timeout: Duration::from_secs(15),
             // A kubelet that rotates at 10 MiB looks every 10 s.

@@ -67,6 +67,11 @@ impl Registry {
         self.open.lock().get(id).cloned()
     }
 
+    /// How many logs are open.
+    pub fn count(&self) -> usize {
+        self.open.lock().len()
+    }
+
     /// Opens a container's log file anew after a rotation; returns a checkpoint to be kept.
     ///
     /// # Errors

@@ -26,6 +26,7 @@
 //! log_resync       which bytes of a log are new
 //! log_doubt        when a log has begun anew
 //! log_pace         how fast a log may come, and how long its file may be
+//! log_turns        when each of the logs that one thread reads is read again
 //! ```
 //!
 //! Nothing here reads a clock, takes a lock or performs a call. So the rules can be tested as
@@ -44,6 +45,7 @@ pub mod log_doubt;
 pub mod log_pace;
 pub mod log_position;
 pub mod log_resync;
+pub mod log_turns;
 pub mod node_offer;
 pub mod observe;
 pub mod other_boot;

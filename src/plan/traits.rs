@@ -25,6 +25,8 @@ pub struct PluginTraits {
     pub create_body: CreateBody,
     /// What can be had of logs.
     pub logs: LogForm,
+    /// How many logs may be followed at once without holding up its other answers; none where any number may.
+    pub max_followed: Option<usize>,
     /// Which amounts of a job's containers count for its allocation.
     pub allocation: Allocation,
     /// Which probes are of use over there.

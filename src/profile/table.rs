@@ -64,6 +64,9 @@ const ANY: PluginTraits = PluginTraits {
     empty_job_id: EmptyJobId::AwaitsGang,
     create_body: CreateBody::One,
     logs: LogForm::Followed,
+    // A server with a thread for each request has some 40 of them (AnyIO's limit, and with it that of Starlette
+    // and FastAPI), and followed logs keep theirs.
+    max_followed: Some(16),
     allocation: Allocation::Unknown,
     probes: Probes::LivenessOnly,
     image_refs: ImageRefs::OciOnly,
@@ -72,6 +75,8 @@ const ANY: PluginTraits = PluginTraits {
 };
 
 const SLURM: PluginTraits = PluginTraits {
+    // A goroutine each.
+    max_followed: None,
     empty_job_id: EmptyJobId::Doubt,
     allocation: Allocation::LargestLimit,
     image_refs: ImageRefs::PathsAndSchemes,
@@ -136,6 +141,7 @@ const NATS: PluginTraits = PluginTraits {
 };
 
 const LOCAL: PluginTraits = PluginTraits {
+    max_followed: None,
     allocation: Allocation::Each,
     volume_keys: VolumeKeys::Paths,
     ..PROMPT

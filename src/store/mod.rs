@@ -46,7 +46,10 @@ mod watches;
 use std::{
     collections::{HashMap, HashSet},
     path::Path,
-    sync::Arc,
+    sync::{
+        atomic::{AtomicU64, Ordering},
+        Arc,
+    },
     time::Instant,
 };
 
@@ -157,6 +160,8 @@ pub struct Store {
     clock_mark: Mutex<Option<ClockMark>>,
     resumed: Resumed,
     wake: Sender<SandboxId>,
+    /// Counts the changes of pods since the start.
+    revision: AtomicU64,
 }
 
 impl Store {
@@ -251,6 +256,7 @@ impl Store {
             clock_mark: Mutex::new(mark),
             resumed,
             wake,
+            revision: AtomicU64::new(0),
         })
     }
 
@@ -307,6 +313,12 @@ impl Store {
     /// All pods, in no order, those removed but still owed something included.
     pub fn pods(&self) -> Vec<Arc<Pod>> {
         self.pods.read().values().map(|cell| cell.pod()).collect()
+    }
+
+    /// Another number after each change of a pod: who has looked at all of them need not look again while it
+    /// is the same.
+    pub fn revision(&self) -> u64 {
+        self.revision.load(Ordering::Acquire)
     }
 
     /// The pod of a container.
@@ -457,6 +469,7 @@ impl Store {
                 .publish(&events::between(before, after, self.clock.now()));
         }
         self.watches.tell(after);
+        self.revision.fetch_add(1, Ordering::Release);
         // Nobody listens any more when the daemon is about to end; what is owed is on disk.
         let _ = self.wake.send(after.sandbox.id.clone());
     }

@@ -8,7 +8,8 @@
 //! | `stops` | deadlines of stops, from `lanes` | told to stop; the deadlines are on disk |
 //! | `announce` | names of pods that changed | told to stop; only with an API server |
 //! | `node` | a nudge when the plugin reports other resources | told to stop; only where `[node]` says something |
-//! | `follow-N` | containers whose log is to be read | told to stop; positions are on disk |
+//! | `follow`, `log-poll` | running containers | told to stop; positions are on disk |
+//! | `follow-N` | one container whose log is followed | the container has ended, or told to stop |
 //!
 //! Nothing here is ever waited for by an answer to the kubelet.
 
@@ -27,7 +28,6 @@ mod job_members;
 mod job_request;
 mod lanes;
 mod limits;
-mod log_watch;
 mod logs;
 mod node;
 mod nudge;
@@ -75,7 +75,7 @@ const ANNOUNCEMENTS: usize = 4096;
 
 /// The threads of this room.
 pub struct Workers {
-    threads: Threads,
+    threads: Arc<Threads>,
     context: Arc<Context>,
     client: Option<Arc<Client>>,
 }
@@ -93,7 +93,7 @@ impl Workers {
         woken: Receiver<SandboxId>,
     ) -> io::Result<Self> {
         let workers = Self {
-            threads: Threads::default(),
+            threads: Arc::default(),
             context,
             client: client.clone(),
         };

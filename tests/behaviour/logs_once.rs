@@ -1,6 +1,6 @@
 //! Each remote line is written exactly once and in order, whatever breaks.
 
-use std::path::PathBuf;
+use std::{collections::HashSet, path::PathBuf};
 
 use crate::support::{container, log_text, sandbox, wait_for, Cri, Daemon, Fake, Fault, JobState};
 
@@ -144,6 +144,38 @@ fn with_more_containers_than_followers() {
     for (name, one) in names.iter().zip(&all) {
         wait_for_text(one, &format!("{name} 1\n{name} 2\n"));
     }
+}
+
+/// Starts so many containers whose logs have a line, and gives how many of the logs are followed.
+fn followed(fake: &Fake, daemon: &Daemon, count: usize) -> usize {
+    let cri = daemon.cri();
+    for number in 0..count {
+        let name = format!("c{number}");
+        fake.set_log(&name, "line\n");
+        let one = running(fake, &cri, &name);
+        wait_for_text(&one, "line\n");
+    }
+    let requests = fake.requests("/getLogs");
+    let followed = requests
+        .iter()
+        .filter(|request| request["Opts"]["Follow"] == true)
+        .map(|request| request["PodUID"].to_string());
+    followed.collect::<HashSet<_>>().len()
+}
+
+#[test]
+fn of_any_number_of_containers_each_by_a_follower() {
+    let fake = Fake::start();
+    let daemon = Daemon::start(&fake.url(), "[interlink]\nplugin = 'slurm'");
+    assert_eq!(followed(&fake, &daemon, 24), 24);
+}
+
+/// A server that keeps a thread for each followed log has none left for anything else.
+#[test]
+fn of_many_containers_with_few_followers_where_the_plugin_is_not_known() {
+    let fake = Fake::start();
+    let daemon = Daemon::with(&fake);
+    assert_eq!(followed(&fake, &daemon, 20), 16);
 }
 
 /// The first answer, and what comes after the job was queued again.

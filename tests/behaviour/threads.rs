@@ -309,7 +309,6 @@ const REMOTE_RETURNS: &[&str] = &[
     "announce",
     "node",
     "follow",
-    "follow-0",
     "log-poll",
     "journal",
     "watch",

@@ -27,7 +27,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            connections: 64,
+            connections: 512,
             head_bytes: 32 << 10,
             body_bytes: 32 << 20,
             room: InFlight::new(256 << 20),

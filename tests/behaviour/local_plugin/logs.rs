@@ -133,7 +133,8 @@ fn followers_that_leave_do_not_use_the_connections_up() {
     fixture.wait_for(&pod, "main", "running");
     let body = log_request(&pod, "main", json!({"Follow": true})).to_string();
     for _ in 0..4 {
-        let followers: Vec<_> = (0..40)
+        // More at once than half of what may be open.
+        let followers: Vec<_> = (0..300)
             .map(|_| {
                 let mut found = None;
                 // Those that have left are noticed a moment later.
