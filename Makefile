@@ -13,7 +13,7 @@ FUZZ_SECONDS ?= 60
 CHAOS_SECONDS ?= 900
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build release test lint audit coverage demo demo-volumes bench soak fuzz chaos model install uninstall \
+.PHONY: help deps build release test lint audit coverage demo demo-volumes bench bench-short soak fuzz chaos model install uninstall \
 	portable deb rpm tarball dist package-lint package-check package-try clean
 
 help: ## Show this list
@@ -53,6 +53,10 @@ demo-volumes: build ## Run a pod that mounts a ConfigMap, a Secret and a service
 bench: release ## Measure, and print the figures
 	$(CARGO) bench --locked --bench conversion
 	$(CARGO) bench --locked --bench load
+
+bench-short: deps ## Run all measurements with few pods and the development build, to see that they work
+	BENCH_PODS=40 BENCH_CALLS=60 BENCH_REST=2 BENCH_JOBS=60 BENCH_LOGS=20 BENCH_LOG_SECONDS=3 \
+		$(CARGO) bench --locked --profile dev --bench load
 
 soak: release ## Let pods come and go for SOAK_SECONDS (600), and watch the memory
 	$(CARGO) bench --locked --bench soak

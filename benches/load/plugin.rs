@@ -13,37 +13,34 @@ use crate::{
     node::Node,
 };
 
-/// Stops that wait at once.
-const STOPS: usize = 500;
-/// Pods that are started while the plugin is well, and as many while it hangs.
-const STARTS: usize = 200;
-
 /// Measures a daemon of its own in each state of the plugin.
 pub fn bench(image: &str, jobs: usize) {
     println!();
-    starts(image);
-    stops(image);
+    // Pods that are started while the plugin is well, and as many while it hangs.
+    starts(image, jobs / 5);
+    stops(image, jobs / 2);
     many_jobs(image, jobs);
 }
 
-fn starts(image: &str) {
+fn starts(image: &str, count: usize) {
     let node = Node::new("");
     let (mut well, mut hung) = (Times::default(), Times::default());
-    node.run(0..STARTS, image, &mut well);
-    node.interlink.wait_for_jobs(STARTS as u64);
+    node.run(0..count, image, &mut well);
+    node.interlink.wait_for_jobs(count as u64);
     node.interlink
         .behaviour()
         .hangs
         .store(true, Ordering::Relaxed);
-    node.run(STARTS..2 * STARTS, image, &mut hung);
+    node.run(count..2 * count, image, &mut hung);
     let [well, hung] = [well, hung].map(|mut times| times.figures("StartContainer"));
     told("StartContainer, the plugin hangs", well, hung);
 }
 
-fn stops(image: &str) {
+/// So many stops wait at once.
+fn stops(image: &str, count: usize) {
     let node = Node::new("");
-    let pods = node.run(0..STOPS, image, &mut Times::default());
-    node.interlink.wait_for_jobs(STOPS as u64);
+    let pods = node.run(0..count, image, &mut Times::default());
+    node.interlink.wait_for_jobs(count as u64);
     let before = node.reads(&pods[0]);
     let behaviour = node.interlink.behaviour();
     behaviour
@@ -53,12 +50,12 @@ fn stops(image: &str) {
         .iter()
         .map(|pod| node.connection.begin_stop(pod))
         .collect();
-    node.interlink.wait_for_cancellations(STOPS as u64);
+    node.interlink.wait_for_cancellations(count as u64);
     let after = node.reads(&pods[0]);
     drop(parked);
     let names = ["ContainerStatus", "ListContainers"];
     for (name, (before, after)) in names.iter().zip(before.into_iter().zip(after)) {
-        told(&format!("{name}, {STOPS} stops wait"), before, after);
+        told(&format!("{name}, {count} stops wait"), before, after);
     }
 }
 
