@@ -15,7 +15,8 @@ have cargo || fail "cargo is missing: install a Rust toolchain (1.90 or newer) f
 missing=() apt=() dnf=() zypper=()
 want() {
     have "$1" && return
-    case " ${missing[*]-} " in *" $1 "*) return ;; esac
+    # Asked for before: a bare `return` would hand on that it is missing.
+    case " ${missing[*]-} " in *" $1 "*) return 0 ;; esac
     missing+=("$1") apt+=("$2") dnf+=("$3") zypper+=("$4")
 }
 want cmake cmake cmake cmake
@@ -52,12 +53,13 @@ if have apt-get; then
     say "installing ${apt[*]} with apt-get"
     "${as_root[@]}" apt-get update -qq
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "${apt[@]}" >&2
-elif have dnf; then
-    say "installing ${dnf[*]} with dnf"
-    "${as_root[@]}" dnf install -y -q "${dnf[@]}" >&2
-elif have yum; then
-    say "installing ${dnf[*]} with yum"
-    "${as_root[@]}" yum install -y -q "${dnf[@]}" >&2
+elif have dnf || have yum; then
+    manager=$(have dnf && echo dnf || echo yum)
+    say "installing ${dnf[*]} with $manager"
+    if ! "${as_root[@]}" "$manager" install -y -q "${dnf[@]}" >&2; then
+        case " ${dnf[*]} " in *" dpkg "*) say "RHEL and its kin have dpkg in EPEL: $manager install epel-release" ;; esac
+        fail "$manager has not installed it"
+    fi
 elif have zypper; then
     say "installing ${zypper[*]} with zypper"
     "${as_root[@]}" zypper --non-interactive --quiet install "${zypper[@]}" >&2
