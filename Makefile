@@ -100,7 +100,7 @@ uninstall: ## Remove what install installed; configuration and state stay
 # more. NATIVE=1 takes the compilers and the glibc of this machine.
 PACKAGED := target/package/bin/interlink-cri
 STAGED := target/package/root.staged
-SOURCES := Cargo.toml Cargo.lock build.rs $(shell find src proto -type f)
+SOURCES := Cargo.toml Cargo.lock build.rs $(shell find build src proto -type f)
 NATIVE ?=
 # What a portable program runs on: 2.28 is that of RHEL 8.
 GLIBC ?= 2.28

@@ -31,5 +31,20 @@ fn main() -> Result<(), Box<dyn Error>> {
     let code: String = files.map(services::generate).collect::<Result<_, _>>()?;
     let out = PathBuf::from(env::var("OUT_DIR")?).join("services.rs");
     fs::write(out, code)?;
+    leave_out_parts_of_grpc();
     Ok(())
+}
+
+/// Links what says which parts of the gRPC C core there are: see `build/grpc_parts.cc`.
+fn leave_out_parts_of_grpc() {
+    cc::Build::new()
+        .cpp(true)
+        .std("c++11")
+        .file("build/grpc_parts.cc")
+        .cargo_metadata(false)
+        .compile("grpc_parts");
+    let out = env::var("OUT_DIR").unwrap_or_default();
+    println!("cargo::rustc-link-search=native={out}");
+    // Whole, so that it is there before the core's own is looked for.
+    println!("cargo::rustc-link-lib=static:+whole-archive=grpc_parts");
 }
