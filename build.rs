@@ -2,6 +2,8 @@
 
 #[path = "build/services.rs"]
 mod services;
+#[path = "build/shapes.rs"]
+mod shapes;
 
 use std::{env, error::Error, fs, path::PathBuf};
 
@@ -14,6 +16,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         .pure()
         .include("proto")
         .input(PROTO)
+        // What a message could tell about itself, and its text form, are a megabyte of the program.
+        .customize(protobuf_codegen::Customize::default().lite_runtime(true))
         .cargo_out_dir("cri")
         .run()?;
 
@@ -24,13 +28,15 @@ fn main() -> Result<(), Box<dyn Error>> {
         .include("proto")
         .input(PROTO)
         .parse_and_typecheck()?;
-    let files = parsed
-        .file_descriptors
-        .iter()
-        .filter(|file| !file.service.is_empty());
-    let code: String = files.map(services::generate).collect::<Result<_, _>>()?;
-    let out = PathBuf::from(env::var("OUT_DIR")?).join("services.rs");
-    fs::write(out, code)?;
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+    let files = || {
+        let all = parsed.file_descriptors.iter();
+        all.filter(|file| !file.service.is_empty())
+    };
+    let code: String = files().map(services::generate).collect::<Result<_, _>>()?;
+    fs::write(out.join("services.rs"), code)?;
+    let code: String = files().map(shapes::generate).collect::<Result<_, _>>()?;
+    fs::write(out.join("shapes.rs"), code)?;
     leave_out_parts_of_grpc();
     Ok(())
 }

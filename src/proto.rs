@@ -6,7 +6,7 @@ use std::{io::Read as _, marker::PhantomData};
 use futures_util::{future::BoxFuture, stream::BoxStream};
 use grpcio::{GrpcSlice, MessageReader, RpcContext, ServerStreamingSink, UnarySink};
 use parking_lot::Mutex;
-use protobuf::{Message, MessageFull};
+use protobuf::Message;
 
 #[allow(
     missing_docs,
@@ -31,7 +31,7 @@ pub use services::*;
 mod select;
 mod weight;
 
-use weight::weight;
+use weight::{weight, Shaped};
 
 pub use select::{select, Taken};
 
@@ -59,9 +59,9 @@ pub struct TooMuch {
 /// variables by default.
 pub const SPARE_BYTES: usize = 16 << 20;
 
-impl<T: MessageFull> Incoming<T> {
+impl<T: Message + Shaped> Incoming<T> {
     fn read(bytes: &[u8]) -> protobuf::Result<Self> {
-        let takes = weight(&T::descriptor(), bytes);
+        let takes = weight(T::SHAPE, bytes);
         let most = bytes.len().saturating_mul(4).saturating_add(SPARE_BYTES);
         let message = match takes > most {
             true => Err(TooMuch {

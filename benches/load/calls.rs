@@ -217,6 +217,10 @@ impl Read {
     }
 }
 
+fn encoded(request: &impl Message) -> Vec<u8> {
+    request.write_to_bytes().expect("a message")
+}
+
 /// All reads that a kubelet makes.
 pub struct Reads(pub Vec<Read>);
 
@@ -236,9 +240,8 @@ impl Reads {
             container_id: container,
             ..Default::default()
         };
-        let read = |name: &'static str, request: &dyn protobuf::MessageDyn| {
+        let read = |name: &'static str, request: Vec<u8>| {
             let method = method(name);
-            let request = request.write_to_bytes_dyn().expect("a message");
             let answer = connection.raw(&method, &request);
             Read {
                 method,
@@ -249,33 +252,36 @@ impl Reads {
         Self(vec![
             read(
                 "/runtime.v1.RuntimeService/Version",
-                &VersionRequest::default(),
+                encoded(&VersionRequest::default()),
             ),
             read(
                 "/runtime.v1.RuntimeService/Status",
-                &StatusRequest::default(),
+                encoded(&StatusRequest::default()),
             ),
-            read("/runtime.v1.RuntimeService/PodSandboxStatus", &status),
+            read(
+                "/runtime.v1.RuntimeService/PodSandboxStatus",
+                encoded(&status),
+            ),
             read(
                 "/runtime.v1.RuntimeService/ContainerStatus",
-                &container_status,
+                encoded(&container_status),
             ),
-            read("/runtime.v1.RuntimeService/ContainerStats", &stats),
+            read("/runtime.v1.RuntimeService/ContainerStats", encoded(&stats)),
             read(
                 "/runtime.v1.RuntimeService/ListPodSandbox",
-                &ListPodSandboxRequest::default(),
+                encoded(&ListPodSandboxRequest::default()),
             ),
             read(
                 "/runtime.v1.RuntimeService/ListContainers",
-                &ListContainersRequest::default(),
+                encoded(&ListContainersRequest::default()),
             ),
             read(
                 "/runtime.v1.RuntimeService/ListContainerStats",
-                &ListContainerStatsRequest::default(),
+                encoded(&ListContainerStatsRequest::default()),
             ),
             read(
                 "/runtime.v1.RuntimeService/ListPodSandboxStats",
-                &ListPodSandboxStatsRequest::default(),
+                encoded(&ListPodSandboxStatsRequest::default()),
             ),
         ])
     }

@@ -11,84 +11,84 @@
 //! | a text, bytes | their length, once more for what they lie in |
 //! | a field that nobody knows | what keeping it costs |
 
-use protobuf::reflect::{MessageDescriptor, RuntimeFieldType, RuntimeType};
-
 /// What the `protobuf` crate takes for the first field that it does not know: a map of four lists.
 const UNKNOWN_BYTES: usize = 640;
 /// A text, a list: pointer, length, room.
 const VECTOR_BYTES: usize = size_of::<Vec<u8>>();
 /// A map.
 const MAP_BYTES: usize = 48;
-/// What each message has for itself: fields that it does not know, its size.
-const OWN_BYTES: usize = 16;
+/// A number, an enumeration's value.
+const NUMBER_BYTES: usize = 8;
 /// Wire types: a number, eight bytes, bytes with a length, four bytes.
 const NUMBER: u64 = 0;
 const EIGHT: u64 = 1;
 const LENGTH: u64 = 2;
 const FOUR: u64 = 5;
 
-/// The bytes of memory that a message takes at the most; of a broken one, what is made before that shows.
-pub fn weight(descriptor: &MessageDescriptor, mut bytes: &[u8]) -> usize {
-    let mut sum = 0_usize;
-    // Many elements of one list come one after the other.
-    let mut last: Option<(u32, Option<Field>)> = None;
-    while let Some(tag) = number(&mut bytes) {
-        let Some(content) = content(&mut bytes, tag & 7) else {
-            break;
-        };
-        let field = u32::try_from(tag >> 3).unwrap_or_default();
-        if last.as_ref().is_none_or(|(known, _)| *known != field) {
-            last = Some((field, Field::of(descriptor, field)));
-        }
-        let of_field = match &last {
-            Some((_, Some(field))) => field.weight(content),
-            _ => UNKNOWN_BYTES + content.len(),
-        };
-        sum = sum.saturating_add(of_field);
-    }
-    sum
+/// A message whose fields are known. `build/shapes.rs` implements it: a description that the program could ask
+/// about itself would be a megabyte of it.
+pub trait Shaped: Sized {
+    /// Its fields.
+    const SHAPE: &'static Shape;
 }
 
+/// The fields of a message by their numbers, in order.
+pub struct Shape(&'static [(u32, Field)]);
+
 /// What is known of a field.
-struct Field {
+pub struct Field {
     /// What each time counts that it comes.
     each: usize,
     /// What each byte of it counts beside.
     each_byte: usize,
     /// The messages that it consists of.
-    message: Option<MessageDescriptor>,
+    message: Option<&'static Shape>,
 }
 
 impl Field {
-    fn of(descriptor: &MessageDescriptor, number: u32) -> Option<Self> {
-        let field = descriptor.field_by_number(number)?;
-        let (times, element) = match field.runtime_field_type() {
-            RuntimeFieldType::Singular(element) => (1, element),
-            RuntimeFieldType::Repeated(element) => (4, element),
-            RuntimeFieldType::Map(key, value) => {
-                return Some(Self {
-                    each: 4 * (size(&key) + size(&value)) + MAP_BYTES,
-                    each_byte: 1,
-                    message: None,
-                });
-            }
-        };
-        let each = times * size(&element);
-        let (each_byte, message) = match element {
-            RuntimeType::Message(message) => (0, Some(message)),
-            RuntimeType::String | RuntimeType::VecU8 => (1, None),
-            // Numbers may be packed: each takes a byte or more there.
-            _ => (each, None),
-        };
-        Some(Self {
+    const fn times(many: bool, size: usize) -> usize {
+        match many {
+            true => 4 * size,
+            false => size,
+        }
+    }
+
+    const fn text(many: bool) -> Self {
+        Self {
+            each: Self::times(many, VECTOR_BYTES),
+            each_byte: 1,
+            message: None,
+        }
+    }
+
+    const fn number(many: bool) -> Self {
+        let each = Self::times(many, NUMBER_BYTES);
+        Self {
             each,
-            each_byte,
-            message,
-        })
+            // They may be packed: each takes a byte or more there.
+            each_byte: each,
+            message: None,
+        }
+    }
+
+    const fn message<M: Shaped>(many: bool) -> Self {
+        Self {
+            each: Self::times(many, size_of::<M>()),
+            each_byte: 0,
+            message: Some(M::SHAPE),
+        }
+    }
+
+    const fn map(key: usize, value: usize) -> Self {
+        Self {
+            each: Self::times(true, key + value) + MAP_BYTES,
+            each_byte: 1,
+            message: None,
+        }
     }
 
     fn weight(&self, content: &[u8]) -> usize {
-        let within = match &self.message {
+        let within = match self.message {
             Some(message) => weight(message, content),
             None => content.len().saturating_mul(self.each_byte),
         };
@@ -96,22 +96,22 @@ impl Field {
     }
 }
 
-/// The size of one value.
-fn size(of: &RuntimeType) -> usize {
-    match of {
-        RuntimeType::String | RuntimeType::VecU8 => VECTOR_BYTES,
-        RuntimeType::Message(message) => {
-            let field = |field: protobuf::reflect::FieldDescriptor| match field.runtime_field_type()
-            {
-                RuntimeFieldType::Singular(RuntimeType::String | RuntimeType::VecU8)
-                | RuntimeFieldType::Repeated(_) => VECTOR_BYTES,
-                RuntimeFieldType::Map(..) => MAP_BYTES,
-                RuntimeFieldType::Singular(_) => 8,
-            };
-            OWN_BYTES + message.fields().map(field).sum::<usize>()
-        }
-        _ => 8,
+/// The bytes of memory that a message takes at the most; of a broken one, what is made before that shows.
+pub fn weight(shape: &Shape, mut bytes: &[u8]) -> usize {
+    let mut sum = 0_usize;
+    while let Some(tag) = number(&mut bytes) {
+        let Some(content) = content(&mut bytes, tag & 7) else {
+            break;
+        };
+        let number = u32::try_from(tag >> 3).unwrap_or_default();
+        let known = shape.0.binary_search_by_key(&number, |(number, _)| *number);
+        let of_field = match known {
+            Ok(at) => shape.0[at].1.weight(content),
+            Err(_) => UNKNOWN_BYTES + content.len(),
+        };
+        sum = sum.saturating_add(of_field);
     }
+    sum
 }
 
 /// Takes the number that the bytes begin with.
@@ -143,9 +143,16 @@ fn content<'a>(bytes: &mut &'a [u8], wire_type: u64) -> Option<&'a [u8]> {
     Some(content)
 }
 
+mod shapes {
+    use super::*;
+    use crate::proto::messages::api::*;
+
+    include!(concat!(env!("OUT_DIR"), "/shapes.rs"));
+}
+
 #[cfg(test)]
 mod tests {
-    use protobuf::{Message, MessageFull};
+    use protobuf::Message;
 
     use super::*;
     use crate::{
@@ -156,8 +163,8 @@ mod tests {
         },
     };
 
-    fn is_enough<M: MessageFull>(name: &str, bytes: &[u8]) -> usize {
-        let weight = weight(&M::descriptor(), bytes);
+    fn is_enough<M: Message + Shaped>(name: &str, bytes: &[u8]) -> usize {
+        let weight = weight(M::SHAPE, bytes);
         // `holds_little` allows three times the bytes by itself, and a message lies on the stack.
         let used = allocation_counter::measure(|| drop(M::parse_from_bytes(bytes)));
         assert!(
@@ -244,7 +251,7 @@ mod tests {
         let told = is_enough::<ContainerConfig>("a usual one", &bytes);
         assert!(told < 5 * bytes.len(), "{told} for {}", bytes.len());
         holds_little("the counting", &bytes, 4096, |bytes| {
-            weight(&ContainerConfig::descriptor(), bytes);
+            weight(ContainerConfig::SHAPE, bytes);
         });
     }
 }

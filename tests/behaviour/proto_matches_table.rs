@@ -1,9 +1,8 @@
-//! The compiled CRI against the table of its every rpc, message, field and enum value: nothing
+//! The CRI that the program is generated from against the table of its every rpc, message, field and enum value: nothing
 //! missing, nothing extra, numbers, labels and types equal.
 
 use std::collections::BTreeSet;
 
-use interlink_cri::proto::file_descriptor;
 use protobuf::descriptor::{
     field_descriptor_proto::{Label, Type},
     DescriptorProto, EnumDescriptorProto, FieldDescriptorProto, FileDescriptorProto,
@@ -11,6 +10,8 @@ use protobuf::descriptor::{
 
 const TABLE: &str = include_str!("../cri-v1-fields.tsv");
 const PACKAGE: &str = ".runtime.v1.";
+/// As `build.rs` has it.
+const PROTO: &str = "cri/v1/api.proto";
 const DEPRECATED: &str = "deprecated";
 
 /// The table's rows without its header. Of the notes, those on an rpc say how it streams, and
@@ -26,6 +27,19 @@ fn expected(table: &str) -> BTreeSet<String> {
             .join("\t")
     })
     .collect()
+}
+
+/// What `proto/` says. The program itself has no description of its messages.
+fn descriptor() -> FileDescriptorProto {
+    let proto = concat!(env!("CARGO_MANIFEST_DIR"), "/proto");
+    let parsed = protobuf_parse::Parser::new()
+        .pure()
+        .include(proto)
+        .input(format!("{proto}/{PROTO}"))
+        .parse_and_typecheck()
+        .expect("it was parsed to build the program");
+    let mut files = parsed.file_descriptors.into_iter();
+    files.find(|file| file.name() == PROTO).expect(PROTO)
 }
 
 /// The same rows, from the descriptor.
@@ -128,7 +142,7 @@ fn short(path: &str) -> String {
 
 /// What the API lacks and what it has too much, against a table.
 fn differences(table: &str) -> Vec<String> {
-    let (want, have) = (expected(table), actual(file_descriptor().proto()));
+    let (want, have) = (expected(table), actual(&descriptor()));
     let missing = want.difference(&have).map(|row| format!("missing: {row}"));
     let extra = have.difference(&want).map(|row| format!("extra: {row}"));
     missing.chain(extra).collect()
