@@ -29,7 +29,7 @@ use self::counted::Counted;
 pub use self::{
     budget::{Budget, SPARE_BYTES},
     in_flight::{Held, InFlight, NoRoom},
-    yaml::{from_yaml, from_yaml_documents},
+    yaml::{from_yaml, from_yaml_documents, from_yaml_into},
 };
 
 /// Why a text was not read.

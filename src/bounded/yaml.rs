@@ -3,7 +3,10 @@
 //! What is made of a text is counted, repetitions included. The reader keeps a list of its own of what has
 //! an anchor, so that has a bound as well.
 
-use serde::{Deserialize, Deserializer};
+use serde::{
+    de::{DeserializeOwned, Error as _},
+    Deserialize, Deserializer,
+};
 use serde_json::Value;
 use serde_saphyr::Options;
 
@@ -34,6 +37,18 @@ pub fn from_yaml_documents(text: &str) -> Result<Vec<Value>, serde_saphyr::Error
 pub fn from_yaml(text: &str) -> Result<Value, serde_saphyr::Error> {
     let document: Document = serde_saphyr::from_str_with_options(text, options())?;
     Ok(document.value)
+}
+
+/// Reads the only document of a text into a type, by way of what [`from_yaml`] gives: each type that the reader itself
+/// makes is as much code again as all of it here. A document that says nothing is the default.
+///
+/// # Errors
+/// It is not YAML, takes too much memory, or is no such object.
+pub fn from_yaml_into<T: DeserializeOwned + Default>(text: &str) -> Result<T, serde_saphyr::Error> {
+    match from_yaml(text)? {
+        Value::Null => Ok(T::default()),
+        value => serde_json::from_value(value).map_err(serde_saphyr::Error::custom),
+    }
 }
 
 fn options() -> Options {

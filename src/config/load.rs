@@ -5,7 +5,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde::Deserialize as _;
 use toml::{Table, Value};
 
 use super::{check, file, secret::without_passwords, Config, Fault};
@@ -157,29 +156,33 @@ fn read(named: Option<&Path>) -> Result<String, Error> {
 }
 
 /// The configuration with one key set from text.
+///
+/// It is written and read as a file is: to read it from a tree as well would be a quarter of a megabyte of the
+/// program.
 fn with(config: &Config, name: &str, key: &str, value: &str) -> Result<Config, Error> {
     let wrong = |why: String| Error::Override {
         name: without_passwords(name),
         why: without_passwords(&why),
     };
     let (section, key) = key.split_once('.').unwrap_or((key, ""));
-    let mut table = Table::try_from(config).map_err(|error| wrong(error.to_string()))?;
-    let Some(Value::Table(keys)) = table.get_mut(section) else {
+    let written: Table = print(config)
+        .parse()
+        .map_err(|error: toml::de::Error| wrong(error.to_string()))?;
+    if !matches!(written.get(section), Some(Value::Table(_))) {
         return Err(wrong(format!("there is no section [{section}]")));
-    };
-    keys.insert(key.to_owned(), Value::String(value.to_owned()));
-    let as_text = Config::deserialize(table.clone());
-    // Numbers, booleans and lists are written as in TOML.
-    let parsed = || value.parse::<Value>().ok();
-    as_text.or_else(|error| {
-        let other = parsed().and_then(|value| {
-            let Some(Value::Table(keys)) = table.get_mut(section) else {
-                return None;
-            };
+    }
+    let set_to = |value: Value| -> Result<Config, String> {
+        let mut table = written.clone();
+        if let Some(Value::Table(keys)) = table.get_mut(section) {
             keys.insert(key.to_owned(), value);
-            Config::deserialize(table).ok()
-        });
-        other.ok_or_else(|| wrong(error.message().to_owned()))
+        }
+        toml::from_str(&table.to_string()).map_err(|error| error.message().to_owned())
+    };
+    set_to(Value::String(value.to_owned())).or_else(|error| {
+        // Numbers, booleans and lists are written as in TOML.
+        let other = value.parse::<Value>().ok();
+        let other = other.and_then(|value| set_to(value).ok());
+        other.ok_or_else(|| wrong(error))
     })
 }
 

@@ -20,7 +20,7 @@ use super::{
     follow::FollowReader,
     link::{Link, Outgoing},
     transport::CancelToken,
-    wire::{LogStruct, PingResponse, PodCreateRequests},
+    wire::{self, LogStruct, PingResponse, PodCreateRequests},
 };
 use crate::{
     bounded::InFlight,
@@ -229,7 +229,7 @@ impl Client {
             false => Call::Delete,
         };
         self.timed(call, || {
-            let body = self.exchange(call, &json(call, pod)?, self.request_limit())?;
+            let body = self.exchange(call, &unbounded_json(call, pod)?, self.request_limit())?;
             Ok(speaker::confirmation(&body.bytes))
         })
     }
@@ -242,7 +242,7 @@ impl Client {
     pub fn status(&self, pods: &[Pod]) -> Result<StatusReply, Error> {
         let call = Call::Status;
         self.timed(call, || {
-            let body = self.exchange(call, &json(call, pods)?, self.request_limit())?;
+            let body = self.exchange(call, &unbounded_json(call, pods)?, self.request_limit())?;
             let asked: Vec<_> = pods.iter().filter_map(asked_job).collect();
             StatusReply::read(&body.bytes, &asked).map_err(|why| Error::Malformed { call, why })
         })
@@ -415,7 +415,7 @@ fn bounded_json<T: Serialize + ?Sized>(call: Call, body: &T, most: u64) -> Resul
         bytes: Vec::new(),
         most,
     };
-    match serde_json::to_writer(&mut written, body) {
+    match wire::write(&mut written, body) {
         Ok(()) => Ok(written.bytes),
         Err(source) => Err(Error::Request { call, source }),
     }
@@ -444,14 +444,16 @@ impl io::Write for Bounded {
     }
 }
 
-fn json<T: Serialize + ?Sized>(call: Call, body: &T) -> Result<Vec<u8>, Error> {
-    serde_json::to_vec(body).map_err(|source| Error::Request { call, source })
+fn unbounded_json<T: Serialize + ?Sized>(call: Call, body: &T) -> Result<Vec<u8>, Error> {
+    let mut written = Vec::new();
+    wire::write(&mut written, body).map_err(|source| Error::Request { call, source })?;
+    Ok(written)
 }
 
 fn log_request(request: &LogStruct, follow: bool) -> Result<Vec<u8>, Error> {
     let mut request = request.clone();
     request.opts.follow = follow;
-    json(Call::Logs, &request)
+    unbounded_json(Call::Logs, &request)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The requests and replies of the interLink API, with the quirks that its server (0.6, 0.7) and
 //! its plugins really have: fields that are `null` or missing, lists where one object belongs.
 
-use std::{fmt, marker::PhantomData};
+use std::{fmt, io, marker::PhantomData};
 
 use k8s_openapi::api::core::v1::{ConfigMap, ContainerStatus, Pod, Secret};
 use serde::{
@@ -11,6 +11,15 @@ use serde::{
 use serde_json::Value;
 
 use crate::text;
+
+/// Writes a large type of the Kubernetes API. Whatever it is written to, this is one and the same code: that of a pod
+/// is a hundred kilobytes.
+///
+/// # Errors
+/// The writer's, or a map with keys that are no texts.
+pub fn write<T: Serialize + ?Sized>(to: &mut dyn io::Write, value: &T) -> serde_json::Result<()> {
+    serde_json::to_writer(to, value)
+}
 
 /// The body of POST /create: one pod with what it mounts. The server matches by name:
 /// `volumeMounts[].name` to `volumes[].name`, then a ConfigMap by its own name, a Secret by its

@@ -9,6 +9,7 @@ use std::{
 use serde::Deserialize;
 
 use super::Error;
+use crate::bounded;
 
 /// Where a kubelet keeps its things, unless it is told otherwise.
 const ROOT: &str = "/var/lib/kubelet";
@@ -159,7 +160,7 @@ impl Kubelet {
 
 fn read(path: &Path) -> Result<Settings, Error> {
     let text = fs::read_to_string(path).map_err(|error| unreadable(path, &error))?;
-    serde_saphyr::from_str(&text).map_err(|error| unreadable(path, &error))
+    bounded::from_yaml_into(&text).map_err(|error| unreadable(path, &error))
 }
 
 fn unreadable(path: &Path, error: &dyn std::error::Error) -> Error {

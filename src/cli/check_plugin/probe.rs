@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::rules::{self, Heard, Observed};
 use crate::{
+    bounded,
     interlink::{
         self,
         wire::{LogOpts, LogStruct, PodCreateRequests},
@@ -144,8 +145,8 @@ impl Probe<'_> {
             return None;
         }
         let request = PodCreateRequests {
-            // The pod is written here, so it is one.
-            pod: serde_json::from_value(self.pod(pod)).unwrap_or_default(),
+            // The pod is written here, so it is one. To read one from text is in the program anyway.
+            pod: bounded::from_json(self.pod(pod).to_string().as_bytes()).unwrap_or_default(),
             ..PodCreateRequests::default()
         };
         let body = self.client.create_body(&request);

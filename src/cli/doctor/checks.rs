@@ -13,6 +13,7 @@ use serde::Deserialize;
 
 use super::super::{check_plugin, client::Client};
 use crate::{
+    bounded,
     config::{self, Config},
     kube,
     proto::StatusRequest,
@@ -158,7 +159,7 @@ pub fn kubelet_configuration(file: &Path, socket: &Path) -> Finding {
         }
     };
     let want = format!("unix://{}", socket.display());
-    let settings: KubeletConfiguration = match serde_saphyr::from_str(&text) {
+    let settings: KubeletConfiguration = match bounded::from_yaml_into(&text) {
         Ok(settings) => settings,
         Err(error) => {
             let advice = "the kubelet cannot read it either; correct it";

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     bounded,
-    interlink::wire::{PodCreateRequests, RetrievedPodData},
+    interlink::wire::{self, PodCreateRequests, RetrievedPodData},
     json::Piece,
     plugin::refusal::Refusal,
     text::is_dns_label,
@@ -175,7 +175,7 @@ pub(crate) fn grace_period(pod: &Pod) -> Option<Duration> {
 fn fingerprint(spec: &PodSpec) -> String {
     let mut hash = Hashed(Sha256::new());
     // It cannot fail: neither does the writer, nor has the spec a map whose keys are no texts.
-    let _ = serde_json::to_writer(&mut hash, spec);
+    let _ = wire::write(&mut hash, spec);
     let hash = hash.0.finalize();
     hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -6,11 +6,11 @@ use k8s_openapi::{
     api::core::v1::{ConfigMap, KeyToPath, PodSpec, Secret, Volume as VolumeSpec},
     ByteString,
 };
-use serde_json::Value;
 
 use super::identifiers::relative_path;
 use crate::{
-    interlink::wire::{PodCreateRequests, RetrievedPodData},
+    interlink::wire::{self, PodCreateRequests, RetrievedPodData},
+    json::{self, Piece},
     plugin::refusal::Refusal,
     text::is_dns_label,
 };
@@ -179,16 +179,27 @@ fn source(volume: &VolumeSpec, contents: &VolumeContents) -> Result<VolumeSource
 
 /// A volume without any source is an emptyDir (the API server's default).
 fn unsupported(volume: &VolumeSpec) -> Result<VolumeSource, String> {
-    let Ok(Value::Object(fields)) = serde_json::to_value(volume) else {
-        return Err("it cannot be read".to_owned());
-    };
-    match fields.keys().find(|key| *key != "name") {
-        None => Ok(VolumeSource::EmptyDir),
-        Some(kind) => Err(format!(
+    match kind_of(volume) {
+        Err(_) => Err("it cannot be read".to_owned()),
+        Ok(None) => Ok(VolumeSource::EmptyDir),
+        Ok(Some(kind)) => Err(format!(
             "this plugin has no `{kind}` volumes, only emptyDir, hostPath, configMap, secret, \
              projected and downwardAPI"
         )),
     }
+}
+
+/// The field that says where a volume's contents come from.
+fn kind_of(volume: &VolumeSpec) -> Result<Option<String>, json::Error> {
+    let mut written = Vec::new();
+    wire::write(&mut written, volume).map_err(|error| json::Error::Syntax(error.to_string()))?;
+    let mut fields = Piece::of_body(&written)?.object()?;
+    while let Some((name, _)) = fields.next_field()? {
+        if name != "name" {
+            return Ok(Some(name.into_owned()));
+        }
+    }
+    Ok(None)
 }
 
 /// Which entries of a ConfigMap or the like become files, and how.
@@ -263,7 +274,7 @@ fn secret_entries(secret: &Secret) -> BTreeMap<String, Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{json, Value};
 
     use super::*;
 
