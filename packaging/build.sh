@@ -32,6 +32,11 @@ if [ $# -eq 0 ]; then
     # `-lstdc++` and `-lgcc_s` find these archives before the shared libraries of the system.
     static=$PWD/target/package/static
     mkdir -p "$static"
+    # The compiler prints the bare name of what it has not.
+    if [ ! -e "$(c++ -print-file-name=libstdc++.a)" ]; then
+        echo "libstdc++.a is missing: Fedora has it in libstdc++-static, RHEL and its kin as well, in CRB (8: PowerTools)" >&2
+        exit 1
+    fi
     ln -sf "$(c++ -print-file-name=libstdc++.a)" "$static/libstdc++.a"
     ln -sf "$(cc -print-file-name=libgcc_eh.a)" "$static/libgcc_s.a"
     "$cargo" "${compile[@]}" -- "${flags[@]}" -C "link-arg=-L$static" -C link-arg=-static-libgcc
@@ -41,13 +46,18 @@ else
     zig=$(packaging/zig.sh)
     # Nothing else uses the products of this target, so its dependencies need no paths of this machine either.
     export RUSTFLAGS=$remap
-    # -g0: cargo-zigbuild asks for debug symbols, which those of C and C++ would be most of.
-    export CFLAGS="-g0 -ffile-prefix-map=$registry=registry -ffile-prefix-map=$(realpath -m "$built")=target"
-    # gRPC throws nothing; without the tables for it the program is smaller.
-    export CXXFLAGS="$CFLAGS -fno-exceptions"
-    # Half of the program, and none of its speed: what takes time is waiting for remote servers.
+    # -g0: cargo-zigbuild asks for debug symbols, which those of C and C++ would be most of. What a debugger needs
+    # to walk the stack stays, in the file of the debug symbols; the program itself carries no tables for exceptions
+    # that nothing throws.
+    export CFLAGS="-g0 -fno-asynchronous-unwind-tables -fforce-dwarf-frame -fvisibility=hidden"
+    CFLAGS+=" -ffile-prefix-map=$registry=registry -ffile-prefix-map=$(realpath -m "$built")=target"
+    # gRPC throws nothing and asks for no type at run time. Its server listens on a unix socket: it resolves no names
+    # (c-ares) and asks no lookup service for routes (RLS).
+    export CXXFLAGS="$CFLAGS -fno-exceptions -fno-rtti -fvisibility-inlines-hidden -DGRPC_ARES=0 -DGRPC_NO_RLS"
+    # The C core's size is none of its speed: what takes time is waiting for remote servers.
     size='profile.release.package.grpcio-sys.opt-level="s"'
-    PATH=$zig:$PATH cargo-zigbuild "${compile[@]}" --config "$size" --target "$target.$glibc" -- "${flags[@]}"
+    PATH=$zig:$PATH cargo-zigbuild "${compile[@]}" --config "$size" --target "$target.$glibc" -- \
+        "${flags[@]}" -C relocation-model=pie
     program=$built/$target/release/interlink-cri
     # Those of this machine read no other's programs; Debian and RHEL have the package binutils-aarch64-linux-gnu.
     [ "${target%%-*}" = "$(uname -m)" ] || tools=${target%%-*}-linux-gnu-
