@@ -8,6 +8,7 @@ use std::{
 };
 
 use crossbeam_channel::unbounded;
+use parking_lot::Mutex;
 
 use crate::{
     bounded::InFlight,
@@ -19,6 +20,7 @@ use crate::{
     interlink::{self, Client},
     kube::Api,
     logs::Registry,
+    memory::{self, Quiet},
     metrics::{self, MetricsServer},
     model::{Pod, SystemClock},
     plan::log_pace::LogBounds,
@@ -281,11 +283,12 @@ fn metrics_server(config: &Config, sources: metrics::Sources) -> Option<MetricsS
     })
 }
 
-/// What systemd hears of the daemon while it runs.
+/// What systemd hears of the daemon while it runs, and the moment when memory is given back.
 struct Observer {
     service: Arc<ServiceManager>,
     /// Set once they are there: the watch begins before them.
     sources: OnceLock<(Arc<Store>, Arc<Health>)>,
+    quiet: Mutex<Quiet>,
 }
 
 impl Observer {
@@ -293,6 +296,7 @@ impl Observer {
         Self {
             service,
             sources: OnceLock::new(),
+            quiet: Mutex::new(Quiet::new(Instant::now())),
         }
     }
 
@@ -308,6 +312,9 @@ impl Observer {
             self.service.alive();
         }
         if let Some((store, health)) = self.sources.get() {
+            if self.quiet.lock().is_due(store.changes(), Instant::now()) {
+                memory::release();
+            }
             self.service
                 .status(&status_line(&health.now().0, &store.pods()));
         }

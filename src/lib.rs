@@ -47,6 +47,7 @@
 //!      peer       whose socket is at the other end of a connection within this machine
 //!      text       foreign texts made fit for a line, cut, told from DNS names (pure)
 //!      telemetry  metrics, health, limited log lines
+//!      memory     gives freed memory back to the system
 //!      service    what systemd hears of the daemon
 //! ```
 //!
@@ -78,6 +79,7 @@ pub mod json;
 pub mod kube;
 pub mod kubelet;
 pub mod logs;
+pub mod memory;
 pub mod metrics;
 pub mod model;
 pub mod net;

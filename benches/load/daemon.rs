@@ -98,6 +98,12 @@ impl Process {
         self.status("VmRSS")
     }
 
+    /// The resident memory, and what of it is no file's: the rest is the program, as far as it was read.
+    pub fn resident(&self) -> String {
+        let (resident, anonymous) = (self.resident_kb(), self.status("RssAnon"));
+        format!("{resident} kB, of it anonymous {anonymous} kB")
+    }
+
     pub fn threads(&self) -> u64 {
         self.status("Threads")
     }
@@ -114,10 +120,11 @@ impl Process {
         Duration::from_secs_f64(ticks as f64 / TICKS)
     }
 
-    /// The resident memory once it has not become smaller for five seconds.
+    /// The resident memory once it has not become smaller for longer than the daemon waits before it gives
+    /// memory back.
     pub fn settled_kb(&self) -> u64 {
         let (mut least, mut since) = (self.resident_kb(), Instant::now());
-        while since.elapsed() < Duration::from_secs(5) {
+        while since.elapsed() < Duration::from_secs(12) {
             thread::sleep(Duration::from_millis(200));
             let now = self.resident_kb();
             if now < least {

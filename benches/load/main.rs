@@ -106,7 +106,7 @@ fn bench(settings: &Settings) {
         );
     }
     let idle = process.resident_kb();
-    line("resident, idle", format!("{idle} kB"));
+    line("resident, idle", process.resident());
     line("threads", process.threads());
 
     let image = connection.pull(&settings.image);
@@ -117,11 +117,12 @@ fn bench(settings: &Settings) {
         filled.push(connection.run_pod(&names, &image, settings.containers, &mut times));
     }
     let containers = settings.pods * settings.containers;
-    let resident = process.resident_kb();
+    let resident = process.settled_kb();
     line(
         &format!("resident, {} pods, {containers} containers", settings.pods),
         format!(
-            "{resident} kB, {:.2} kB for each container",
+            "{}, {:.2} kB for each container",
+            process.resident(),
             (resident as f64 - idle as f64) / containers as f64
         ),
     );
@@ -150,15 +151,13 @@ fn bench(settings: &Settings) {
         );
     }
     let process = Process::behind(&socket);
-    let again = process.resident_kb();
-    line("resident, after that start", format!("{again} kB"));
+    process.settled_kb();
+    line("resident, after that start", process.resident());
     for pod in &filled {
         connection.remove_pod(pod, &mut times);
     }
-    line(
-        "resident, all removed",
-        format!("{} kB", process.settled_kb()),
-    );
+    process.settled_kb();
+    line("resident, all removed", process.resident());
     times.print();
     if daemon.is_some() {
         plugin::bench(&settings.image, settings.jobs);
@@ -253,7 +252,7 @@ fn growth(settings: &Settings, sizes: &[usize]) {
             measure::alone(read, settings.calls / 4, &connection)
         };
         let (list, sandboxes) = (p50("ListContainers"), p50("ListPodSandbox"));
-        let resident = process.resident_kb();
+        let resident = process.settled_kb();
         let containers = size * settings.containers;
         let each = (resident as f64 - idle as f64) / containers as f64;
         println!(

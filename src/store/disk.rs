@@ -5,9 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use parking_lot::{
-    MappedRwLockReadGuard, MappedRwLockWriteGuard, RwLock, RwLockReadGuard, RwLockWriteGuard,
-};
+use parking_lot::{MappedRwLockReadGuard, RwLock, RwLockReadGuard};
 use redb::{
     backends::FileBackend, Database, ReadableDatabase as _, ReadableTable as _,
     ReadableTableMetadata as _,
@@ -120,17 +118,11 @@ impl Disk {
                 // Dropped before the next lock is taken.
                 Err(closed) => drop(closed),
             }
-            drop(self.opened_alone()?);
+            let mut database = self.database.write();
+            if database.is_none() {
+                *database = Some(open(&self.path, Check::AfterCrash)?);
+            }
         }
-    }
-
-    /// The open file, while nobody else has it.
-    fn opened_alone(&self) -> Result<MappedRwLockWriteGuard<'_, Database>, Error> {
-        let mut database = self.database.write();
-        if database.is_none() {
-            *database = Some(open(&self.path)?);
-        }
-        RwLockWriteGuard::try_map(database, Option::as_mut).map_err(|_| Error::Closed)
     }
 
     /// Sets a damaged file aside, and goes on with what is good in it. The damaged one is in its
@@ -256,12 +248,14 @@ impl Disk {
 
     /// Reads everything, once the checksums of the whole file are found right: it is small.
     fn check_and_read(&self) -> Result<Contents, Error> {
-        let mut database = self.opened_alone()?;
-        salvage::calmly(|| {
-            if !database.check_integrity()? {
-                let what = "its checksums do not hold".to_owned();
-                return Err(redb::Error::Corrupted(what));
+        {
+            let mut database = self.database.write();
+            if database.is_none() {
+                *database = Some(open(&self.path, Check::Always)?);
             }
+        }
+        let database = self.opened()?;
+        salvage::calmly(|| {
             let transaction = database.begin_read()?;
             let mut contents = Vec::new();
             for table in Table::ALL {
@@ -283,8 +277,16 @@ impl Disk {
     }
 }
 
+/// When the checksums of a whole file are held against it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Check {
+    /// Where it was not closed: that is part of opening it then.
+    AfterCrash,
+    Always,
+}
+
 /// Opens a state file, which is made where there is none.
-fn open(path: &Path) -> Result<Database, Error> {
+fn open(path: &Path, check: Check) -> Result<Database, Error> {
     let failed = |source: redb::Error| Error::Open {
         path: path.to_owned(),
         source: Arc::new(source),
@@ -295,6 +297,7 @@ fn open(path: &Path) -> Result<Database, Error> {
     let database = salvage::calmly(|| {
         redb::Builder::new()
             .set_cache_size(CACHE_BYTES)
+            .set_check_integrity_on_open(check == Check::Always)
             .create_with_backend(backend)
             .map_err(redb::Error::from)
     });

@@ -1,0 +1,111 @@
+//! Memory that was freed goes back to the system.
+//!
+//! An allocator keeps what was freed for the next one who asks. After a thousand pods were removed, or all of
+//! the state was read at the start, that is more than the daemon itself. So once things are quiet, the allocator
+//! is told to give it back. That takes a millisecond or two, in which others may wait to allocate, and what is
+//! needed again costs a little more the first time; so it is not done while there is much to do, nor often.
+
+use std::{
+    sync::OnceLock,
+    time::{Duration, Instant},
+};
+
+/// The shortest time between two times that memory is given back.
+const PAUSE: Duration = Duration::from_secs(10);
+/// Memory is given back at the latest so long after the first change, however much there is to do.
+const LONGEST: Duration = Duration::from_secs(60);
+
+static RELEASE: OnceLock<fn()> = OnceLock::new();
+
+/// Says how freed memory is given back. The program knows its allocator; without a word from it nothing is
+/// done.
+pub fn set_release(release: fn()) {
+    // Said once, where the program begins.
+    let _ = RELEASE.set(release);
+}
+
+/// Gives freed memory back.
+pub fn release() {
+    if let Some(release) = RELEASE.get() {
+        release();
+    }
+}
+
+/// Tells when it is quiet.
+#[derive(Debug)]
+pub struct Quiet {
+    /// How many changes there were at the last look.
+    changes: u64,
+    /// Since when there is something to give back.
+    since: Option<Instant>,
+    /// When it was last done.
+    last: Option<Instant>,
+}
+
+impl Quiet {
+    /// From now on. The start has left something to give back.
+    pub fn new(now: Instant) -> Self {
+        Self {
+            changes: 0,
+            since: Some(now),
+            last: None,
+        }
+    }
+
+    /// Whether memory is to be given back now: something has changed since the last time, and nothing since
+    /// the last look. `changes` counts them.
+    pub fn is_due(&mut self, changes: u64, now: Instant) -> bool {
+        let is_quiet = changes == self.changes;
+        self.changes = changes;
+        if !is_quiet && self.since.is_none() {
+            self.since = Some(now);
+        }
+        let Some(since) = self.since else {
+            return false;
+        };
+        let waited = |from: Instant, time| now.saturating_duration_since(from) >= time;
+        let may = self.last.is_none_or(|last| waited(last, PAUSE));
+        let is_due = may && (is_quiet || waited(since, LONGEST));
+        if is_due {
+            (self.since, self.last) = (None, Some(now));
+        }
+        is_due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// At each second the number of changes so far; gives the seconds at which memory is given back.
+    fn given_back(changes: impl Iterator<Item = u64>) -> Vec<u64> {
+        let begin = Instant::now();
+        let mut quiet = Quiet::new(begin);
+        let looks = (1..).zip(changes);
+        let due = looks.filter(|(second, changes)| {
+            quiet.is_due(*changes, begin + Duration::from_secs(*second))
+        });
+        due.map(|(second, _)| second).collect()
+    }
+
+    #[test]
+    fn it_is_done_once_when_it_has_become_quiet() {
+        let nothing = std::iter::repeat_n(0, 100);
+        assert_eq!(given_back(nothing), [1], "what the start has left");
+        let burst = [0, 5, 9, 9, 9].into_iter();
+        let burst = burst.chain(std::iter::repeat_n(9, 100));
+        assert_eq!(given_back(burst), [1, 11]);
+    }
+
+    #[test]
+    fn it_is_not_done_often_and_not_put_off_for_ever() {
+        let now_and_then = (0..61).map(|second| second / 3);
+        let often = given_back(now_and_then);
+        assert!(
+            often.windows(2).all(|two| two[1] - two[0] >= 10),
+            "{often:?}"
+        );
+        assert!(often.len() >= 5, "{often:?}");
+        assert_eq!(given_back(1..150), [60, 121]);
+    }
+}
