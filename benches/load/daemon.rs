@@ -1,7 +1,7 @@
 //! The daemon that is measured, and what the kernel says of its process.
 
 use std::{
-    fs,
+    env, fs,
     os::unix::net::UnixStream,
     path::Path,
     process::{Child, Command, Stdio},
@@ -41,7 +41,9 @@ impl Daemon {
     /// With more flags.
     pub fn start_with(directory: &Path, flags: &[&str]) -> Self {
         let begun = Instant::now();
-        let child = Command::new(env!("CARGO_BIN_EXE_interlink-cri"))
+        let other = env::var_os("BENCH_DAEMON");
+        let own = env!("CARGO_BIN_EXE_interlink-cri");
+        let child = Command::new(other.unwrap_or_else(|| own.into()))
             .args(["serve", "--log-level", "error", "--socket"])
             .arg(directory.join("cri.sock"))
             .arg("--state-dir")
@@ -132,6 +134,25 @@ impl Process {
             }
         }
         least
+    }
+
+    /// Waits until the process takes no less than before: what it did last is over then.
+    pub fn settle(&self) {
+        const WINDOW: Duration = Duration::from_secs(3);
+        let taken = || {
+            let before: u64 = self.cpu_by_thread().iter().map(|(.., nanos)| nanos).sum();
+            thread::sleep(WINDOW);
+            let after: u64 = self.cpu_by_thread().iter().map(|(.., nanos)| nanos).sum();
+            after.saturating_sub(before)
+        };
+        let mut last = taken();
+        loop {
+            let now = taken();
+            if now >= last / 2 {
+                return;
+            }
+            last = now;
+        }
     }
 
     /// Which share of a core the process takes while nobody asks anything of it, and its three busiest

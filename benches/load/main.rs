@@ -10,9 +10,12 @@
 //! | `BENCH_PODS` | pods (1000) |
 //! | `BENCH_CONTAINERS` | containers of each (2) |
 //! | `BENCH_CALLS` | how often each read is measured (400) |
-//! | `BENCH_REST` | seconds for which the daemon is watched at rest (10) |
+//! | `BENCH_REST` | seconds for which the daemon is watched at rest, once it is (30) |
+//! | `BENCH_PARTS` | what is measured of `rest`, `reads`, `clients`, `start`, `plugin`, `overhead`, with commas between; all if not said |
 //! | `BENCH_SOCKET` | the socket of another CRI runtime to measure instead of starting the daemon |
+//! | `BENCH_DAEMON` | another build of the daemon, to measure two in turns |
 //! | `BENCH_IMAGE` | the image of the containers (`busybox:1.36`) |
+//! | `BENCH_READS` | which reads are measured, by name, with commas between; all if not said |
 //! | `BENCH_JOBS` | jobs at once of the measurements with a plugin (1000) |
 //! | `BENCH_OVERHEAD` | `only`: what metrics and traces cost, and nothing else |
 //! | `BENCH_LOGS` | containers that print at once, each 50 lines a second (500) |
@@ -63,6 +66,8 @@ struct Settings {
     socket: Option<String>,
     image: String,
     growth: Vec<usize>,
+    parts: String,
+    reads: String,
 }
 
 impl Settings {
@@ -78,15 +83,26 @@ impl Settings {
             pods: number("BENCH_PODS", 1000),
             containers: number("BENCH_CONTAINERS", 2),
             calls: number("BENCH_CALLS", 400),
-            rest: Duration::from_secs(number("BENCH_REST", 10) as u64),
+            rest: Duration::from_secs(number("BENCH_REST", 30) as u64),
             jobs: number("BENCH_JOBS", 1000),
             logs: number("BENCH_LOGS", 500),
             log_span: Duration::from_secs(number("BENCH_LOG_SECONDS", 60) as u64),
             socket: text("BENCH_SOCKET"),
             image: text("BENCH_IMAGE").unwrap_or_else(|| "busybox:1.36".into()),
             growth: growth.map(|size| size.parse().expect("a number")).collect(),
+            parts: text("BENCH_PARTS").unwrap_or_default(),
+            reads: text("BENCH_READS").unwrap_or_default(),
         }
     }
+
+    fn wants(&self, part: &str) -> bool {
+        is_among(&self.parts, part)
+    }
+}
+
+/// Whether a name is in a list with commas between; all names are in one that is empty.
+fn is_among(list: &str, name: &str) -> bool {
+    list.is_empty() || list.split(',').any(|wanted| wanted == name)
 }
 
 fn bench(settings: &Settings) {
@@ -133,15 +149,18 @@ fn bench(settings: &Settings) {
             format!("{} kB", daemon::state_kb(directory)),
         );
     }
-    line(
-        &format!("CPU at rest, {:?}", settings.rest),
-        process.cpu_at_rest(settings.rest),
-    );
-
-    reads(settings, directory, &socket, &connection, &filled);
-    clients(directory, &socket, &image);
-
-    if let Some(daemon) = &mut daemon {
+    if settings.wants("rest") {
+        process.settle();
+        let rest = process.cpu_at_rest(settings.rest);
+        line(&format!("CPU at rest, {:?}", settings.rest), rest);
+    }
+    if settings.wants("reads") {
+        reads(settings, directory, &socket, &connection, &filled);
+    }
+    if settings.wants("clients") {
+        clients(directory, &socket, &image);
+    }
+    if let Some(daemon) = daemon.as_mut().filter(|_| settings.wants("start")) {
         daemon.kill();
         *daemon = Daemon::start(directory);
         connection.ready();
@@ -159,8 +178,10 @@ fn bench(settings: &Settings) {
     process.settled_kb();
     line("resident, all removed", process.resident());
     times.print();
-    if daemon.is_some() {
+    if daemon.is_some() && settings.wants("plugin") {
         plugin::bench(&settings.image, settings.jobs);
+    }
+    if daemon.is_some() && settings.wants("overhead") {
         overhead::bench(&settings.image, settings.calls);
         logs::bench(&settings.image, settings.logs, settings.log_span);
     }
@@ -180,7 +201,8 @@ fn reads(
     measure::header();
     for threads in [1, 4, 16] {
         let calls = settings.calls / threads;
-        for read in &reads.0 {
+        let wanted = |read: &&calls::Read| is_among(&settings.reads, read.name());
+        for read in reads.0.iter().filter(wanted) {
             let ends = [floor.socket.as_str(), socket];
             measure::beside(read, threads, calls.max(5), ends);
         }
@@ -191,14 +213,22 @@ fn reads(
 
 /// Whole pods (run, create, start) by one client and by several at once.
 fn clients(directory: &Path, socket: &str, image: &str) {
-    const PODS: usize = 64;
+    const PODS: usize = 512;
     let mut of_one = 0.0;
     for clients in [1, 4, 16] {
-        let made = rate(clients, PODS / clients, |client, turn| {
-            let connection = client.get_or_insert_with(|| Connection::open(socket));
-            let number = 1_000_000 + clients * 10_000 + turn;
-            let names = Names::new(directory, "clients", number);
-            connection.run_pod(&names, image, 1, &mut Times::default())
+        let turns = PODS / clients;
+        // The directories that a kubelet makes are no part of it.
+        let open = |client: usize| {
+            let first = 1_000_000 + (clients * 16 + client) * PODS;
+            let names = (first..first + turns).map(|number| {
+                let names = Names::new(directory, "clients", number);
+                names.container("main-0", image);
+                names
+            });
+            (Connection::open(socket), names.collect::<Vec<_>>())
+        };
+        let made = rate(clients, turns, open, |(connection, names), turn| {
+            connection.run_pod(&names[turn], image, 1, &mut Times::default())
         });
         of_one = if clients == 1 {
             made.per_second

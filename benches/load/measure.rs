@@ -86,25 +86,30 @@ pub struct Rate<T> {
 }
 
 /// Several clients at once, each in a thread of its own with a state of its own, do something so many
-/// times; it gets a number that no other turn has.
+/// times; it gets a number that no other turn has. The time begins when all have their states.
 pub fn rate<S, T: Send>(
     clients: usize,
     turns: usize,
-    turn: impl Fn(&mut Option<S>, usize) -> T + Sync,
+    open: impl Fn(usize) -> S + Sync,
+    turn: impl Fn(&mut S, usize) -> T + Sync,
 ) -> Rate<T> {
     let results = Mutex::new(Vec::new());
-    let begun = Instant::now();
+    let start = Barrier::new(clients + 1);
+    let mut begun = Instant::now();
     thread::scope(|scope| {
         for client in 0..clients {
-            let (results, turn) = (&results, &turn);
+            let (results, open, turn, start) = (&results, &open, &turn, &start);
             scope.spawn(move || {
-                let mut state = None;
+                let mut state = open(client);
+                start.wait();
                 for number in 0..turns {
-                    let result = turn(&mut state, client * turns + number);
+                    let result = turn(&mut state, number);
                     results.lock().expect("no panic").push(result);
                 }
             });
         }
+        start.wait();
+        begun = Instant::now();
     });
     let took = begun.elapsed();
     Rate {
