@@ -51,8 +51,6 @@ mod version;
 
 use std::{sync::Arc, time::Instant};
 
-use parking_lot::Mutex;
-
 pub use self::{
     error::Error,
     server::{Server, StartError},
@@ -82,8 +80,6 @@ pub struct CriContext {
     /// Those of the configuration: what is owed when, for people.
     rules: Rules,
     users: Arc<SiteUsers>,
-    /// Held while a pod's address is chosen and until it is kept, so that no other pod gets it.
-    address_turn: Mutex<()>,
     started: Instant,
 }
 
@@ -97,7 +93,6 @@ impl CriContext {
         counters: Arc<Counters>,
         settings: Settings,
     ) -> Self {
-        let (address_turn, started) = (Mutex::default(), Instant::now());
         let rules = profile::rules(&config);
         Self {
             store,
@@ -108,8 +103,7 @@ impl CriContext {
             settings,
             rules,
             users: Arc::default(),
-            address_turn,
-            started,
+            started: Instant::now(),
         }
     }
 

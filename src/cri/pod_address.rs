@@ -1,6 +1,6 @@
 //! Pod addresses: each in use by one pod at a time.
 
-use std::{collections::HashSet, net::IpAddr};
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 
@@ -65,9 +65,9 @@ fn is_special(address: IpAddr) -> bool {
         || metadata.any(|service| service == address)
 }
 
-/// The first address of the node's pod CIDR that no pod has. With several ranges (dual stack) the
+/// The first free address of the node's pod CIDR. With several ranges (dual stack) the
 /// first one counts. The network's own address, the gateway's and the broadcast are left out.
-pub fn pick(cidrs: &str, used: &HashSet<IpAddr>) -> Option<IpAddr> {
+pub fn pick(cidrs: &str, is_free: impl Fn(IpAddr) -> bool) -> Option<IpAddr> {
     let range = *pod_ranges(cidrs)?.first()?;
     let bits = range.max_prefix_len() - range.prefix_len();
     // A node has a few hundred pods: searching the first 2^16 addresses is enough for any range.
@@ -78,7 +78,7 @@ pub fn pick(cidrs: &str, used: &HashSet<IpAddr>) -> Option<IpAddr> {
         IpNet::V6(network) => Box::new(network.hosts().skip(2).map(IpAddr::V6)),
     };
     let mut addresses = addresses.take(last.saturating_sub(1));
-    addresses.find(|address| !used.contains(address))
+    addresses.find(|address| is_free(*address))
 }
 
 #[cfg(test)]
@@ -86,11 +86,9 @@ mod tests {
     use super::*;
 
     fn picked(cidrs: &str, used: &[&str]) -> Option<String> {
-        let used = used
-            .iter()
-            .filter_map(|address| address.parse().ok())
-            .collect();
-        pick(cidrs, &used).map(|address| address.to_string())
+        let used = used.iter().filter_map(|address| address.parse().ok());
+        let used: Vec<IpAddr> = used.collect();
+        pick(cidrs, |address| !used.contains(&address)).map(|address| address.to_string())
     }
 
     #[test]

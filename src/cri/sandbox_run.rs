@@ -1,13 +1,14 @@
 //! `RunPodSandbox`: nothing starts over there yet; a sandbox is a place for containers.
 
-use std::{collections::HashSet, net::IpAddr, sync::Arc};
+use std::net::IpAddr;
 
 use super::{pod_address, validate, CriContext, Error};
 use crate::{
     convert, daemon_log,
     identity::PodFacts,
-    model::{Nanos, Pod, Sandbox, SandboxId, SandboxPhase},
+    model::{Sandbox, SandboxId, SandboxPhase},
     proto::{NamespaceMode, PodSandboxConfig, RunPodSandboxRequest, RunPodSandboxResponse},
+    store::Others,
     traces,
 };
 
@@ -45,22 +46,30 @@ impl CriContext {
         let id = SandboxId::random();
         let encoded = convert::encode_sandbox_config(config);
         let encoded = encoded.map_err(|error| Error::Invalid(format!("{about}: {error}")))?;
-        // Address and UID are chosen and kept as one.
-        let _turn = self.address_turn.lock();
-        self.store.add_sandbox(Sandbox {
-            id: id.clone(),
-            name: metadata.name.clone(),
-            namespace: metadata.namespace.as_str().into(),
-            uid: metadata.uid.clone(),
-            is_uid_taken: self.is_uid_taken(&metadata.uid),
-            attempt: metadata.attempt,
-            labels: config.labels.iter().collect(),
-            annotations,
-            runtime_handler: request.runtime_handler.as_str().into(),
-            log_directory: config.log_directory.clone(),
-            created_at: self.next_sandbox_time(&metadata.uid),
-            ip: self.address_for(&about, config)?,
-            config: encoded,
+        let network = self.network_of(&about, config)?;
+        self.store.add_sandbox_beside::<Error>(|others| {
+            let now = self.now();
+            Ok(Sandbox {
+                id: id.clone(),
+                name: metadata.name.clone(),
+                namespace: metadata.namespace.as_str().into(),
+                uid: metadata.uid.clone(),
+                // The same attempt comes again after `crictl rmp -f`, and from a kubelet that lost its
+                // sandbox; the plugin may still be owed the DELETE of the first one's job, which must not
+                // end the second one's.
+                is_uid_taken: others.has_uid(&metadata.uid),
+                attempt: metadata.attempt,
+                labels: config.labels.iter().collect(),
+                annotations,
+                runtime_handler: request.runtime_handler.as_str().into(),
+                log_directory: config.log_directory.clone(),
+                // Whatever the wall clock does: the kubelet takes the latest for the current one.
+                created_at: others
+                    .time_after(&metadata.uid)
+                    .map_or(now, |time| time.max(now)),
+                ip: network.address(&about, &metadata.uid, others)?,
+                config: encoded,
+            })
         })?;
         let pod_sandbox_id = id.to_string();
         Ok(RunPodSandboxResponse {
@@ -80,62 +89,69 @@ impl CriContext {
         )))
     }
 
-    /// Whether a pod with this UID is on record. The same attempt comes again after `crictl rmp -f`, and
-    /// from a kubelet that lost its sandbox; the plugin may still be owed the DELETE of the first one's job,
-    /// which must not end the second one's.
-    fn is_uid_taken(&self, uid: &str) -> bool {
-        let pods = self.store.pods();
-        pods.iter()
-            .any(|pod| pod.sandbox.uid.eq_ignore_ascii_case(uid))
-    }
-
-    /// Later than every sandbox of the same pod, whatever the wall clock does: the kubelet takes
-    /// the latest for the current one.
-    fn next_sandbox_time(&self, uid: &str) -> Nanos {
-        let pods = self.store.pods();
-        let same = pods.iter().filter(|pod| pod.sandbox.uid == uid);
-        let last = same.map(|pod| pod.next_created_at(Nanos(0))).max();
-        last.map_or(self.now(), |last| self.now().max(last))
-    }
-
-    /// The pod's own address, else a free one of the node's range; none for a pod on the host
-    /// network, or without a range. A pod that has stopped gives its address back, but it is
-    /// the last to be taken.
-    fn address_for(&self, about: &str, config: &PodSandboxConfig) -> Result<Option<IpAddr>, Error> {
+    /// Where the pod's address comes from.
+    fn network_of(&self, about: &str, config: &PodSandboxConfig) -> Result<Network, Error> {
         let network = config.linux.security_context.namespace_options.network;
         if network.enum_value_or_default() == NamespaceMode::NODE {
-            return Ok(None);
+            return Ok(Network::Host);
         }
-        let pods = self.store.pods();
-        let in_phase = |phases: &[SandboxPhase]| -> HashSet<_> {
-            let pods = pods.iter().filter(|pod| phases.contains(&pod.phase()));
-            pods.filter_map(|pod| pod.sandbox.ip).collect()
-        };
         let own = pod_address::own(
             config.annotations.get(pod_address::ANNOTATION),
             &self.config.network.own_ranges,
         );
-        if let Some(own) = own.map_err(|fault| Error::Invalid(format!("{about}: {fault}")))? {
-            let has_it = |pod: &&Arc<Pod>| {
-                pod.phase() == SandboxPhase::Ready
-                    && pod.sandbox.ip == Some(own)
-                    && pod.sandbox.uid != config.metadata.uid
-            };
-            return match pods.iter().find(has_it) {
-                Some(other) => Err(Error::Precondition(format!(
-                    "{about}: its address {own} is that of pod `{}`; give it another",
-                    other.full_name()
-                ))),
-                None => Ok(Some(own)),
-            };
-        }
-        let known = self.store.pod_cidr();
-        let Some(cidr) = known.or_else(|| self.config.network.pod_cidr.clone()) else {
-            return Ok(None);
+        let own = own.map_err(|fault| Error::Invalid(format!("{about}: {fault}")))?;
+        let range = self.store.pod_cidr();
+        let range = range.or_else(|| self.config.network.pod_cidr.clone());
+        Ok(match (own, range) {
+            (Some(own), _) => Network::Own(own),
+            (None, Some(range)) => Network::Range(range),
+            (None, None) => Network::Unknown,
+        })
+    }
+}
+
+/// Where a pod's address comes from.
+enum Network {
+    /// It is the node's.
+    Host,
+    /// The pod brings it.
+    Own(IpAddr),
+    /// It is one of the node's range for pods.
+    Range(String),
+    /// There is no such range.
+    Unknown,
+}
+
+impl Network {
+    /// The pod's own address, else a free one of the node's range; none for a pod on the host network, or
+    /// without a range. A pod that has stopped gives its address back, but it is the last to be taken.
+    fn address(
+        &self,
+        about: &str,
+        uid: &str,
+        others: &Others<'_>,
+    ) -> Result<Option<IpAddr>, Error> {
+        let is_ready = |(_, phase): &(&Sandbox, SandboxPhase)| *phase == SandboxPhase::Ready;
+        let cidr = match self {
+            Self::Host | Self::Unknown => return Ok(None),
+            Self::Range(cidr) => cidr,
+            Self::Own(own) => {
+                let mut ready = others.at(*own).filter(is_ready);
+                return match ready.find(|(sandbox, _)| sandbox.uid != uid) {
+                    Some((other, _)) => Err(Error::Precondition(format!(
+                        "{about}: its address {own} is that of pod `{}/{}`; give it another",
+                        other.namespace, other.name
+                    ))),
+                    None => Ok(Some(*own)),
+                };
+            }
         };
-        let ready = in_phase(&[SandboxPhase::Ready]);
-        let all = in_phase(&[SandboxPhase::Ready, SandboxPhase::NotReady]);
-        let free = pod_address::pick(&cidr, &all).or_else(|| pod_address::pick(&cidr, &ready));
+        let free = pod_address::pick(cidr, |address| others.at(address).next().is_none());
+        let free = free.or_else(|| {
+            pod_address::pick(cidr, |address| {
+                !others.at(address).any(|one| is_ready(&one))
+            })
+        });
         let full = || {
             Error::Exhausted(format!(
                 "{about}: no address of the node's pod CIDR {cidr} is free; widen it, or run \

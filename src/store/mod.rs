@@ -10,8 +10,8 @@
 //!
 //! # Lock order
 //!
-//! A pod's `turn` (several only in ascending order of sandbox id), then any one of `names`, `pods`,
-//! a pod's `current`, `owners`, `subscribers`, what the budget has given; `watches`, then `pods` or a pod's
+//! A pod's `turn` (several only in ascending order of sandbox id), then `taken`, then `pods`, then a pod's
+//! `current`; or any one of `owners`, `subscribers`, what the budget has given; `watches`, then `pods` or a pod's
 //! `current`; `image_turn`, then `images`.
 //! Only turns are held while the disk is waited for, and none across a network call.
 //!
@@ -30,7 +30,6 @@ mod journal;
 mod life;
 mod load;
 mod lookup;
-mod names;
 mod private;
 /// What must hold whatever comes in; `fuzz/` and the tests share it.
 #[cfg(any(test, fuzzing))]
@@ -40,6 +39,7 @@ mod record;
 mod recover;
 mod salvage;
 mod table;
+mod taken;
 mod transitions;
 mod watches;
 
@@ -57,7 +57,7 @@ use crossbeam_channel::Sender;
 use parking_lot::{Mutex, RwLock};
 
 use self::{
-    budget::Budget, events::Subscribers, journal::Journal, names::Names, transitions::Transitions,
+    budget::Budget, events::Subscribers, journal::Journal, taken::Taken, transitions::Transitions,
 };
 use crate::{
     config::policy::Limits,
@@ -73,6 +73,7 @@ pub use self::{
     events::{Delivery, Event, EventKind, Subscriber},
     index::Ambiguous,
     table::{Table, Write},
+    taken::Others,
     watches::{Watch, Watcher, Watches},
 };
 
@@ -143,7 +144,7 @@ pub type Change<'a> = Box<dyn FnOnce(&mut Pod) + 'a>;
 
 /// The state of the daemon.
 pub struct Store {
-    names: Names,
+    taken: Mutex<Taken>,
     pods: RwLock<HashMap<SandboxId, Arc<Cell>>>,
     owners: RwLock<HashMap<ContainerId, SandboxId>>,
     images: RwLock<HashMap<String, Arc<Image>>>,
@@ -213,7 +214,9 @@ impl Store {
             found.images.len()
         );
         found.pods.iter_mut().for_each(Pod::let_configs_go);
-        let names = Names::of(found.pods.iter());
+        let mut taken = Taken::default();
+        let sandboxes = found.pods.iter().map(|pod| &pod.sandbox);
+        sandboxes.for_each(|sandbox| taken.note(sandbox));
         let owners = found.pods.iter().flat_map(|pod| {
             pod.containers
                 .iter()
@@ -242,7 +245,7 @@ impl Store {
             .into_iter()
             .map(|image| (image.id.clone(), Arc::new(image)));
         Ok(Self {
-            names,
+            taken: Mutex::new(taken),
             pods: RwLock::new(pods.collect()),
             owners: RwLock::new(owners),
             images: RwLock::new(images.collect()),
@@ -338,37 +341,71 @@ impl Store {
     /// Adds a sandbox, READY and empty.
     ///
     /// # Errors
-    /// [`Error::Exists`] for an attempt at a pod that has a sandbox; [`Error::OverBudget`];
-    /// [`Error::Disk`].
+    /// As [`add_sandbox_beside`](Self::add_sandbox_beside).
     pub fn add_sandbox(&self, sandbox: Sandbox) -> Result<(), Error> {
-        all_or_end(|| self.add(sandbox))
+        self.add_sandbox_beside(|_| Ok(sandbox))
     }
 
-    fn add(&self, sandbox: Sandbox) -> Result<(), Error> {
-        let id = sandbox.id.clone();
-        let mut pod = Pod::new(sandbox);
+    /// Adds a sandbox, READY and empty, made from what others have. Nobody else gets what it takes then;
+    /// what is made waits for nothing.
+    ///
+    /// # Errors
+    /// The closure's own; [`Error::Exists`] for an attempt at a pod that has a sandbox; [`Error::OverBudget`];
+    /// [`Error::Disk`].
+    pub fn add_sandbox_beside<E: From<Error>>(
+        &self,
+        make: impl FnOnce(&Others<'_>) -> Result<Sandbox, E>,
+    ) -> Result<(), E> {
+        let mut pod = {
+            let mut taken = self.taken.lock();
+            let pods = self.pods.read();
+            let others = Others {
+                taken: &taken,
+                pod: &|id| pods.get(id).map(|cell| cell.pod()),
+            };
+            let sandbox = make(&others)?;
+            if let Some(id) = others.same_as(&sandbox) {
+                return Err(E::from(Error::Exists {
+                    pod: format!("{}/{}", sandbox.namespace, sandbox.name),
+                    attempt: sandbox.attempt,
+                    id: id.clone(),
+                }));
+            }
+            let pod = Pod::new(sandbox);
+            taken.note(&pod.sandbox);
+            pod
+        };
         traces::stamp(None, &mut pod);
         traces::note_pod(&pod, None);
-        let reserved = self.budget.reserve(None, Some(&pod))?;
-        let taken = self.names.take(&pod.sandbox);
-        taken.map_err(|id| Error::Exists {
-            pod: pod.full_name(),
-            attempt: pod.sandbox.attempt,
-            id,
-        })?;
-        let writes = record::difference(None, Some(&pod)).map_err(Error::from);
-        let written = writes.and_then(|writes| Ok(self.commit(writes)?));
+        let written = all_or_end(|| self.write_new(&pod));
         if let Err(error) = written {
-            self.names.give_back(&pod.sandbox);
-            return Err(error);
+            self.taken.lock().forget(&pod.sandbox);
+            return Err(error.into());
         }
+        all_or_end(|| self.add(pod));
+        Ok(())
+    }
+
+    fn write_new(&self, pod: &Pod) -> Result<(), Error> {
+        let reserved = self.budget.reserve(None, Some(pod))?;
+        self.commit(record::difference(None, Some(pod))?)?;
         reserved.keep();
-        self.names.let_configs_go(&mut pod);
-        let cell = Cell::new(pod);
+        Ok(())
+    }
+
+    /// Shows a new pod that is on disk.
+    fn add(&self, mut pod: Pod) {
+        {
+            // What it has keeps no configuration alive.
+            let mut taken = self.taken.lock();
+            taken.forget(&pod.sandbox);
+            pod.let_configs_go();
+            taken.note(&pod.sandbox);
+        }
+        let (id, cell) = (pod.sandbox.id.clone(), Cell::new(pod));
         let _turn = cell.turn.lock();
         self.pods.write().insert(id, cell.clone());
         self.announce(None, &cell.pod());
-        Ok(())
     }
 
     /// Changes a pod, all or nothing: when the closure or the disk refuses, nothing has happened.
@@ -460,9 +497,12 @@ impl Store {
         let after = Arc::new(after);
         let forgotten = after.is_forgotten();
         *cell.current.write() = after.clone();
-        self.names.follow(before, &after);
         if forgotten {
+            // In this order: what is taken and no pod is one that is being added.
+            self.taken.lock().forget(&after.sandbox);
             self.pods.write().remove(&after.sandbox.id);
+        } else if !Arc::ptr_eq(&before.sandbox, &after.sandbox) {
+            self.taken.lock().follow(&before.sandbox, &after.sandbox);
         }
         self.announce(Some(before), &after);
         forgotten

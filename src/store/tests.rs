@@ -427,3 +427,76 @@ fn a_configuration_that_the_disk_has_damaged_is_an_error() {
         "{error}"
     );
 }
+
+/// Two attempts at adding what only one may have meet while the first one's disk is waited for.
+#[test]
+fn what_a_sandbox_takes_is_its_own_before_it_is_on_disk() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (store, _woken) = open(dir.path());
+    let address = "10.1.0.7".parse().expect("an address");
+    let with_address = |name: &str, uid: &str| Sandbox {
+        uid: uid.into(),
+        ip: Some(address),
+        ..sandbox(name)
+    };
+    let first = with_address("a", "7D0c");
+    let id = first.id.clone();
+    store.add_sandbox(first).expect("added");
+    let seen = |others: &Others<'_>| {
+        let phases = others.at(address).map(|(_, phase)| phase);
+        (
+            others.has_uid("7d0C"),
+            others.time_after("7d0c"),
+            phases.collect::<Vec<_>>(),
+        )
+    };
+    let look = || {
+        let mut found = None;
+        let none = |others: &Others<'_>| {
+            found = Some(seen(others));
+            Err::<Sandbox, _>(Error::NoSandbox(id.clone()))
+        };
+        assert!(store.add_sandbox_beside(none).is_err());
+        found.expect("asked")
+    };
+    let created_at = store.pod(&id).expect("there").sandbox.created_at;
+    let after = Some(Nanos(created_at.0 + 1));
+    assert_eq!(look(), (true, after, vec![SandboxPhase::Ready]));
+    store
+        .update(&id, |pod| {
+            pod.status.stopped_at = Some(Nanos(3_000));
+            Ok::<_, Error>(())
+        })
+        .expect("stopped");
+    assert_eq!(look(), (true, after, vec![SandboxPhase::NotReady]));
+    // What was refused has taken nothing.
+    assert!(matches!(
+        store.add_sandbox(with_address("a", "7D0c")),
+        Err(Error::Exists { .. })
+    ));
+    assert_eq!(look().2.len(), 1);
+    store
+        .update(&id, |pod| {
+            lifecycle::remove_sandbox(pod, Nanos(4_000));
+            Ok::<_, Error>(())
+        })
+        .expect("removed");
+    assert_eq!(look(), (false, None, vec![]), "nothing is owed for it");
+}
+
+#[test]
+fn what_the_disk_refuses_has_taken_nothing() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (store, _woken) = open(dir.path());
+    let one = sandbox("a");
+    store.close();
+    assert!(matches!(
+        store.add_sandbox(one.clone()),
+        Err(Error::Disk(_))
+    ));
+    let has_uid = |others: &Others<'_>| {
+        assert!(!others.has_uid(&one.uid));
+        Err::<Sandbox, _>(Error::NoSandbox(one.id.clone()))
+    };
+    assert!(store.add_sandbox_beside(has_uid).is_err());
+}
