@@ -3,7 +3,10 @@
 
 use std::{
     fmt, fs,
-    sync::atomic::{AtomicI64, Ordering},
+    sync::{
+        atomic::{AtomicI64, Ordering},
+        OnceLock,
+    },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -177,9 +180,15 @@ fn since_boot() -> Duration {
     Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
+/// Which boot of the machine this is. It is asked for with every change of the state, so it is read once: no
+/// process lives on through a boot.
 fn boot_id() -> Option<String> {
+    static READ: OnceLock<String> = OnceLock::new();
+    if let Some(id) = READ.get() {
+        return Some(id.clone());
+    }
     let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
-    Some(id.trim().to_owned())
+    Some(READ.get_or_init(|| id.trim().to_owned()).clone())
 }
 
 /// A time that nobody can set.

@@ -91,17 +91,25 @@ impl Disk {
     ///
     /// # Errors
     /// [`Error::Open`] and [`Error::Commit`].
-    pub fn write<'a>(&self, writes: impl Iterator<Item = &'a Write>) -> Result<(), Error> {
+    pub fn write<'a>(&self, writes: impl Iterator<Item = &'a Write> + Clone) -> Result<(), Error> {
         let database = self.opened()?;
         (|| {
             threads::fault("disk")?;
             let transaction = database.begin_write()?;
-            for write in writes {
-                let mut table = transaction.open_table(write.table.definition())?;
-                match &write.value {
-                    Some(value) => table.insert(write.key.as_str(), value.as_slice())?,
-                    None => table.remove(write.key.as_str())?,
+            // Each table is opened once, which takes as long as writing a row. A row has one table, so its
+            // writes stay in their order.
+            for name in Table::ALL.into_iter().chain([Table::SetAside]) {
+                let mut writes = writes.clone().filter(|write| write.table == name);
+                let Some(first) = writes.next() else {
+                    continue;
                 };
+                let mut table = transaction.open_table(name.definition())?;
+                for write in std::iter::once(first).chain(writes) {
+                    match &write.value {
+                        Some(value) => table.insert(write.key.as_str(), value.as_slice())?,
+                        None => table.remove(write.key.as_str())?,
+                    };
+                }
             }
             transaction.commit()?;
             Ok(())
