@@ -1,8 +1,9 @@
 //! The threads that handle CRI calls: a fixed number, behind bounded queues. A full queue refuses
 //! at once, so a flood costs neither memory nor threads.
 //!
-//! No kind of call takes all threads. Calls that only read memory have threads and a queue of their own, so
-//! that they are answered while all others wait for disks. Those that touch what a pod names have a queue of
+//! No kind of call takes all threads. What is said of one thing, from memory, needs none at all: gRPC's own
+//! thread says it, because handing it over would take longer. Calls that read more of the memory have threads
+//! and a queue of their own, so that they are answered while all others wait for disks. Those that touch what a pod names have a queue of
 //! their own, and a quarter of the other threads, one at least, takes none of them: whatever hangs below
 //! pods, they are stopped and removed.
 
@@ -33,6 +34,8 @@ type Work = (Instant, Box<dyn FnOnce() + Send>);
 /// What a call may wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lane {
+    /// Nothing, and it takes some microseconds however many pods there are: it is answered at once.
+    None,
     /// Nothing: it is answered from memory.
     Memory,
     /// The state's disk.
@@ -47,8 +50,10 @@ impl Lane {
         let reads = ["List", "Stream", "Get"];
         let is_read = reads.iter().any(|verb| method.starts_with(verb));
         match method {
-            "Version" | "Status" | "RuntimeConfig" | "PodSandboxStatus" | "ContainerStatus"
-            | "ImageStatus" | "PodSandboxStats" | "ContainerStats" => Self::Memory,
+            "Version" | "RuntimeConfig" | "PodSandboxStatus" | "ContainerStatus"
+            | "ImageStatus" | "PodSandboxStats" | "ContainerStats" => Self::None,
+            // With `verbose` it counts all pods.
+            "Status" => Self::Memory,
             "CreateContainer" | "StartContainer" | "ReopenContainerLog" => Self::Pod,
             _ if is_read => Self::Memory,
             _ => Self::State,
@@ -64,7 +69,6 @@ pub struct Pool {
     metrics: PoolMetrics,
 }
 
-#[derive(Clone)]
 struct Queues {
     memory: Sender<Work>,
     state: Sender<Work>,
@@ -120,16 +124,24 @@ impl Pool {
         })
     }
 
-    /// Hands over work that does not panic, or refuses it at once.
+    /// Hands over work that does not panic, or refuses it at once. What waits for nothing is done here.
     ///
     /// # Errors
     /// [`Full`].
     pub fn hand_over(&self, lane: Lane, work: impl FnOnce() + Send + 'static) -> Result<(), Full> {
-        let queues = self.queues.lock().clone().ok_or(Full)?;
-        let queue = match lane {
-            Lane::Memory => queues.memory,
-            Lane::State => queues.state,
-            Lane::Pod => queues.pod,
+        let queue = {
+            let queues = self.queues.lock();
+            let queues = queues.as_ref().ok_or(Full)?;
+            match lane {
+                Lane::None => None,
+                Lane::Memory => Some(queues.memory.clone()),
+                Lane::State => Some(queues.state.clone()),
+                Lane::Pod => Some(queues.pod.clone()),
+            }
+        };
+        let Some(queue) = queue else {
+            work();
+            return Ok(());
         };
         self.metrics.enqueued();
         match queue.try_send((Instant::now(), Box::new(work))) {
@@ -219,7 +231,10 @@ mod tests {
 
     #[test]
     fn what_only_reads_memory_has_a_lane_of_its_own() {
-        for method in ["Version", "Status", "ListContainers", "GetContainerEvents"] {
+        for method in ["Version", "ContainerStatus", "PodSandboxStats"] {
+            assert_eq!(Lane::of(method), Lane::None, "{method}");
+        }
+        for method in ["Status", "ListContainers", "GetContainerEvents"] {
             assert_eq!(Lane::of(method), Lane::Memory, "{method}");
         }
         for method in ["StopContainer", "RemovePodSandbox", "ImageFsInfo", "Other"] {

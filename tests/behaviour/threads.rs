@@ -7,7 +7,10 @@ use futures_executor::block_on;
 use futures_util::StreamExt as _;
 use grpcio::{CallOption, RpcStatusCode};
 use interlink_cri::{
-    proto::{ContainerState, GetEventsRequest, RunPodSandboxRequest, VersionRequest},
+    proto::{
+        ContainerState, GetEventsRequest, ListContainersRequest, RunPodSandboxRequest,
+        VersionRequest,
+    },
     threads::EXIT_CODE,
 };
 use protobuf::MessageField;
@@ -225,7 +228,7 @@ fn poke(daemon: &Daemon, number: usize) {
     if daemon
         .cri()
         .runtime
-        .version(&VersionRequest::default(), short())
+        .list_containers(&ListContainersRequest::default(), short())
         .is_err()
     {
         return;
