@@ -18,7 +18,7 @@ use crate::{
 
 /// The field of the items in every message that lists some: `items` of `ListPodSandboxResponse`, `stats` of
 /// `ContainerStatsResponse`, and so on.
-const ITEMS: u32 = 1;
+const ITEMS: u8 = 1;
 /// A message of a stream is no larger, unless it has one item only. No item is larger than the request
 /// that brought it.
 const PART_BYTES: usize = 1 << 20;
@@ -41,10 +41,11 @@ pub fn list<T, L: Message, M: Listed>(
 ) -> Result<Encoded<L>, Error> {
     let mut bytes = Vec::new();
     for (before, item) in items.iter().enumerate() {
-        Fields::of(&mut bytes).message(ITEMS, |fields| write(fields, item));
+        Fields::of(&mut bytes).long_message(ITEMS, |fields| write(fields, item));
         if before == 0 {
-            // Most are about as large.
-            bytes.reserve(bytes.len() * items.len());
+            // Most are about as large, and to move them all because a few are larger takes longer than to
+            // give back what was too much.
+            bytes.reserve((bytes.len() + bytes.len() / 8 + 16) * (items.len() - 1));
         }
     }
     if bytes.len() as u64 + list_size::MARGIN <= limit as u64 {
@@ -62,7 +63,7 @@ pub fn list<T, L: Message, M: Listed>(
 /// A message of one item.
 pub fn one<T, L: Message>(item: &T, write: impl WriteItem<T>) -> Encoded<L> {
     let mut bytes = Vec::new();
-    Fields::of(&mut bytes).message(ITEMS, |fields| write(fields, item));
+    Fields::of(&mut bytes).long_message(ITEMS, |fields| write(fields, item));
     Encoded::new(bytes)
 }
 
@@ -78,7 +79,7 @@ pub fn stream<T: Send + 'static, L: Message>(
         let mut part = std::mem::take(&mut next);
         for item in items.by_ref() {
             let start = part.len();
-            Fields::of(&mut part).message(ITEMS, |fields| write(fields, &item));
+            Fields::of(&mut part).long_message(ITEMS, |fields| write(fields, &item));
             if start > 0 && part.len() > PART_BYTES {
                 next = part.split_off(start);
                 break;
@@ -123,17 +124,17 @@ pub fn container(fields: &mut Fields<'_>, entry: &ContainerEntry) {
 /// A sandbox's stats at a time, with those of its running containers.
 pub fn sandbox_stats(fields: &mut Fields<'_>, pod: &Pod, now: Nanos) {
     let sandbox = &pod.sandbox;
-    fields.message(1, |fields| {
+    fields.long_message(1, |fields| {
         fields.text(1, sandbox.id.as_str());
         fields.message(2, |fields| sandbox_metadata(fields, pod));
         fields.map(3, &sandbox.labels);
         fields.map(4, &sandbox.annotations);
     });
-    fields.message(2, |fields| {
+    fields.long_message(2, |fields| {
         usage(fields, [1, 2], now);
         for entry in &pod.containers {
             if entry.status.phase() == ContainerPhase::Running {
-                fields.message(5, |fields| container_stats(fields, entry, now));
+                fields.long_message(5, |fields| container_stats(fields, entry, now));
             }
         }
     });
@@ -142,7 +143,7 @@ pub fn sandbox_stats(fields: &mut Fields<'_>, pod: &Pod, now: Nanos) {
 /// A container's stats at a time.
 pub fn container_stats(fields: &mut Fields<'_>, entry: &ContainerEntry, now: Nanos) {
     let container = &entry.container;
-    fields.message(1, |fields| {
+    fields.long_message(1, |fields| {
         fields.text(1, container.id.as_str());
         fields.message(2, |fields| container_metadata(fields, container));
         fields.map(3, &container.labels);
@@ -153,8 +154,8 @@ pub fn container_stats(fields: &mut Fields<'_>, entry: &ContainerEntry, now: Nan
 
 /// CPU and memory. interLink reports no usage, so the figures are zero, which is a message without fields;
 /// the kubelet and `crictl stats` want them to be there.
-fn usage(fields: &mut Fields<'_>, [cpu, memory]: [u32; 2], now: Nanos) {
-    let mut figures = |field: u32, zero: &[u32]| {
+fn usage(fields: &mut Fields<'_>, [cpu, memory]: [u8; 2], now: Nanos) {
+    let mut figures = |field: u8, zero: &[u8]| {
         fields.message(field, |fields| {
             fields.int64(1, now.0);
             for field in zero {

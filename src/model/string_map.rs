@@ -10,8 +10,9 @@ use super::ENTRY_BYTES;
 /// Labels or annotations, by key, in one piece of memory: a map of its own for each container would take
 /// several times as much.
 ///
-/// An entry lies there as protobuf has it in a `map<string, string>`: its length, the key as field 1, the
-/// value as field 2. So a message takes it as it is, behind a tag.
+/// They lie there as protobuf has them in a `map<string, string>` that is field 1 of a message: the field's tag,
+/// the length of the entry, the key as its field 1, the value as its field 2. Other messages take them as they
+/// are, but for the tag.
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct StringMap(Box<[u8]>);
 
@@ -27,23 +28,38 @@ impl StringMap {
         found.map(|(_, value)| value)
     }
 
-    /// The entries as they are encoded, each with its length before it.
-    pub fn entries(&self) -> impl Iterator<Item = &[u8]> {
+    /// The entries as they are encoded, without their tags and lengths.
+    fn entries(&self) -> impl Iterator<Item = &[u8]> {
         let mut rest = &self.0[..];
         std::iter::from_fn(move || {
-            let mut behind = rest;
-            let length = varint(&mut behind)?;
-            let end = (rest.len() - behind.len()).checked_add(length)?;
-            let (entry, others) = rest.split_at_checked(end)?;
+            let (_tag, behind) = rest.split_first()?;
+            rest = behind;
+            let length = varint(&mut rest)?;
+            let (entry, others) = rest.split_at_checked(length)?;
             rest = others;
             Some(entry)
         })
     }
 
+    /// Writes it behind a message as a field whose number is 1 to 15, so that its tag is one byte.
+    pub fn write_as(&self, field: u8, to: &mut Vec<u8>) {
+        let start = to.len();
+        to.extend_from_slice(&self.0);
+        let mut rest = &mut to[start..];
+        while let Some((tag, behind)) = rest.split_first_mut() {
+            *tag = field << 3 | BYTES;
+            let mut after = &*behind;
+            let Some(length) = varint(&mut after) else {
+                break;
+            };
+            let next = (behind.len() - after.len()).saturating_add(length);
+            rest = behind.get_mut(next..).unwrap_or_default();
+        }
+    }
+
     /// What it counts where memory has a budget: as much as within a configuration.
     pub fn weight(&self) -> u64 {
-        const TAG: usize = 1;
-        (self.0.len() + self.entries().count() * (TAG + ENTRY_BYTES)) as u64
+        (self.0.len() + self.entries().count() * ENTRY_BYTES) as u64
     }
 
     /// A map that can be changed, or that something else asks for.
@@ -53,9 +69,13 @@ impl StringMap {
     }
 }
 
+/// The kind of field that has a length, as a tag says it.
+const BYTES: u8 = 2;
+/// The tag of the entries.
+const TAG: u8 = 1 << 3 | BYTES;
+
 /// Key and value of an entry.
 fn pair(mut entry: &[u8]) -> Option<(&str, &str)> {
-    varint(&mut entry)?;
     let key = text(&mut entry)?;
     let value = text(&mut entry)?;
     Some((key, value))
@@ -71,6 +91,7 @@ fn text<'a>(from: &mut &'a [u8]) -> Option<&'a str> {
     std::str::from_utf8(text).ok()
 }
 
+#[inline]
 fn varint(from: &mut &[u8]) -> Option<usize> {
     let mut value = 0;
     for shift in (0..usize::BITS).step_by(7) {
@@ -96,6 +117,7 @@ impl<K: AsRef<str>, V: AsRef<str>> FromIterator<(K, V)> for StringMap {
         let mut stream = CodedOutputStream::vec(&mut bytes);
         let written = sorted.into_iter().try_for_each(|(key, value)| {
             let length = string_size(1, key) + string_size(2, value);
+            stream.write_raw_byte(TAG)?;
             stream.write_raw_varint64(length)?;
             stream.write_string(1, key)?;
             stream.write_string(2, value)
@@ -167,19 +189,32 @@ mod tests {
         assert_eq!(StringMap::default().iter().count(), 0);
     }
 
+    /// A message with a map as this field.
+    fn message(map: &StringMap, field: u8) -> Vec<u8> {
+        let mut bytes = b"before".to_vec();
+        map.write_as(field, &mut bytes);
+        bytes.split_off(b"before".len())
+    }
+
     #[test]
     fn it_counts_what_it_would_within_a_message() {
         let map = StringMap::from([("a", "1"), ("long", &"y".repeat(300))]);
-        let entries = map.entries().map(|entry| [&[0x32], entry].concat());
-        let encoded = entries.collect::<Vec<_>>().concat();
-        assert_eq!(map.weight(), crate::model::weight(&encoded));
+        assert_eq!(map.weight(), crate::model::weight(&message(&map, 6)));
         assert_eq!(StringMap::default().weight(), 0);
     }
 
     #[test]
     fn what_is_no_map_has_no_entries() {
-        for bytes in [&[5, 0][..], &[0xff; 12], &[3, 0x0a, 9, b'x'], &[0]] {
-            assert_eq!(StringMap(bytes.into()).iter().count(), 0, "{bytes:?}");
+        for bytes in [
+            &[10, 5, 0][..],
+            &[0xff; 12],
+            &[10, 3, 0x0a, 9, b'x'],
+            &[10],
+            &[0],
+        ] {
+            let map = StringMap(bytes.into());
+            assert_eq!(map.iter().count(), 0, "{bytes:?}");
+            assert_eq!(message(&map, 1).len(), bytes.len());
         }
     }
 }
