@@ -137,6 +137,8 @@ impl Context {
                  say which it is"
             );
             self.health.note_plugin(plugin.name(), by);
+            // What they are owed is due at other times by other rules.
+            self.store.wake_all();
         }
     }
 

@@ -59,9 +59,11 @@ pub struct Channels {
     pub next: fn(&Pod, Nanos, &Rules) -> Option<Owed>,
 }
 
-/// The dispatcher only looks at memory between two waits, of which none is longer than
-/// [`Timers::LONGEST`].
-const LIMIT: Duration = Timers::LONGEST.saturating_mul(3);
+/// The longest wait. Waits do not go on while the machine sleeps, and the clock does, so this is also how soon
+/// it is noticed that it has slept.
+const LONGEST: Duration = Duration::from_secs(60);
+/// The dispatcher only looks at memory between two waits.
+const LIMIT: Duration = LONGEST.saturating_mul(3);
 
 /// Runs until told to stop. What is undone then is on disk.
 pub fn dispatch(store: &Arc<Store>, rules: &CurrentRules, channels: &Channels) {
@@ -95,8 +97,8 @@ pub fn dispatch(store: &Arc<Store>, rules: &CurrentRules, channels: &Channels) {
                 Err(_) => return,
             },
             recv(channels.stop) -> _ => return,
-            default(lanes.timers.until_next()) => {
-                for id in lanes.timers.take_due() {
+            default(lanes.timers.until_next(store.clock().now())) => {
+                for id in lanes.timers.take_due(store.clock().now()) {
                     lanes.look_at(&id);
                 }
             }
@@ -139,7 +141,7 @@ impl Lanes<'_> {
             false => Some(owed.duty),
         };
         let Some(duty) = duty else {
-            self.timers.set(id, owed.due.until(now), false);
+            self.timers.set(id, owed.due, false);
             return;
         };
         self.busy.insert(id.clone());
@@ -171,27 +173,26 @@ impl Lanes<'_> {
     fn done(&mut self, done: &Done) {
         self.busy.remove(&done.sandbox);
         match done.hold {
-            Some(hold) => self.timers.set(&done.sandbox, hold, true),
+            Some(hold) => {
+                let until = self.store.clock().now().plus(hold);
+                self.timers.set(&done.sandbox, until, true);
+            }
             None => self.look_at(&done.sandbox),
         }
     }
 }
 
-/// One timer for each pod that waits for one.
+/// One timer for each pod that waits for one, by the daemon's clock.
 #[derive(Default)]
 struct Timers {
-    order: BTreeSet<(Instant, SandboxId)>,
+    order: BTreeSet<(Nanos, SandboxId)>,
     /// When, and whether the pod is held: not to be looked at before.
-    by_pod: HashMap<SandboxId, (Instant, bool)>,
+    by_pod: HashMap<SandboxId, (Nanos, bool)>,
 }
 
 impl Timers {
-    /// The longest sleep; also how soon a step of the wall clock is noticed.
-    const LONGEST: Duration = Duration::from_secs(60);
-
-    fn set(&mut self, id: &SandboxId, pause: Duration, hold: bool) {
+    fn set(&mut self, id: &SandboxId, at: Nanos, hold: bool) {
         self.clear(id);
-        let at = Instant::now() + pause.min(Self::LONGEST);
         self.order.insert((at, id.clone()));
         self.by_pod.insert(id.clone(), (at, hold));
     }
@@ -206,16 +207,12 @@ impl Timers {
         self.by_pod.get(id).is_some_and(|(_, hold)| *hold)
     }
 
-    fn until_next(&self) -> Duration {
-        let first = self
-            .order
-            .first()
-            .map(|(at, _)| at.saturating_duration_since(Instant::now()));
-        first.unwrap_or(Self::LONGEST)
+    fn until_next(&self, now: Nanos) -> Duration {
+        let first = self.order.first().map(|(at, _)| at.until(now));
+        first.map_or(LONGEST, |pause| pause.min(LONGEST))
     }
 
-    fn take_due(&mut self) -> Vec<SandboxId> {
-        let now = Instant::now();
+    fn take_due(&mut self, now: Nanos) -> Vec<SandboxId> {
         let mut due = Vec::new();
         while let Some((_, id)) = self.order.first().filter(|(at, _)| *at <= now).cloned() {
             self.clear(&id);
@@ -230,17 +227,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn timers_fire_once_and_in_order() {
-        let mut timers = Timers::default();
+    fn timers_fire_once_and_in_order_and_not_before_they_are_due() {
+        const HOUR: Duration = Duration::from_secs(3600);
+        let (mut timers, now) = (Timers::default(), Nanos(5));
         let (a, b) = (SandboxId::from("a"), SandboxId::from("b"));
-        timers.set(&a, Duration::from_secs(3600), false);
-        timers.set(&b, Duration::ZERO, false);
-        assert_eq!(timers.take_due(), std::slice::from_ref(&b));
-        assert!(timers.take_due().is_empty());
-        assert!(timers.until_next() > Duration::from_secs(50));
-        timers.set(&a, Duration::ZERO, true);
+        timers.set(&a, now.plus(HOUR), false);
+        assert_eq!(timers.until_next(now), LONGEST);
+        timers.set(&b, now, false);
+        assert_eq!(timers.until_next(now), Duration::ZERO);
+        assert_eq!(timers.take_due(now), std::slice::from_ref(&b));
+        assert!(timers.take_due(now.plus(HOUR - LONGEST)).is_empty());
+        timers.set(&a, now, true);
         assert!(timers.is_held(&a) && !timers.is_held(&b));
-        assert_eq!(timers.take_due(), std::slice::from_ref(&a));
+        assert_eq!(timers.take_due(now), std::slice::from_ref(&a));
         assert!(!timers.is_held(&a));
+        assert!(timers.take_due(now.plus(HOUR)).is_empty());
     }
 }
