@@ -6,6 +6,7 @@
 //! followers, and cuts off those whose container has ended; the end of such a log is fetched by the lane of its
 //! pod. A stream on which nothing comes is begun anew now and then: see `watch`.
 
+mod running;
 mod stream;
 mod turns;
 mod watch;
@@ -19,15 +20,17 @@ use std::{
 
 use crossbeam_channel::{bounded, select, unbounded, Receiver, Sender};
 
-use self::watch::Watch;
+use self::{
+    running::{running, Target},
+    watch::Watch,
+};
 use super::Context;
 use crate::{
     config::Config,
     interlink::Client,
-    model::{ContainerEntry, ContainerId, Pod, Remote, SandboxId},
+    model::ContainerId,
     plan::LogForm,
     threads::{self, Threads},
-    traces::{self, Origin},
 };
 
 /// How often it is looked which containers run.
@@ -36,13 +39,6 @@ const LOOK: Duration = Duration::from_millis(300);
 const LIMIT: Duration = Duration::from_secs(60);
 /// A follower needs little stack: one buffer.
 const STACK_BYTES: usize = 256 << 10;
-
-/// A container whose log is to be read.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Target {
-    sandbox: SandboxId,
-    container: ContainerId,
-}
 
 /// Starts the threads that are always there; they end when they are told to stop.
 ///
@@ -236,33 +232,4 @@ impl Manager {
             }
         }
     }
-}
-
-/// The containers that run over there and have a log here.
-fn running(context: &Context) -> Vec<Target> {
-    let mut targets = Vec::new();
-    for pod in context.store.pods() {
-        for entry in pod.containers.iter().filter(|entry| runs(entry)) {
-            if context.logs.get(entry.id()).is_some() {
-                let (sandbox, container) = (pod.sandbox.id.clone(), entry.id().clone());
-                targets.push(Target { sandbox, container });
-            }
-        }
-    }
-    targets
-}
-
-fn runs(entry: &ContainerEntry) -> bool {
-    entry.status.is_live() && entry.status.remote == Remote::Running
-}
-
-fn entry_of(pod: &Pod, container: &ContainerId) -> Option<ContainerEntry> {
-    pod.container(container)
-        .filter(|entry| runs(entry))
-        .cloned()
-}
-
-/// To which trace the reading of a container's log belongs, where traces are on.
-fn origin(pod: &Pod, entry: &ContainerEntry) -> Option<Origin> {
-    traces::is_on().then(|| Origin::of_container(pod, entry))
 }

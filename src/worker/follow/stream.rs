@@ -9,9 +9,8 @@ use crossbeam_channel::{select, Receiver};
 
 use super::{
     super::{job_request, logs, Context},
-    entry_of, origin,
+    running::{entry_of, origin, Target},
     watch::Watch,
-    Target, LOOK,
 };
 use crate::{
     backoff::Backoff,
@@ -27,6 +26,8 @@ use crate::{
 /// Pauses before a log that broke off is followed again.
 const PAUSES: Backoff = Backoff::doubling(Duration::from_millis(200), Duration::from_secs(15));
 const BUFFER_BYTES: usize = 16 << 10;
+/// How often it is looked whether a log that waits may go on, or is cut off.
+const LOOK: Duration = Duration::from_millis(300);
 
 /// Follows a log until its container has ended, or the follower is cut off.
 pub fn follow(

@@ -6,7 +6,7 @@ use crossbeam_channel::{at, never, select, Receiver};
 
 use super::{
     super::{logs, Context},
-    entry_of, origin, Target,
+    running::{entry_of, origin, Target},
 };
 use crate::{daemon_log::Scope, interlink::Client, plan::log_turns::Turns, threads, traces};
 
