@@ -143,7 +143,7 @@ fn log_directories_that_hang_hold_up_their_own_pods() {
 
 #[test]
 fn a_container_whose_log_hangs_is_refused_with_the_path() {
-    let mut daemon = Daemon::prepare("[daemon]\ndisk_timeout = '200ms'");
+    let mut daemon = Daemon::prepare("[daemon]\ndisk_timeout = '1s'");
     daemon.run();
     let cri = daemon.cri();
     let logs = directory(&daemon, "hung-logs");
