@@ -289,6 +289,8 @@ struct Observer {
     /// Set once they are there: the watch begins before them.
     sources: OnceLock<(Arc<Store>, Arc<Health>)>,
     quiet: Mutex<Quiet>,
+    /// What was told of last: the state's revision, and whether interLink answers.
+    told: Mutex<Option<(u64, Reach)>>,
 }
 
 impl Observer {
@@ -297,6 +299,7 @@ impl Observer {
             service,
             sources: OnceLock::new(),
             quiet: Mutex::new(Quiet::new(Instant::now())),
+            told: Mutex::default(),
         }
     }
 
@@ -312,11 +315,15 @@ impl Observer {
             self.service.alive();
         }
         if let Some((store, health)) = self.sources.get() {
-            if self.quiet.lock().is_due(store.changes(), Instant::now()) {
+            let now = (store.revision(), health.now().0);
+            if self.quiet.lock().is_due(now.0, Instant::now()) {
                 memory::release();
             }
-            self.service
-                .status(&status_line(&health.now().0, &store.pods()));
+            let mut told = self.told.lock();
+            if told.as_ref() != Some(&now) {
+                self.service.status(&status_line(&now.1, &store.pods()));
+                *told = Some(now);
+            }
         }
     }
 }

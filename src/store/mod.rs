@@ -157,8 +157,6 @@ pub struct Store {
     journal: Journal,
     transitions: Transitions,
     clock: Arc<dyn Clock>,
-    /// How many changes are on disk since the start.
-    changes: AtomicU64,
     /// What the disk has of the clock.
     clock_mark: Mutex<Option<ClockMark>>,
     resumed: Resumed,
@@ -258,7 +256,6 @@ impl Store {
             journal,
             transitions: Transitions::default(),
             clock,
-            changes: AtomicU64::new(0),
             clock_mark: Mutex::new(mark),
             resumed,
             wake,
@@ -291,11 +288,6 @@ impl Store {
     /// When the oldest cancellation that is owed was first known to this process.
     pub fn oldest_owed_cancellation(&self) -> Option<Nanos> {
         self.transitions.oldest_owed()
-    }
-
-    /// How many changes were written since the start.
-    pub fn changes(&self) -> u64 {
-        self.changes.load(Ordering::Relaxed)
     }
 
     /// Bytes that the state takes on disk, as of the last change. Touches no disk.
@@ -609,7 +601,6 @@ impl Store {
         let value = mark.as_ref().and_then(|mark| serde_json::to_vec(mark).ok());
         writes.extend(value.map(|value| Write::put(Table::Values, CLOCK, value)));
         let result = self.journal.commit(writes);
-        self.changes.fetch_add(1, Ordering::Relaxed);
         if let (Ok(()), Some(mark)) = (&result, mark) {
             *self.clock_mark.lock() = Some(mark);
         }

@@ -1,6 +1,6 @@
 //! Each remote line is written exactly once and in order, whatever breaks.
 
-use std::{collections::HashSet, path::PathBuf};
+use std::path::PathBuf;
 
 use crate::support::{container, log_text, sandbox, wait_for, Cri, Daemon, Fake, Fault, JobState};
 
@@ -155,12 +155,7 @@ fn followed(fake: &Fake, daemon: &Daemon, count: usize) -> usize {
         let one = running(fake, &cri, &name);
         wait_for_text(&one, "line\n");
     }
-    let requests = fake.requests("/getLogs");
-    let followed = requests
-        .iter()
-        .filter(|request| request["Opts"]["Follow"] == true)
-        .map(|request| request["PodUID"].to_string());
-    followed.collect::<HashSet<_>>().len()
+    fake.followed_logs()
 }
 
 #[test]

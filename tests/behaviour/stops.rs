@@ -355,6 +355,10 @@ fn parked_stops_hold_nothing_up() {
     wait_for("all is quiet", || {
         (daemon.owed_cancellations() == 0).then_some(())
     });
+    // Each has a thread, and there will be no more of them.
+    wait_for("logs are followed", || {
+        (fake.followed_logs() == 16).then_some(())
+    });
     let (threads_before, before) = (threads(&daemon), list());
     fake.always("/delete", Some(Fault::Hang));
     let calls: Vec<_> = ids.iter().map(|id| begin(&cri, id, 30)).collect();

@@ -2,7 +2,7 @@
 //! states that the test sets, records what it is asked, and commits faults by order.
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -308,6 +308,16 @@ impl Fake {
     /// From now on an answer to /status is given again for so long, whatever the question is.
     pub fn repeat_answers_for(&self, time: Duration) {
         self.state.lock().repeats_for = time;
+    }
+
+    /// Of how many pods a log was followed.
+    pub fn followed_logs(&self) -> usize {
+        let requests = self.requests("/getLogs");
+        let followed = requests
+            .iter()
+            .filter(|request| request["Opts"]["Follow"] == true)
+            .map(|request| text(&request["PodUID"]));
+        followed.collect::<HashSet<_>>().len()
     }
 
     /// The bodies that a path was asked with.
