@@ -55,7 +55,7 @@ impl<T: ?Sized + Hash + Eq> Latest<T> {
 }
 
 impl Shared<str> {
-    /// The text.
+    /// Borrowed as what most functions take.
     pub fn as_str(&self) -> &str {
         self
     }

@@ -155,17 +155,7 @@ mod tests {
 
     #[test]
     fn the_least_efficient_come_first_and_those_of_which_nothing_is_known_last() {
-        let row = |container: &str, used: serde_json::Value| Row {
-            pod: "lab/a".to_owned(),
-            sandbox: String::new(),
-            container: container.to_owned(),
-            id: String::new(),
-            state: "exited",
-            remote: json!({ "used": used }),
-            age: None,
-            queued: None,
-            ran: None,
-        };
+        let row = Row::exited;
         let mut rows = vec![
             row("a", serde_json::Value::Null),
             row("b", json!({"cpuEfficiency": 0.9, "memoryEfficiency": 0.1})),

@@ -200,6 +200,24 @@ fn why_it_waits(job: &Value, state: &Value) -> String {
 }
 
 #[cfg(test)]
+impl Row {
+    /// An ended container, of which no more is known than what it used.
+    pub(super) fn exited(container: &str, used: Value) -> Self {
+        Self {
+            pod: "lab/a".to_owned(),
+            sandbox: String::new(),
+            container: container.to_owned(),
+            id: String::new(),
+            state: "exited",
+            remote: json!({ "used": used }),
+            age: None,
+            queued: None,
+            ran: None,
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -300,18 +318,7 @@ mod tests {
             (json!({"memoryEfficiency": 0.001}), "mem 0%"),
             (Value::Null, "-"),
         ] {
-            let row = Row {
-                pod: String::new(),
-                sandbox: String::new(),
-                container: String::new(),
-                id: String::new(),
-                state: "exited",
-                remote: json!({ "used": used }),
-                age: None,
-                queued: None,
-                ran: None,
-            };
-            assert_eq!(row.efficiency(), want);
+            assert_eq!(Row::exited("main", used).efficiency(), want);
         }
     }
 }

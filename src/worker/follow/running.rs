@@ -11,7 +11,7 @@ use crate::{
 pub struct Target {
     /// The pod's sandbox.
     pub sandbox: SandboxId,
-    /// The container.
+    /// Whose log it is.
     pub container: ContainerId,
 }
 
