@@ -29,6 +29,13 @@ use crate::{
 /// Completion queue threads: they only move messages; the handlers have threads of their own.
 const QUEUE_THREADS: usize = 1;
 
+/// The most calls whose messages are received at once: as many as grpcio takes by itself.
+const MOST_RECEIVED: usize = 1024;
+
+/// The fewest calls whose messages are received at once. A client that was stopped in the middle of sending
+/// keeps its place until it goes on or is gone.
+const LEAST_RECEIVED: usize = 8;
+
 /// How long the answers of parked calls may take to leave at the daemon's end.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
 
@@ -103,12 +110,15 @@ impl Server {
             .max_receive_message_len(limit)
             .max_send_message_len(limit)
             .reuse_port(false)
+            // It makes that first window larger, and serves slow lines.
+            .http2_bdp_probe(false)
             .build_args();
         let failed = |source| StartError::Grpc {
             path: socket.clone(),
             source,
         };
         let mut server = ServerBuilder::new(environment.clone())
+            .requests_slot_per_cq(received_at_once(config))
             .register_service(runtime_service(
                 Arc::new(Runtime(context.clone())),
                 caller.clone(),
@@ -178,6 +188,15 @@ impl Server {
         let _ = fs::remove_file(&self.socket);
         late
     }
+}
+
+/// How many calls' messages are received at once. gRPC keeps what has come of a message until it is whole, and
+/// knows no bound for all of them together; of those that wait it takes no more than the first window of 64 KiB.
+/// So what is being received takes no more memory than `limits.max_in_flight_bytes`, which what was received may
+/// take again.
+fn received_at_once(config: &Config) -> usize {
+    let most = config.limits.max_in_flight_bytes / config.cri.max_message_bytes;
+    most.clamp(LEAST_RECEIVED, MOST_RECEIVED) / QUEUE_THREADS
 }
 
 /// A directory beside the socket that only this process's user can enter; removed at the end.
