@@ -235,9 +235,9 @@ impl Dispatch for Caller {
         let within = span.clone();
         let work = move |request| {
             let answer = caller.run(method, &within, || handler(request));
-            // An error has ended it already.
-            within.answered("OK", String::new);
             reply(answer);
+            // After it has left, as that takes longer than a small answer. An error has ended it already.
+            within.answered("OK", String::new);
         };
         if let Err(refusal) = self.hand_over(method, &span, request, work) {
             answer(Err(refusal));

@@ -1,14 +1,44 @@
 //! What the lines of a thread are about.
 
-use std::{cell::RefCell, marker::PhantomData};
+use std::{cell::RefCell, iter, marker::PhantomData, sync::Arc};
 
-use crate::model::{ContainerEntry, Job, Pod};
+use crate::model::{Container, ContainerEntry, Job, Pod, Sandbox};
 
-type Field = (&'static str, String);
+/// Something that the work of a thread is for. Few calls write a line, so no text is made before one does.
+#[derive(Clone, Debug)]
+enum Note {
+    Pod(Arc<Sandbox>),
+    Container(Arc<Container>),
+    Field(&'static str, String),
+}
 
 thread_local! {
     /// What the work of this thread is for, the outermost scope first.
-    static FIELDS: RefCell<Vec<Field>> = const { RefCell::new(Vec::new()) };
+    static NOTES: RefCell<Vec<Note>> = const { RefCell::new(Vec::new()) };
+}
+
+impl Note {
+    /// Its fields, by their keys.
+    fn fields(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let (several, one) = match self {
+            Self::Pod(sandbox) => {
+                let fields = [
+                    ("namespace", &*sandbox.namespace),
+                    ("pod", &sandbox.name),
+                    ("pod_uid", &sandbox.uid),
+                    ("sandbox", sandbox.id.as_str()),
+                ];
+                (fields.to_vec(), None)
+            }
+            Self::Container(container) => {
+                let id = container.id.as_str();
+                let fields = [("container", &*container.name), ("container_id", id)];
+                (fields.to_vec(), None)
+            }
+            Self::Field(key, value) => (Vec::new(), Some((*key, value.as_str()))),
+        };
+        several.into_iter().chain(one)
+    }
 }
 
 /// While it lives, the lines of its thread have the fields that were noted since it was opened. Scopes end
@@ -24,7 +54,7 @@ impl Scope {
     /// A scope with nothing of its own yet: what is noted by then ends with it.
     pub fn open() -> Self {
         Self {
-            outside: FIELDS.with(|fields| fields.borrow().len()),
+            outside: NOTES.with(|notes| notes.borrow().len()),
             _thread: PhantomData,
         }
     }
@@ -54,24 +84,18 @@ impl Scope {
 
 impl Drop for Scope {
     fn drop(&mut self) {
-        FIELDS.with(|fields| fields.borrow_mut().truncate(self.outside));
+        NOTES.with(|notes| notes.borrow_mut().truncate(self.outside));
     }
 }
 
 /// Notes which pod the work is for, until the innermost scope ends.
 pub fn note_pod(pod: &Pod) {
-    let sandbox = &pod.sandbox;
-    note([
-        ("namespace", sandbox.namespace.to_string()),
-        ("pod", sandbox.name.clone()),
-        ("pod_uid", sandbox.uid.clone()),
-        ("sandbox", sandbox.id.to_string()),
-    ]);
+    note(iter::once(Note::Pod(pod.sandbox.clone())));
 }
 
 /// Notes which pod the work is for that has no sandbox yet, until the innermost scope ends.
 pub fn note_pod_to_be(namespace: &str, name: &str, uid: &str) {
-    note([
+    note_fields([
         ("namespace", namespace.to_owned()),
         ("pod", name.to_owned()),
         ("pod_uid", uid.to_owned()),
@@ -80,7 +104,7 @@ pub fn note_pod_to_be(namespace: &str, name: &str, uid: &str) {
 
 /// Notes which job the work is for, until the innermost scope ends.
 pub fn note_job(job: &Job) {
-    note([
+    note_fields([
         ("job", job.uid.to_string()),
         ("jid", job.remote_id.clone().unwrap_or_default()),
     ]);
@@ -88,27 +112,28 @@ pub fn note_job(job: &Job) {
 
 /// Notes which container the work is for, until the innermost scope ends.
 pub fn note_container(entry: &ContainerEntry) {
-    note([
-        ("container", entry.container.name.to_string()),
-        ("container_id", entry.id().to_string()),
-    ]);
+    note(iter::once(Note::Container(entry.container.clone())));
 }
 
-fn note<const N: usize>(new: [Field; N]) {
-    FIELDS.with(|fields| fields.borrow_mut().extend(new));
+fn note_fields<const N: usize>(new: [(&'static str, String); N]) {
+    note(new.into_iter().map(|(key, value)| Note::Field(key, value)));
+}
+
+fn note(new: impl Iterator<Item = Note>) {
+    NOTES.with(|notes| notes.borrow_mut().extend(new));
 }
 
 /// What the work of a thread is for, to be taken along where another thread goes on with it.
 #[derive(Clone, Debug, Default)]
-pub struct Fields(Vec<Field>);
+pub struct Fields(Vec<Note>);
 
 impl Fields {
     /// Those of this thread. None while it is ending.
     pub fn current() -> Self {
-        let current = FIELDS.try_with(|fields| {
+        let current = NOTES.try_with(|notes| {
             // A line that is written while a line is made has none.
-            let fields = fields.try_borrow().ok()?;
-            Some(fields.clone())
+            let notes = notes.try_borrow().ok()?;
+            Some(notes.clone())
         });
         Self(current.ok().flatten().unwrap_or_default())
     }
@@ -116,18 +141,21 @@ impl Fields {
     /// A scope of this thread with them.
     pub fn enter(&self) -> Scope {
         let scope = Scope::open();
-        FIELDS.with(|fields| fields.borrow_mut().extend_from_slice(&self.0));
+        NOTES.with(|notes| notes.borrow_mut().extend_from_slice(&self.0));
         scope
     }
 
     /// The fields by their keys; of a key that was noted twice the last value.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        let is_last =
-            |at: usize, key: &str| self.0[at + 1..].iter().all(|(other, _)| *other != key);
-        let numbered = self.0.iter().enumerate();
+        let all: Vec<_> = self.0.iter().flat_map(Note::fields).collect();
+        let is_last = {
+            let all = all.clone();
+            move |at: usize| all[at + 1..].iter().all(|(other, _)| *other != all[at].0)
+        };
+        let numbered = all.into_iter().enumerate();
         numbered
-            .filter(move |(at, (key, _))| is_last(*at, key))
-            .map(|(_, (key, value))| (*key, value.as_str()))
+            .filter(move |(at, _)| is_last(*at))
+            .map(|(_, field)| field)
     }
 }
 

@@ -5,9 +5,10 @@
 //! stand those that interLink's own components use (`pod.name`, `pod.namespace`, `pod.uid`,
 //! `container.name`), so that one question finds the spans of all.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, mem, sync::Arc};
 
 use opentelemetry::{trace::TraceContextExt as _, Array, Context, KeyValue, StringValue, Value};
+use parking_lot::Mutex;
 
 use super::start::is_on;
 use crate::{
@@ -20,39 +21,70 @@ const MAX_VALUE: usize = 256;
 /// As many containers of a job are named.
 const MAX_NAMES: usize = 32;
 
-/// Says in the current span which pod it is about, and which of its containers.
+/// What the call that is being answered is about, as far as it is known: a value in the context of its span. The
+/// attributes are made when the span ends, which is after the answer.
+#[derive(Default)]
+pub(super) struct About(Mutex<Known>);
+
+#[derive(Default)]
+struct Known {
+    pod: Option<Subject<Sandbox>>,
+    container: Option<Subject<Container>>,
+}
+
+/// A record, or the attributes of what has none yet.
+enum Subject<T> {
+    Kept(Arc<T>),
+    ToBe(Vec<KeyValue>),
+}
+
+impl<T> Subject<T> {
+    fn attributes(self, of: impl FnOnce(&T) -> Vec<KeyValue>) -> Vec<KeyValue> {
+        match self {
+            Self::Kept(record) => of(&record),
+            Self::ToBe(attributes) => attributes,
+        }
+    }
+}
+
+impl About {
+    /// The attributes of all that was noted; once.
+    pub(super) fn take(&self) -> Vec<KeyValue> {
+        let known = mem::take(&mut *self.0.lock());
+        let pod = known.pod.map(|pod| pod.attributes(of_sandbox));
+        let container = known.container.map(|one| one.attributes(of_container));
+        pod.into_iter().chain(container).flatten().collect()
+    }
+}
+
+/// Says which pod the call that is being answered is about, and which of its containers.
 pub fn note_pod(pod: &Pod, container: Option<&ContainerId>) {
-    note(|| {
-        let mut all = of_sandbox(&pod.sandbox);
+    note(|known| {
+        known.pod = Some(Subject::Kept(pod.sandbox.clone()));
         let entry = container.and_then(|id| pod.container(id));
-        all.extend(
-            entry
-                .map(|entry| of_container(&entry.container))
-                .into_iter()
-                .flatten(),
-        );
-        all
+        let container = entry.map(|entry| Subject::Kept(entry.container.clone()));
+        known.container = container.or(known.container.take());
     });
 }
 
-/// Says in the current span which pod it is about, as far as its metadata tell.
+/// Says which pod the call that is being answered is about, as far as its metadata tell.
 pub fn note_sandbox(namespace: &str, name: &str, uid: &str) {
-    note(|| of_names(namespace, name, uid));
+    note(|known| known.pod = Some(Subject::ToBe(of_names(namespace, name, uid))));
 }
 
-/// Says in the current span which container it is about.
+/// Says which container the call that is being answered is about.
 pub fn note_container(container: &Container) {
-    note(|| of_container(container));
+    note(|known| known.container = Some(Subject::ToBe(of_container(container))));
 }
 
-fn note(attributes: impl FnOnce() -> Vec<KeyValue>) {
+fn note(what: impl FnOnce(&mut Known)) {
     if !is_on() {
         return;
     }
     Context::map_current(|context| {
-        let span = context.span();
-        if span.is_recording() {
-            span.set_attributes(attributes());
+        let about = context.get::<About>();
+        if let Some(about) = about.filter(|_| context.span().is_recording()) {
+            what(&mut about.0.lock());
         }
     });
 }

@@ -11,7 +11,7 @@ use opentelemetry::{
 };
 
 use super::{
-    attributes::{bounded, pair},
+    attributes::{bounded, pair, About},
     headers::{received, written},
     start::{is_on, tracer},
     Origin,
@@ -22,9 +22,6 @@ use crate::model::{Nanos, TraceContext};
 /// latest. Where traces are off there is nothing in it.
 #[derive(Clone, Debug, Default)]
 pub struct Span(Option<Context>);
-
-/// The context of the call that is being answered, as a value in the context of its span.
-struct Caller(Arc<TraceContext>);
 
 /// A call over HTTP, as its span has it.
 #[derive(Clone, Copy, Debug)]
@@ -82,12 +79,10 @@ pub fn rpc<'a>(method: &str, metadata: impl Iterator<Item = (&'a str, &'a [u8])>
             KeyValue::new("rpc.system.name", "grpc"),
             pair("rpc.method", method),
         ]);
-    let context = Context::new().with_span(tracer.build_with_context(builder, &parent));
-    let own = written(&context);
-    Span(Some(match own {
-        Some(own) => context.with_value(Caller(Arc::new(own))),
-        None => context,
-    }))
+    let span = tracer.build_with_context(builder, &parent);
+    Span(Some(
+        Context::new().with_value(About::default()).with_span(span),
+    ))
 }
 
 /// Begins the span of a call to interLink, below the current span, or with the origin that
@@ -144,12 +139,16 @@ pub fn note_http_status(status: u16) {
     });
 }
 
-/// The context of the call that is being answered on this thread.
+/// The context of the call that is being answered on this thread. It is written where it is kept: few calls
+/// change anything.
 pub(super) fn caller() -> Option<Arc<TraceContext>> {
     if !is_on() {
         return None;
     }
-    Context::map_current(|context| context.get::<Caller>().map(|caller| caller.0.clone()))
+    Context::map_current(|context| {
+        context.get::<About>()?;
+        written(context).map(Arc::new)
+    })
 }
 
 fn time(nanos: Nanos) -> SystemTime {
@@ -172,6 +171,8 @@ impl Span {
         if !span.is_recording() {
             return;
         }
+        let about = context.get::<About>().map(About::take);
+        span.set_attributes(about.into_iter().flatten());
         span.set_attributes([
             KeyValue::new("rpc.response.status_code", code),
             KeyValue::new("rpc.status_code", code),
