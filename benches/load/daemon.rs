@@ -49,6 +49,8 @@ impl Daemon {
             .arg("--state-dir")
             .arg(directory.join("state"))
             .args(flags)
+            // As its systemd unit has it.
+            .env("GLIBC_TUNABLES", "glibc.malloc.tcache_count=0")
             .stderr(Stdio::inherit())
             .spawn()
             .expect("the daemon starts");
