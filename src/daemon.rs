@@ -158,7 +158,6 @@ impl Daemon {
         context.recover_logs();
         let workers = Workers::start(context, client.clone(), &config, woken);
         let workers = Arc::new(workers.map_err(Error::Thread)?);
-        observer.observe(store.clone(), health.clone());
         let metrics = metrics_server(
             &config,
             metrics::Sources {
@@ -172,11 +171,12 @@ impl Daemon {
             store.clone(),
             config.clone(),
             logs,
-            health,
+            health.clone(),
             counters,
             settings,
         );
         let cri = Arc::new(cri.with_users(users));
+        observer.observe(store.clone(), health, cri.clone());
         let server = Server::start(cri, &config)?;
         log::info!("serving the CRI on {}", config.daemon.socket.display());
         service.ready();
@@ -287,7 +287,7 @@ fn metrics_server(config: &Config, sources: metrics::Sources) -> Option<MetricsS
 struct Observer {
     service: Arc<ServiceManager>,
     /// Set once they are there: the watch begins before them.
-    sources: OnceLock<(Arc<Store>, Arc<Health>)>,
+    sources: OnceLock<(Arc<Store>, Arc<Health>, Arc<CriContext>)>,
     quiet: Mutex<Quiet>,
     /// What was told of last: the state's revision, and whether interLink answers.
     told: Mutex<Option<(u64, Reach)>>,
@@ -303,9 +303,9 @@ impl Observer {
         }
     }
 
-    fn observe(&self, store: Arc<Store>, health: Arc<Health>) {
+    fn observe(&self, store: Arc<Store>, health: Arc<Health>, cri: Arc<CriContext>) {
         // Done once, where the daemon starts.
-        let _ = self.sources.set((store, health));
+        let _ = self.sources.set((store, health, cri));
     }
 
     /// While a thread hangs without which the daemon does nothing of a kind, systemd gets no sign of life, and
@@ -314,9 +314,10 @@ impl Observer {
         if is_useful {
             self.service.alive();
         }
-        if let Some((store, health)) = self.sources.get() {
+        if let Some((store, health, cri)) = self.sources.get() {
             let now = (store.revision(), health.now().0);
-            if self.quiet.lock().is_due(now.0, Instant::now()) {
+            let is_due = self.quiet.lock().is_due(now.0, Instant::now());
+            if cri.forget_unasked(Instant::now()) || is_due {
                 memory::release();
             }
             let mut told = self.told.lock();

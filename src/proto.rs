@@ -5,7 +5,6 @@ use std::{io::Read as _, marker::PhantomData};
 
 use futures_util::{future::BoxFuture, stream::BoxStream};
 use grpcio::{GrpcSlice, MessageReader, RpcContext, ServerStreamingSink, UnarySink};
-use parking_lot::Mutex;
 use protobuf::Message;
 
 #[allow(
@@ -92,17 +91,26 @@ impl<T: Message + Shaped> Incoming<T> {
     }
 }
 
-/// An answer that is encoded already. It is serialised once.
+/// An answer that is encoded already. Clones share its bytes.
 pub struct Encoded<T> {
-    bytes: Mutex<Vec<u8>>,
+    bytes: GrpcSlice,
     of: PhantomData<fn() -> T>,
+}
+
+impl<T> Clone for Encoded<T> {
+    fn clone(&self) -> Self {
+        Self {
+            bytes: self.bytes.clone(),
+            of: PhantomData,
+        }
+    }
 }
 
 impl<T: Message> Encoded<T> {
     /// Takes a message's bytes. No copy is made where there is no room behind them.
     pub fn new(bytes: Vec<u8>) -> Self {
         Self {
-            bytes: Mutex::new(bytes),
+            bytes: bytes.into(),
             of: PhantomData,
         }
     }
@@ -115,17 +123,17 @@ impl<T: Message> Encoded<T> {
         message.write_to_bytes().map(Self::new)
     }
 
-    /// Takes the bytes out and reads them.
+    /// Reads the bytes.
     ///
     /// # Errors
     /// Bytes that are no such message.
     pub fn decode(&self) -> protobuf::Result<T> {
-        T::parse_from_bytes(&std::mem::take(&mut *self.bytes.lock()))
+        T::parse_from_bytes(self.bytes.as_slice())
     }
 
     // The signatures of these two are grpcio's.
     fn ser(this: &Self, to: &mut GrpcSlice) -> grpcio::Result<()> {
-        *to = std::mem::take(&mut *this.bytes.lock()).into();
+        *to = this.bytes.clone();
         Ok(())
     }
 

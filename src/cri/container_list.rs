@@ -1,8 +1,10 @@
 //! `ListContainers` and `StreamContainers`.
 
+use std::time::Instant;
+
 use super::{
     encode::Fields,
-    filter::{container_state, labels_fit, Found},
+    filter::{container_state, is_all, labels_fit, Found},
     listed, CriContext, Error,
 };
 use crate::proto::{
@@ -15,15 +17,23 @@ impl CriContext {
         &self,
         request: &ListContainersRequest,
     ) -> Result<Encoded<ListContainersResponse>, Error> {
-        let found = self.containers(&request.filter)?;
-        listed::list(
-            &found,
-            write,
-            self.config.cri.max_message_bytes,
-            ("containers", |list: &mut ListContainersResponse| {
-                &mut list.containers
-            }),
-        )
+        let make = || {
+            let found = self.containers(&request.filter)?;
+            listed::list(
+                &found,
+                write,
+                self.config.cri.max_message_bytes,
+                ("containers", |list: &mut ListContainersResponse| {
+                    &mut list.containers
+                }),
+            )
+        };
+        match self.store.settled_revision() {
+            Some(revision) if is_all(&*request.filter) => {
+                self.all_containers.get((revision, Instant::now()), make)
+            }
+            _ => make(),
+        }
     }
 
     pub(super) fn stream_containers(

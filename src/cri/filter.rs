@@ -2,11 +2,18 @@
 
 use std::{collections::HashMap, sync::Arc};
 
+use protobuf::Message;
+
 use super::{CriContext, Error};
 use crate::{
     model::{ContainerEntry, ContainerPhase, Nanos, Pod, SandboxPhase, StringMap},
     proto::{ContainerState, PodSandboxState},
 };
+
+/// Whether a filter leaves nothing out: none was given, or an empty one.
+pub fn is_all<F: Message + PartialEq>(filter: &F) -> bool {
+    filter == F::default_instance()
+}
 
 /// Whether labels carry every term of a selector, exactly.
 pub fn labels_fit(labels: &StringMap, selector: &HashMap<String, String>) -> bool {

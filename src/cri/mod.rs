@@ -23,6 +23,7 @@ mod image_list;
 mod image_pull;
 mod image_remove;
 mod image_status;
+mod kept_list;
 mod list_size;
 mod listed;
 mod metrics;
@@ -51,6 +52,7 @@ mod version;
 
 use std::{sync::Arc, time::Instant};
 
+use self::kept_list::KeptList;
 pub use self::{
     error::Error,
     server::{Server, StartError},
@@ -64,6 +66,7 @@ use crate::{
     model::{ContainerId, Nanos, Pod, SandboxId},
     plan::Rules,
     profile,
+    proto::{ListContainersResponse, ListPodSandboxResponse},
     store::Store,
     telemetry::{Counters, Health},
     traces,
@@ -80,6 +83,8 @@ pub struct CriContext {
     /// Those of the configuration: what is owed when, for people.
     rules: Rules,
     users: Arc<SiteUsers>,
+    all_sandboxes: KeptList<ListPodSandboxResponse>,
+    all_containers: KeptList<ListContainersResponse>,
     started: Instant,
 }
 
@@ -103,6 +108,8 @@ impl CriContext {
             settings,
             rules,
             users: Arc::default(),
+            all_sandboxes: KeptList::default(),
+            all_containers: KeptList::default(),
             started: Instant::now(),
         }
     }
@@ -111,6 +118,12 @@ impl CriContext {
     pub fn with_users(mut self, users: Arc<SiteUsers>) -> Self {
         self.users = users;
         self
+    }
+
+    /// Forgets what was kept for answers that nobody asks for any more; whether there was something.
+    pub fn forget_unasked(&self, now: Instant) -> bool {
+        let sandboxes = self.all_sandboxes.forget_unasked(now);
+        self.all_containers.forget_unasked(now) || sandboxes
     }
 
     fn now(&self) -> Nanos {

@@ -1,12 +1,12 @@
 //! `ListPodSandbox` and `StreamPodSandboxes`.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use protobuf::EnumOrUnknown;
 
 use super::{
     encode::Fields,
-    filter::{labels_fit, sandbox_state},
+    filter::{is_all, labels_fit, sandbox_state},
     list_size::{self, Listed},
     listed, CriContext, Error,
 };
@@ -23,15 +23,23 @@ impl CriContext {
         &self,
         request: &ListPodSandboxRequest,
     ) -> Result<Encoded<ListPodSandboxResponse>, Error> {
-        let pods = self.sandboxes(&request.filter)?;
-        listed::list(
-            &pods,
-            write,
-            self.config.cri.max_message_bytes,
-            ("pod sandboxes", |list: &mut ListPodSandboxResponse| {
-                &mut list.items
-            }),
-        )
+        let make = || {
+            let pods = self.sandboxes(&request.filter)?;
+            listed::list(
+                &pods,
+                write,
+                self.config.cri.max_message_bytes,
+                ("pod sandboxes", |list: &mut ListPodSandboxResponse| {
+                    &mut list.items
+                }),
+            )
+        };
+        match self.store.settled_revision() {
+            Some(revision) if is_all(&*request.filter) => {
+                self.all_sandboxes.get((revision, Instant::now()), make)
+            }
+            _ => make(),
+        }
     }
 
     pub(super) fn stream_pod_sandboxes(

@@ -37,6 +37,7 @@ mod private;
 pub mod properties;
 mod record;
 mod recover;
+mod revision;
 mod salvage;
 mod table;
 mod taken;
@@ -46,10 +47,7 @@ mod watches;
 use std::{
     collections::{HashMap, HashSet},
     path::Path,
-    sync::{
-        atomic::{AtomicU64, Ordering},
-        Arc,
-    },
+    sync::Arc,
     time::Instant,
 };
 
@@ -57,7 +55,8 @@ use crossbeam_channel::Sender;
 use parking_lot::{Mutex, RwLock};
 
 use self::{
-    budget::Budget, events::Subscribers, journal::Journal, taken::Taken, transitions::Transitions,
+    budget::Budget, events::Subscribers, journal::Journal, revision::Revision, taken::Taken,
+    transitions::Transitions,
 };
 use crate::{
     config::policy::Limits,
@@ -161,8 +160,7 @@ pub struct Store {
     clock_mark: Mutex<Option<ClockMark>>,
     resumed: Resumed,
     wake: Sender<SandboxId>,
-    /// Counts the changes of pods since the start.
-    revision: AtomicU64,
+    revision: Revision,
 }
 
 impl Store {
@@ -259,7 +257,7 @@ impl Store {
             clock_mark: Mutex::new(mark),
             resumed,
             wake,
-            revision: AtomicU64::new(0),
+            revision: Revision::default(),
         })
     }
 
@@ -321,7 +319,13 @@ impl Store {
     /// Another number after each change of a pod: who has looked at all of them need not look again while it
     /// is the same.
     pub fn revision(&self) -> u64 {
-        self.revision.load(Ordering::Acquire)
+        self.revision.now()
+    }
+
+    /// The same for who keeps what it has seen for others: none while a change is being shown, which one of them
+    /// may have seen already.
+    pub fn settled_revision(&self) -> Option<u64> {
+        self.revision.settled()
     }
 
     /// The pod of a container.
@@ -396,6 +400,7 @@ impl Store {
         }
         let (id, cell) = (pod.sandbox.id.clone(), Cell::new(pod));
         let _turn = cell.turn.lock();
+        let _changing = self.revision.change();
         self.pods.write().insert(id, cell.clone());
         self.announce(None, &cell.pod());
     }
@@ -488,6 +493,7 @@ impl Store {
         after.let_configs_go();
         let after = Arc::new(after);
         let forgotten = after.is_forgotten();
+        let _changing = self.revision.change();
         *cell.current.write() = after.clone();
         if forgotten {
             // In this order: what is taken and no pod is one that is being added.
@@ -509,7 +515,6 @@ impl Store {
                 .publish(&events::between(before, after, self.clock.now()));
         }
         self.watches.tell(after);
-        self.revision.fetch_add(1, Ordering::Release);
         // Nobody listens any more when the daemon is about to end; what is owed is on disk.
         let _ = self.wake.send(after.sandbox.id.clone());
     }

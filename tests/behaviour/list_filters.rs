@@ -1,6 +1,10 @@
 //! Every filter of the list calls; the streaming twins give the same.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+};
 
 use crate::support::{code, container, options, sandbox, Cri, Daemon};
 use futures_executor::block_on;
@@ -345,4 +349,64 @@ fn an_ambiguous_id_is_refused() {
     };
     let refused = code(f.cri.runtime.list_pod_sandbox(&request, options()));
     assert_eq!(refused.0, grpcio::RpcStatusCode::INVALID_ARGUMENT);
+}
+
+fn all_sandboxes(cri: &Cri) -> Vec<String> {
+    let request = ListPodSandboxRequest::default();
+    let list = cri.runtime.list_pod_sandbox(&request, options());
+    let list = list.expect("a list").items;
+    list.into_iter().map(|one| one.id).collect()
+}
+
+fn all_containers(cri: &Cri) -> Vec<String> {
+    let request = ListContainersRequest::default();
+    let list = cri.runtime.list_containers(&request, options());
+    let list = list.expect("a list").containers;
+    list.into_iter().map(|one| one.id).collect()
+}
+
+/// A list of all is kept until something changes, and no client may get one from before what it was told.
+#[test]
+fn what_was_answered_shows_in_the_next_list_of_all() {
+    let mut daemon = Daemon::prepare("");
+    daemon.run();
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let (daemon, is_over) = (&daemon, &is_over);
+        for _ in 0..2 {
+            scope.spawn(move || {
+                let cri = daemon.cri();
+                while !is_over.load(Ordering::Relaxed) {
+                    all_sandboxes(&cri);
+                    all_containers(&cri);
+                }
+            });
+        }
+        let changing: Vec<_> = (0..4)
+            .map(|client| {
+                scope.spawn(move || {
+                    let cri = daemon.cri();
+                    for number in 0..25 {
+                        let mut config = sandbox(&format!("pod-{client}-{number}"));
+                        config.metadata.mut_or_insert_default().uid =
+                            format!("uid-{client}-{number}");
+                        let pod = cri.run(&config);
+                        let all = all_sandboxes(&cri);
+                        assert!(all.contains(&pod), "was made");
+                        let id = cri.create(&pod, &container("main", &["true"]));
+                        let all = all_containers(&cri);
+                        assert!(all.contains(&id), "was created");
+                        cri.remove_sandbox(&pod);
+                        let all = all_containers(&cri);
+                        assert!(!all.contains(&id), "is gone");
+                    }
+                })
+            })
+            .collect();
+        let ends: Vec<_> = changing.into_iter().map(|client| client.join()).collect();
+        is_over.store(true, Ordering::Relaxed);
+        for end in ends {
+            end.expect("each list shows what was answered");
+        }
+    });
 }
