@@ -10,10 +10,10 @@ use interlink_cri::proto::{
     ContainerFilter, ContainerState, ContainerStateValue, ContainerStatsRequest,
     ContainerStatusRequest, CreateContainerRequest, CreateContainerResponse, ImageSpec,
     ListContainerStatsRequest, ListContainersRequest, ListContainersResponse,
-    ListPodSandboxRequest, ListPodSandboxStatsRequest, PodSandboxStatusRequest, PullImageRequest,
-    PullImageResponse, RemovePodSandboxRequest, RunPodSandboxRequest, RunPodSandboxResponse,
-    StartContainerRequest, StatusRequest, StopContainerRequest, StopPodSandboxRequest,
-    VersionRequest,
+    ListPodSandboxRequest, ListPodSandboxStatsRequest, PodSandboxState, PodSandboxStateValue,
+    PodSandboxStatusRequest, PullImageRequest, PullImageResponse, RemovePodSandboxRequest,
+    RunPodSandboxRequest, RunPodSandboxResponse, StartContainerRequest, StatusRequest,
+    StopContainerRequest, StopPodSandboxRequest, VersionRequest,
 };
 use protobuf::{Message, MessageField};
 
@@ -205,16 +205,11 @@ impl Connection {
 
 /// A read with the answer that it had.
 pub struct Read {
+    /// What it is called.
+    pub name: &'static str,
     pub method: RawMethod,
     pub request: Vec<u8>,
     pub answer: Vec<u8>,
-}
-
-impl Read {
-    /// The call's name without its service.
-    pub fn name(&self) -> &'static str {
-        self.method.name.rsplit('/').next().unwrap_or_default()
-    }
 }
 
 fn encoded(request: &impl Message) -> Vec<u8> {
@@ -240,15 +235,33 @@ impl Reads {
             container_id: container,
             ..Default::default()
         };
-        let read = |name: &'static str, request: Vec<u8>| {
-            let method = method(name);
+        let read_as = |name, path: &'static str, request: Vec<u8>| {
+            let method = method(path);
             let answer = connection.raw(&method, &request);
             Read {
+                name,
                 method,
                 request,
                 answer,
             }
         };
+        let read = |path: &'static str, request| {
+            // The call's name without its service.
+            read_as(path.rsplit('/').next().unwrap_or_default(), path, request)
+        };
+        // All are in these states, but lists with a filter are made anew each time.
+        let mut ready = ListPodSandboxRequest::default();
+        let sandboxes = ready.filter.mut_or_insert_default();
+        sandboxes.state = MessageField::some(PodSandboxStateValue {
+            state: PodSandboxState::SANDBOX_READY.into(),
+            ..Default::default()
+        });
+        let mut running = ListContainersRequest::default();
+        let containers = running.filter.mut_or_insert_default();
+        containers.state = MessageField::some(ContainerStateValue {
+            state: ContainerState::CONTAINER_RUNNING.into(),
+            ..Default::default()
+        });
         Self(vec![
             read(
                 "/runtime.v1.RuntimeService/Version",
@@ -275,6 +288,16 @@ impl Reads {
                 "/runtime.v1.RuntimeService/ListContainers",
                 encoded(&ListContainersRequest::default()),
             ),
+            read_as(
+                "ListPodSandbox ready",
+                "/runtime.v1.RuntimeService/ListPodSandbox",
+                encoded(&ready),
+            ),
+            read_as(
+                "ListContainers running",
+                "/runtime.v1.RuntimeService/ListContainers",
+                encoded(&running),
+            ),
             read(
                 "/runtime.v1.RuntimeService/ListContainerStats",
                 encoded(&ListContainerStatsRequest::default()),
@@ -288,7 +311,7 @@ impl Reads {
 
     /// A read by its name.
     pub fn named(&self, name: &str) -> &Read {
-        let read = self.0.iter().find(|read| read.name() == name);
+        let read = self.0.iter().find(|read| read.name == name);
         read.expect("a read of this name")
     }
 }

@@ -78,7 +78,9 @@ impl Floor {
         let directory = directory.join("floor");
         fs::create_dir_all(&directory).expect("a directory");
         for read in &reads.0 {
-            let file = directory.join(format!("{}.answer", read.name()));
+            // Reads of one call with several filters have the same answer here.
+            let call = read.method.name.rsplit('/').next().unwrap_or_default();
+            let file = directory.join(format!("{call}.answer"));
             fs::write(file, &read.answer).expect("a file");
         }
         let socket = directory.join("floor.sock");

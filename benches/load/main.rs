@@ -203,7 +203,7 @@ fn reads(
     measure::header();
     for threads in [1, 4, 16] {
         let calls = settings.calls / threads;
-        let wanted = |read: &&calls::Read| is_among(&settings.reads, read.name());
+        let wanted = |read: &&calls::Read| is_among(&settings.reads, read.name);
         for read in reads.0.iter().filter(wanted) {
             let ends = [floor.socket.as_str(), socket];
             measure::beside(read, threads, calls.max(5), ends);

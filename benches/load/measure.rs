@@ -136,7 +136,7 @@ pub fn header() {
 
 /// A read at the floor and at the runtime, in turns, by some threads at once.
 pub fn beside(read: &Read, threads: usize, calls: usize, ends: [&str; 2]) {
-    let label = read.name();
+    let label = read.name;
     let work = |connection: &Connection| {
         connection.raw(&read.method, &read.request);
     };

@@ -51,7 +51,7 @@ pub fn bench(image: &str, calls: usize) {
         "looked at", "off p50", "on p50", "ratio", "off p99", "on p99"
     );
     for number in 0..plain.reads.0.len() {
-        let name = plain.reads.0[number].name();
+        let name = plain.reads.0[number].name;
         let mut times = [Vec::new(), Vec::new()];
         // Call by call: what else the machine does falls on both.
         for _ in 0..calls {
