@@ -1,9 +1,11 @@
 //! Whose socket is at the other end of a connection within this machine; and what is at the path of a unix
 //! socket.
 //!
-//! A loopback port is everybody's: whoever binds it first is who answers there. The kernel has the owner of
-//! each socket in `/proc/net/tcp` and `tcp6` (Documentation/networking/proc_net_tcp.rst), and of the other end
-//! of a unix socket in SO_PEERCRED.
+//! A loopback port is everybody's: whoever binds it first is who answers there. The kernel tells the owner of
+//! a socket when it is asked about that one (`diag`); where it does not, it has them all in `/proc/net/tcp` and
+//! `tcp6` (Documentation/networking/proc_net_tcp.rst). That of the other end of a unix socket is in SO_PEERCRED.
+
+mod diag;
 
 use std::{
     fs, io,
@@ -35,7 +37,15 @@ struct Entry {
 /// # Errors
 /// The kernel's tables cannot be read.
 pub fn listeners(address: SocketAddr) -> io::Result<Vec<u32>> {
-    Ok(listeners_in(&entries()?, address))
+    let listening = match diag::listeners(address.port()) {
+        Ok(listening) => listening,
+        Err(_) => {
+            let entries = entries()?.into_iter();
+            let listening = entries.filter(|entry| entry.is_listening);
+            listening.map(|entry| (entry.local, entry.uid)).collect()
+        }
+    };
+    Ok(listeners_in(&listening, address))
 }
 
 /// The user who owns the other end of a TCP connection within this machine, by its two addresses as this end
@@ -44,6 +54,9 @@ pub fn listeners(address: SocketAddr) -> io::Result<Vec<u32>> {
 /// # Errors
 /// The kernel's tables cannot be read.
 pub fn owner(own: SocketAddr, other: SocketAddr) -> io::Result<Option<u32>> {
+    if let Ok(uid) = diag::owner(other, own) {
+        return Ok(Some(uid));
+    }
     let entries = entries()?;
     let is_it = |entry: &&Entry| entry.local == other && entry.remote == own;
     Ok(entries.iter().find(is_it).map(|entry| entry.uid))
@@ -115,16 +128,16 @@ pub fn socket_at(path: &Path) -> io::Result<AtPath> {
     }
 }
 
-fn listeners_in(entries: &[Entry], address: SocketAddr) -> Vec<u32> {
+fn listeners_in(listening: &[(SocketAddr, u32)], address: SocketAddr) -> Vec<u32> {
     let wanted = plain(address.ip());
-    let takes = |entry: &&Entry| {
-        let bound = plain(entry.local.ip());
+    let takes = |(local, _): &&(SocketAddr, u32)| {
+        let bound = plain(local.ip());
         let fits = bound == wanted
             || bound == IpAddr::V6(Ipv6Addr::UNSPECIFIED)
             || bound == IpAddr::V4(Ipv4Addr::UNSPECIFIED) && wanted.is_ipv4();
-        entry.is_listening && entry.local.port() == address.port() && fits
+        local.port() == address.port() && fits
     };
-    let uids = entries.iter().filter(takes).map(|entry| entry.uid);
+    let uids = listening.iter().filter(takes).map(|(_, uid)| *uid);
     uids.collect()
 }
 
@@ -222,24 +235,15 @@ mod tests {
 
     #[test]
     fn who_listens_on_an_address() {
-        let entry = |local: &str, uid| Entry {
-            local: local.parse().unwrap(),
-            remote: "0.0.0.0:0".parse().unwrap(),
-            is_listening: true,
-            uid,
-        };
-        let entries = [
+        let entry = |local: &str, uid| (local.parse().unwrap(), uid);
+        let listening = [
             entry("127.0.0.1:80", 1),
             entry("0.0.0.0:80", 2),
             entry("[::]:80", 3),
             entry("[::1]:80", 4),
             entry("127.0.0.1:81", 5),
-            Entry {
-                is_listening: false,
-                ..entry("127.0.0.1:80", 6)
-            },
         ];
-        let of = |address: &str| listeners_in(&entries, address.parse().unwrap());
+        let of = |address: &str| listeners_in(&listening, address.parse().unwrap());
         assert_eq!(of("127.0.0.1:80"), [1, 2, 3]);
         assert_eq!(of("[::1]:80"), [3, 4]);
         assert!(of("127.0.0.1:82").is_empty());
@@ -256,6 +260,17 @@ mod tests {
         let here = stream.local_addr().unwrap();
         assert_eq!(owner(here, address).unwrap(), Some(own));
         assert_eq!(owner(address, here).unwrap(), Some(own));
+        // The table of all has them, too.
+        let entries = entries().unwrap();
+        let of = |local, remote| {
+            let is_it = |entry: &&Entry| entry.local == local && entry.remote == remote;
+            entries.iter().find(is_it).map(|entry| entry.uid)
+        };
+        assert_eq!(of(here, address), Some(own));
+        assert_eq!(of(address, here), Some(own));
+        assert!(entries
+            .iter()
+            .any(|entry| entry.is_listening && entry.local == address));
         drop(listener);
         assert!(listeners(address).unwrap().is_empty());
         assert!(is_own(0) && is_own(own) && !is_own(u32::MAX));
