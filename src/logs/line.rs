@@ -6,19 +6,57 @@ use crate::model::Nanos;
 /// (`maxContainerLogLineSize`). The kubelet joins them (`parseCRILog` in cri-client/pkg/logs/logs.go).
 pub const MAX_CONTENT: usize = 16 << 10;
 
-/// One line for the file. interLink sends stdout and stderr as one stream.
-pub fn encode(now: Nanos, content: &[u8], is_last_part: bool) -> Vec<u8> {
-    let tag = if is_last_part {
-        " stdout F "
-    } else {
-        " stdout P "
+/// How much is written at once, give or take a line.
+const BATCH: usize = 64 << 10;
+
+/// Lines for the file.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// As they are written.
+    pub lines: Vec<u8>,
+    /// Bytes of content in them.
+    pub content: u64,
+    /// The bytes of the remote log that they stand for.
+    pub source: usize,
+}
+
+impl Batch {
+    /// The whole lines at the beginning of a text, as many as are written at once. All of them came at the same
+    /// time.
+    pub fn of(now: Nanos, text: &[u8]) -> Self {
+        let (time, mut batch) = (now.rfc3339(), Self::default());
+        for cut in Cutter(text) {
+            encode(&mut batch.lines, &time, cut.content, cut.is_last_part);
+            batch.content += cut.content.len() as u64;
+            batch.source += cut.source.len();
+            if batch.lines.len() >= BATCH {
+                break;
+            }
+        }
+        batch
+    }
+
+    /// A text whose end of line does not come.
+    pub fn of_rest(now: Nanos, text: &[u8]) -> Self {
+        let mut lines = Vec::new();
+        encode(&mut lines, &now.rfc3339(), text, true);
+        Self {
+            lines,
+            content: text.len() as u64,
+            source: text.len(),
+        }
+    }
+}
+
+/// Adds one line for the file. interLink sends stdout and stderr as one stream.
+fn encode(lines: &mut Vec<u8>, time: &str, content: &[u8], is_last_part: bool) {
+    let tag: &[u8] = match is_last_part {
+        true => b" stdout F ",
+        false => b" stdout P ",
     };
-    let mut line = Vec::with_capacity(64 + content.len());
-    line.extend_from_slice(now.rfc3339().as_bytes());
-    line.extend_from_slice(tag.as_bytes());
-    line.extend_from_slice(content);
-    line.push(b'\n');
-    line
+    for part in [time.as_bytes(), tag, content, b"\n"] {
+        lines.extend_from_slice(part);
+    }
 }
 
 /// A line that the daemon itself has to say in the file. It is on stderr, where no remote line is, so that
@@ -94,7 +132,8 @@ mod tests {
             b" leading",
         ] {
             for is_last in [true, false] {
-                let line = encode(Nanos(1), content, is_last);
+                let mut line = Vec::new();
+                encode(&mut line, &Nanos(1).rfc3339(), content, is_last);
                 let body = line.strip_suffix(b"\n").expect("ends with a newline");
                 assert_eq!(decode(body), Some((content, is_last)));
             }
@@ -102,6 +141,22 @@ mod tests {
         assert_eq!(decode(b"no log line"), None);
         let notice = encode_notice(Nanos(1), "a notice");
         assert_eq!(decode(notice.trim_ascii_end()), None);
+    }
+
+    #[test]
+    fn lines_are_written_together_but_for_one_that_is_not_whole() {
+        let batch = Batch::of(Nanos(1), b"one\n\ntwo\nrest");
+        let time = Nanos(1).rfc3339();
+        let want = format!("{time} stdout F one\n{time} stdout F \n{time} stdout F two\n");
+        assert_eq!(String::from_utf8_lossy(&batch.lines), want);
+        assert_eq!((batch.content, batch.source), (6, 9));
+        let many = b"line\n".repeat(BATCH);
+        let batch = Batch::of(Nanos(1), &many);
+        assert!(batch.lines.len() < BATCH + 100 && batch.lines.ends_with(b" line\n"));
+        assert!(many[batch.source..].starts_with(b"line\n"));
+        assert_eq!(Batch::of(Nanos(1), b"rest").source, 0);
+        let batch = Batch::of_rest(Nanos(1), b"rest");
+        assert!(batch.lines.ends_with(b" stdout F rest\n"));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 
 use super::{
     checkpoint::Checkpoint,
-    line::{self, Cutter},
+    line::{self, Batch},
     log_path::LogPath,
     recover, Error,
 };
@@ -339,23 +339,34 @@ impl Inner {
             return Ok(());
         }
         let text = std::mem::take(&mut self.partial);
-        let mut cutter = Cutter(&text);
-        for cut in cutter.by_ref() {
-            self.write(cut.content, cut.is_last_part)?;
-            self.position.advance(cut.source);
+        let mut rest = &text[..];
+        loop {
+            let batch = Batch::of(SystemClock.now(), rest);
+            if batch.source == 0 {
+                break;
+            }
+            self.write(&batch)?;
+            let (taken, left) = rest.split_at(batch.source);
+            self.position.advance(taken);
+            rest = left;
         }
-        self.partial = cutter.0.to_vec();
+        self.partial = rest.to_vec();
         Ok(())
     }
 
     /// Writes text that has grown before what was read; the lines come late, but they come.
     fn insert(&mut self, text: &[u8], position: Position) -> Result<(), Error> {
-        let mut cutter = Cutter(text);
-        for cut in cutter.by_ref() {
-            self.write(cut.content, cut.is_last_part)?;
+        let mut rest = text;
+        loop {
+            let batch = Batch::of(SystemClock.now(), rest);
+            if batch.source == 0 {
+                break;
+            }
+            self.write(&batch)?;
+            rest = &rest[batch.source..];
         }
-        if !cutter.0.is_empty() {
-            self.write(cutter.0, true)?;
+        if !rest.is_empty() {
+            self.write(&Batch::of_rest(SystemClock.now(), rest))?;
         }
         self.position = position;
         self.wants_checkpoint = true;
@@ -365,17 +376,18 @@ impl Inner {
     fn flush_partial(&mut self) -> Result<(), Error> {
         let text = std::mem::take(&mut self.partial);
         if !text.is_empty() {
-            self.write(&text, true)?;
+            self.write(&Batch::of_rest(SystemClock.now(), &text))?;
             self.position.advance(&text);
         }
         Ok(())
     }
 
-    /// One line, one write, so that neither a reader nor a rotation ever splits it.
-    fn write(&mut self, content: &[u8], is_last_part: bool) -> Result<(), Error> {
-        self.written += content.len() as u64;
+    /// Whole lines in one write, so that a rotation never splits one, and none is left out behind one that was
+    /// written.
+    fn write(&mut self, batch: &Batch) -> Result<(), Error> {
+        self.written += batch.content;
         match &mut self.target {
-            Some(target) => target.append(&line::encode(SystemClock.now(), content, is_last_part)),
+            Some(target) => target.append(&batch.lines),
             None => Ok(()),
         }
     }
@@ -418,20 +430,21 @@ impl Target {
         Ok(())
     }
 
-    fn append(&mut self, line: &[u8]) -> Result<(), Error> {
+    fn append(&mut self, lines: &[u8]) -> Result<(), Error> {
         if self.open.is_none() {
             self.reopen()?;
         }
         let Some(file) = &mut self.open else {
             return Ok(());
         };
-        let written = threads::fault("log-file").and_then(|()| file.write_all(line));
+        let written = threads::fault("log-file").and_then(|()| file.write_all(lines));
         if let Err(source) = written {
-            // A full disk can take half a line: that half is taken back.
+            // A full disk can take half of it: that half is taken back, whole lines included, for they do not
+            // count as read.
             let _ = file.set_len(self.length);
             return Err(self.path.failed(source));
         }
-        self.length += line.len() as u64;
+        self.length += lines.len() as u64;
         Ok(())
     }
 }
