@@ -24,6 +24,7 @@ use ureq::{
 
 use super::{
     resolver::NameResolver,
+    stream_buffers::StreamBuffers,
     transport::{is_late, CancelToken, Deadline, LiftableLimit, Socket, SocketTransport, Stream},
 };
 use crate::{endpoint::Target, peer};
@@ -68,6 +69,8 @@ pub(super) struct Dialer {
     cancels: Vec<CancelToken>,
     /// A limit beside ureq's own; none in a default one.
     limit: LiftableLimit,
+    /// For a connection that brings a log as it grows: the room for the largest piece of its request.
+    stream: Option<usize>,
 }
 
 #[derive(Debug)]
@@ -152,14 +155,17 @@ impl Dialer {
             users,
             cancels: vec![cancel],
             limit: LiftableLimit::default(),
+            stream: None,
         })
     }
 
-    /// The same way, for one call that another handle can cut off as well.
-    pub(super) fn once(&self, cancel: &CancelToken, limit: &LiftableLimit) -> Self {
+    /// The same way, for one log that is followed, and that another handle can cut off as well. The largest
+    /// piece of its request has `output` bytes.
+    pub(super) fn once(&self, cancel: &CancelToken, limit: &LiftableLimit, output: usize) -> Self {
         let mut dialer = self.clone();
         dialer.cancels.push(cancel.clone());
         dialer.limit = limit.clone();
+        dialer.stream = Some(output);
         dialer
     }
 
@@ -185,7 +191,11 @@ impl Dialer {
         if !self.cancels.iter().all(|cancel| cancel.admit(&socket)) {
             return Err(Failed::Cancelled);
         }
-        let transport = SocketTransport::new(socket, self.limit.clone());
+        let limit = self.limit.clone();
+        let transport = match self.stream {
+            Some(output) => SocketTransport::gathering(socket, limit, StreamBuffers::new(output)),
+            None => SocketTransport::new(socket, limit),
+        };
         match &*self.way {
             Way::Tcp { tls, .. } if details.needs_tls() => shake_hands(tls, details, transport)
                 .map_err(|error| match self.is_cancelled() {

@@ -5,8 +5,8 @@ use std::io::{self, Read};
 use super::answer::Answer;
 use crate::profile::LogNotes;
 
-/// Read at once.
-const PIECE: usize = 16 << 10;
+/// Read at once. It is on the stack of the follower, which was deeper when it made the connection.
+const PIECE: usize = 8 << 10;
 
 /// The bytes of a followed log, without the plugin's notes that there is none yet. Reading waits
 /// without limit; TCP keepalive notices a server that is gone, and a [`CancelToken`](super::CancelToken) ends the
@@ -20,8 +20,6 @@ pub struct FollowReader {
     answer: Answer,
     failed: bool,
     notes: LogNotes,
-    /// Room for what is read. Followers have small stacks.
-    piece: Box<[u8]>,
     /// What was read and is to be given out, from `given` on.
     ready: Vec<u8>,
     given: usize,
@@ -33,7 +31,6 @@ impl FollowReader {
             answer,
             failed: false,
             notes: LogNotes::default(),
-            piece: vec![0; PIECE].into(),
             ready: Vec::new(),
             given: 0,
         }
@@ -43,8 +40,9 @@ impl FollowReader {
     fn refill(&mut self) -> io::Result<bool> {
         self.given = 0;
         self.ready.clear();
+        let mut piece = [0; PIECE];
         while self.ready.is_empty() {
-            let count = self.answer.read(&mut self.piece).map_err(|error| {
+            let count = self.answer.read(&mut piece).map_err(|error| {
                 let kind = match error.is_cancelled() {
                     true => io::ErrorKind::ConnectionAborted,
                     false => io::ErrorKind::ConnectionReset,
@@ -55,7 +53,7 @@ impl FollowReader {
                 self.notes.end(&mut self.ready);
                 return Ok(!self.ready.is_empty());
             }
-            self.notes.pass(&self.piece[..count], &mut self.ready);
+            self.notes.pass(&piece[..count], &mut self.ready);
         }
         Ok(true)
     }

@@ -40,6 +40,12 @@ const TRACE_PARENT: &str = "traceparent";
 const TRACE_STATE: &str = "tracestate";
 /// Largest head of an answer.
 const MAX_HEAD_BYTES: usize = BUFFER_BYTES / 2;
+/// Largest head of the answer that brings a followed log, and the input that a TLS session of it keeps. There
+/// may be hundreds of them.
+const STREAM_HEAD_BYTES: usize = 16 << 10;
+/// Room for the largest piece of a request for a followed log, without its token: the request line, a header, or
+/// some of the body.
+const STREAM_PIECE_BYTES: usize = 4 << 10;
 /// Connections that are kept for the next call.
 const IDLE_CONNECTIONS: usize = 4;
 /// For how long. The server closes its end after 30 s (its ReadTimeout, in the absence of an
@@ -61,6 +67,7 @@ pub(super) struct Link {
     target: Target,
     to: String,
     connect: Limit,
+    tls: TlsConfig,
     /// Keeps connections for the next call. Such a connection may turn out to be closed, when
     /// the server hung up in the same moment; the request goes once more then, over a new one.
     pooled: HttpAgent,
@@ -103,14 +110,16 @@ impl Link {
             time: from.connect_timeout,
             key: "interlink.connect_timeout",
         };
-        let pooled = config(tls.clone(), connect.time, IDLE_CONNECTIONS);
+        let pooled = config(tls.clone(), connect.time, IDLE_CONNECTIONS, USUAL);
+        let single = config(tls.clone(), connect.time, 0, USUAL);
         Ok(Self {
             base: endpoint.base,
             to: endpoint.target.to_string(),
             target: endpoint.target,
             connect,
+            tls,
             pooled: HttpAgent::new(pooled, dialer.clone()),
-            single: HttpAgent::new(config(tls, connect.time, 0), dialer),
+            single: HttpAgent::new(single, dialer),
         })
     }
 
@@ -159,8 +168,15 @@ impl Link {
     /// No good answer.
     pub(super) fn open(&self, out: &Outgoing, cancel: &CancelToken) -> Result<Answer, Error> {
         let limit = LiftableLimit::new(out.limit.time);
-        let dialer = self.single.dialer.once(cancel, &limit);
-        let http = HttpAgent::new(self.single.agent.config().clone(), dialer);
+        let token = out.bearer.as_ref().map_or(0, HeaderValue::len);
+        let sizes = Sizes {
+            head: STREAM_HEAD_BYTES,
+            input: STREAM_HEAD_BYTES,
+            output: STREAM_PIECE_BYTES + token,
+        };
+        let dialer = self.single.dialer.once(cancel, &limit, sizes.output);
+        let config = config(self.tls.clone(), self.connect.time, 0, sizes);
+        let http = HttpAgent::new(config, dialer);
         let answer = self.attempt(&http, out, None)?;
         limit.lift();
         Ok(answer)
@@ -309,7 +325,22 @@ fn address(url: &str) -> Result<Endpoint, Error> {
     })
 }
 
-fn config(tls: TlsConfig, connect: Duration, idle: usize) -> Config {
+/// Bytes of the head of an answer, and of the buffers of a connection.
+#[derive(Clone, Copy)]
+struct Sizes {
+    head: usize,
+    input: usize,
+    output: usize,
+}
+
+/// Of all calls but a followed log.
+const USUAL: Sizes = Sizes {
+    head: MAX_HEAD_BYTES,
+    input: BUFFER_BYTES,
+    output: BUFFER_BYTES,
+};
+
+fn config(tls: TlsConfig, connect: Duration, idle: usize, sizes: Sizes) -> Config {
     Agent::config_builder()
         .tls_config(tls)
         .timeout_connect(Some(connect))
@@ -321,9 +352,9 @@ fn config(tls: TlsConfig, connect: Duration, idle: usize) -> Config {
         .max_redirects(0)
         // Taken from the environment otherwise.
         .proxy(None)
-        .max_response_header_size(MAX_HEAD_BYTES)
-        .input_buffer_size(BUFFER_BYTES)
-        .output_buffer_size(BUFFER_BYTES)
+        .max_response_header_size(sizes.head)
+        .input_buffer_size(sizes.input)
+        .output_buffer_size(sizes.output)
         .build()
 }
 

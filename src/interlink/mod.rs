@@ -19,6 +19,7 @@ mod link;
 #[doc(hidden)]
 pub mod properties;
 mod resolver;
+mod stream_buffers;
 mod tls;
 mod transport;
 pub mod wire;

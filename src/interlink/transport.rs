@@ -13,12 +13,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use rustix::net::{recv, RecvFlags};
 use ureq::unversioned::transport::{Buffers, LazyBuffers, NextTimeout, Transport};
 
 /// Bytes for input and for output each. The head of an answer must fit.
 pub(super) const BUFFER_BYTES: usize = 64 << 10;
+/// A log that comes in small pieces is read no more often than this: each piece is a wakeup and a write. What
+/// comes after a silence is read at once.
+const GATHER: Duration = Duration::from_millis(200);
 
 /// Cuts calls off from another thread. Clones are one and the same.
 ///
@@ -78,6 +81,8 @@ fn cut_off() -> io::Error {
 pub(super) struct Socket {
     stream: Stream,
     turn: Mutex<Turn>,
+    /// Notified when it is cut off.
+    closed: Condvar,
 }
 
 #[derive(Debug)]
@@ -94,17 +99,28 @@ struct Turn {
 
 impl Socket {
     pub(super) fn new(stream: Stream) -> Arc<Self> {
-        let turn = Mutex::default();
-        Arc::new(Self { stream, turn })
+        Arc::new(Self {
+            stream,
+            turn: Mutex::default(),
+            closed: Condvar::new(),
+        })
     }
 
     /// Wakes whoever waits for input; whoever sends is stopped when it turns to listening.
     fn close(&self) {
         let mut turn = self.turn.lock();
         turn.closing = true;
+        self.closed.notify_all();
         if !turn.sending {
             self.shut_down();
         }
+    }
+
+    /// Waits for some time, or until it is cut off.
+    fn rest(&self, span: Duration) {
+        let mut turn = self.turn.lock();
+        self.closed
+            .wait_while_for(&mut turn, |turn| !turn.closing, span);
     }
 
     fn begin_sending(&self) -> io::Result<()> {
@@ -197,6 +213,10 @@ impl LiftableLimit {
     pub(super) fn lift(&self) {
         *self.0.lock() = None;
     }
+
+    fn is_lifted(&self) -> bool {
+        self.0.lock().is_none()
+    }
 }
 
 /// A time limit that several system calls share.
@@ -240,11 +260,14 @@ pub(super) fn is_late(error: &io::Error) -> bool {
     )
 }
 
-/// A socket with ureq's buffers.
+/// A socket with the buffers that ureq works on.
 pub(super) struct SocketTransport {
     socket: Arc<Socket>,
     liftable: LiftableLimit,
-    buffers: LazyBuffers,
+    buffers: Box<dyn Buffers + Send + Sync>,
+    gathers: bool,
+    /// When a piece of a log was read that was all there was.
+    emptied: Option<Instant>,
 }
 
 impl SocketTransport {
@@ -252,14 +275,36 @@ impl SocketTransport {
         Self {
             socket,
             liftable,
-            buffers: LazyBuffers::new(BUFFER_BYTES, BUFFER_BYTES),
+            buffers: Box::new(LazyBuffers::new(BUFFER_BYTES, BUFFER_BYTES)),
+            gathers: false,
+            emptied: None,
+        }
+    }
+
+    /// For an answer that comes in pieces for as long as a log grows, once its limit is lifted.
+    pub(super) fn gathering(
+        socket: Arc<Socket>,
+        liftable: LiftableLimit,
+        buffers: impl Buffers + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            buffers: Box::new(buffers),
+            gathers: true,
+            ..Self::new(socket, liftable)
+        }
+    }
+
+    /// Lets more come of a log that was read a moment ago.
+    fn gather(&mut self) {
+        if let Some(emptied) = self.emptied.take() {
+            self.socket.rest(GATHER.saturating_sub(emptied.elapsed()));
         }
     }
 }
 
 impl Transport for SocketTransport {
     fn buffers(&mut self) -> &mut dyn Buffers {
-        &mut self.buffers
+        &mut *self.buffers
     }
 
     fn transmit_output(&mut self, amount: usize, limit: NextTimeout) -> Result<(), ureq::Error> {
@@ -280,6 +325,7 @@ impl Transport for SocketTransport {
     }
 
     fn await_input(&mut self, limit: NextTimeout) -> Result<bool, ureq::Error> {
+        self.gather();
         let deadline = Deadline::new(limit.for_read(), &self.liftable);
         self.socket.begin_listening()?;
         let input = self.buffers.input_append_buf();
@@ -292,7 +338,11 @@ impl Transport for SocketTransport {
                 Err(e) => return Err(e.into()),
             }
         };
+        let is_all = amount < input.len();
         self.buffers.input_appended(amount);
+        if self.gathers && is_all && self.liftable.is_lifted() {
+            self.emptied = Some(Instant::now());
+        }
         Ok(amount > 0)
     }
 

@@ -1,6 +1,11 @@
 //! Logs: bounded ones, and followed ones.
 
-use std::{io::Read, ops::ControlFlow, sync::Arc};
+use std::{
+    io::Read,
+    ops::ControlFlow,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{
     super::{wire::LogStruct, CancelToken, FollowReader, LogEnd, LogLimits},
@@ -131,6 +136,41 @@ fn a_followed_log_comes_as_it_grows() {
     tx.send(b"0\r\n\r\n".as_slice()).unwrap();
     assert_eq!(read_some(&mut reader).unwrap(), b"");
     assert_eq!(read_some(&mut reader).unwrap(), b"");
+}
+
+/// Each piece costs a wakeup and a write, so those that follow each other closely come together.
+#[test]
+fn a_followed_log_in_small_pieces_is_read_now_and_then() {
+    let (tx, rx) = mpsc::channel();
+    let server = stream_server(rx);
+    let mut reader = client(&server.url)
+        .follow(&LogStruct::default(), &CancelToken::new())
+        .unwrap();
+    assert_eq!(read_some(&mut reader).unwrap(), b"first\n");
+    tx.send(b"4\r\none\n\r\n".as_slice()).unwrap();
+    let begun = Instant::now();
+    assert_eq!(read_some(&mut reader).unwrap(), b"one\n");
+    tx.send(b"4\r\ntwo\n\r\n".as_slice()).unwrap();
+    assert_eq!(read_some(&mut reader).unwrap(), b"two\n");
+    assert!(begun.elapsed() >= Duration::from_millis(200));
+}
+
+/// A follower's buffers are small at first.
+#[test]
+fn a_followed_log_may_have_a_long_head() {
+    let head = |bytes| {
+        let page = "x".repeat(bytes);
+        let head = format!("HTTP/1.1 200 OK\r\nX-Page: {page}\r\n\r\nlog\n");
+        let server = Server::tcp(move |_, conn| {
+            conn.send(head.as_bytes());
+            AfterAnswer::Close
+        });
+        let cancel = CancelToken::new();
+        let mut reader = client(&server.url).follow(&LogStruct::default(), &cancel)?;
+        Ok::<_, Error>(read_some(&mut reader).unwrap())
+    };
+    assert_eq!(head(15 << 10).unwrap(), b"log\n");
+    assert_eq!(kind(&head(17 << 10).unwrap_err()), "garbled");
 }
 
 /// What a plugin says while there is no log.

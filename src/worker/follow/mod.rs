@@ -37,7 +37,7 @@ use crate::{
 const LOOK: Duration = Duration::from_millis(300);
 /// Looking is done in memory, and takes no time.
 const LIMIT: Duration = Duration::from_secs(60);
-/// A follower needs little stack: one buffer.
+/// A follower needs little stack: two buffers of 8 KiB, and what makes a connection.
 const STACK_BYTES: usize = 256 << 10;
 
 /// Starts the threads that are always there; they end when they are told to stop.

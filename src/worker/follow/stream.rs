@@ -25,7 +25,8 @@ use crate::{
 
 /// Pauses before a log that broke off is followed again.
 const PAUSES: Backoff = Backoff::doubling(Duration::from_millis(200), Duration::from_secs(15));
-const BUFFER_BYTES: usize = 16 << 10;
+/// Read at once; on the stack.
+const BUFFER_BYTES: usize = 8 << 10;
 /// How often it is looked whether a log that waits may go on, or is cut off.
 const LOOK: Duration = Duration::from_millis(300);
 
@@ -125,7 +126,7 @@ fn follow_once(
     let mut reader = context
         .call(|| client.follow(&request, &watch.begin(fetch.bytes())))
         .map_err(|error| chain(&error))?;
-    let mut buffer = vec![0; BUFFER_BYTES];
+    let mut buffer = [0; BUFFER_BYTES];
     let mut written = 0;
     loop {
         let count = reader.read(&mut buffer).map_err(|error| chain(&error))?;
