@@ -147,8 +147,9 @@ package-lint: ## Run lintian and rpmlint, where they are installed, over what wa
 package-check: build ## Pack the development build twice, and look at what comes out
 	./packaging/check.sh $(DEBUG_BINARY)
 
-package-try: build ## Install, upgrade and purge it under a systemd of its own (root, debootstrap)
-	./packaging/try.sh $(DEBUG_BINARY)
+package-try: build ## Install, upgrade and purge the deb and the rpm under a systemd of their own (root, debootstrap)
+	./packaging/try.sh $(DEBUG_BINARY) deb
+	./packaging/try.sh $(DEBUG_BINARY) rpm
 
 clean: ## Remove everything that was built
 	$(CARGO) clean

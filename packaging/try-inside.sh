@@ -1,5 +1,6 @@
-# Run by try.sh in a root with a systemd that runs: the life of the package.
+# Run by try.sh in a root with a systemd that runs: the life of the package, a deb or an rpm.
 set -euo pipefail
+format=$1
 
 fail() {
     echo "package-try: $*" >&2
@@ -21,14 +22,34 @@ another_than() { active && [ "$(pid)" != "$1" ]; }
 journal_has() { grep --quiet "$1" <<<"$(journalctl --unit interlink-cri --no-pager)"; }
 left() { find / -xdev -name '*interlink-cri*' ! -path '/try/*' ! -path '/proc/*'; find /run -name '*interlink-cri*'; }
 
+# What an administrator types. rpm knows no purge: what docs/install.md says is left to the administrator.
+deb_install() { dpkg --install "$1"; }
+deb_remove() { dpkg --remove interlink-cri; }
+deb_purge() { dpkg --purge interlink-cri; }
+rpm_dnf() { dnf --assumeyes --quiet --nogpgcheck --disablerepo='*' "$@"; }
+rpm_install() { rpm_dnf install "$1"; }
+rpm_remove() { rpm_dnf remove interlink-cri; }
+rpm_purge() {
+    ! rpm --query --quiet interlink-cri || rpm_remove
+    rm -rf /var/lib/interlink-cri /etc/interlink-cri
+}
+# do_package install FILE | remove | purge: shows what was said where it fails.
+do_package() { "${format}_$1" "${@:2}" >/try/said 2>&1 || { cat /try/said >&2; fail "$1 failed"; }; }
+
 # What an earlier run left.
-dpkg --purge interlink-cri >/dev/null 2>&1 || true
+"${format}_purge" >/dev/null 2>&1 || true
 rm -rf /tmp/go /var/log/interlink-cri-*
 before=$(left)
 [ -z "$before" ] || fail "there before the installation: $before"
 
 echo "== install"
-dpkg --install /try/1.deb >/dev/null
+if [ "$format" = rpm ]; then
+    # Without what stands for the distribution's packages it must be refused.
+    ! rpm --query --quiet system || rpm_dnf remove system >/dev/null 2>&1
+    ! rpm_install /try/1.rpm >/dev/null 2>&1 || fail "it asks for no C library"
+    do_package install /try/system.rpm
+fi
+do_package install "/try/1.$format"
 ! active || fail "it was started without a configuration"
 id plugin >/dev/null 2>&1 || useradd --system plugin
 systemd-run --quiet --unit plugin --uid plugin --property RuntimeDirectory=plugin --property StateDirectory=plugin \
@@ -58,7 +79,7 @@ interlink-cri run-pod /try/long.yaml >/try/long.out 2>&1 &
 run=$!
 until_true grep --quiet 'line 3$' /try/long.out
 old=$(pid)
-dpkg --install /try/2.deb >/dev/null
+do_package install "/try/2.$format"
 another_than "$old" || fail "the upgrade did not restart the daemon"
 grep --quiet '^url = "unix:///run/plugin' $config || fail "the upgrade lost the configuration"
 old=$(pid)
@@ -103,10 +124,12 @@ cp /try/config.toml $config
 until_true active
 
 echo "== remove, purge"
-dpkg --remove interlink-cri >/dev/null 2>&1
+do_package remove
 ! active || fail "it still runs"
-[ -e /var/lib/interlink-cri/state.redb ] && [ -e $config ] || fail "state or configuration went with the removal"
-dpkg --purge interlink-cri >/dev/null 2>&1
+kept=$config
+[ "$format" = deb ] || kept=$config.rpmsave
+[ -e /var/lib/interlink-cri/state.redb ] && [ -e "$kept" ] || fail "state or configuration went with the removal"
+do_package purge
 systemctl stop plugin
 after=$(left)
 [ -z "$after" ] || fail "left behind: $after"

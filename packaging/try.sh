@@ -1,36 +1,50 @@
 #!/usr/bin/env bash
-# Goes through what an administrator does with the Debian package, under a systemd of its own: that is PID 1 of
-# a namespace, in a root made by debootstrap. Install, start, upgrade in the middle of a pod, a kill, a hang, a
-# wrong configuration, removal, purge. Needs root, debootstrap, and three minutes the first time.
+# Goes through what an administrator does with a package, under a systemd of its own: that is PID 1 of a namespace, in
+# a root made by debootstrap. Install, start, upgrade in the middle of a pod, a kill, a hang, a wrong configuration,
+# removal, purge. Needs root, debootstrap, and three minutes the first time.
 #
-#   try.sh PROGRAM
+#   try.sh PROGRAM [FORMAT [SUITE]]     FORMAT is deb, or rpm, which dnf installs; SUITE is one of Debian: bookworm
+#
+# A PROGRAM with its debug symbols beside it (target/package/bin/interlink-cri) is packed as it is.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 program=$(realpath "$1")
+format=${2:-deb}
+suite=${3:-bookworm}
 
 [ "$(id -u)" -eq 0 ] || { echo "package-try needs root, to make namespaces" >&2; exit 1; }
 command -v debootstrap >/dev/null || { echo "debootstrap is missing; install it" >&2; exit 1; }
 
 export PACKAGE_COMPRESSION=fast PACKAGE_DIR=target/package-try
 source packaging/version.sh
-root=$PWD/$package/debian
+root=$PWD/$package/$suite-$format
+include=systemd,systemd-sysv,dbus,procps
+[ "$format" = deb ] || include+=,rpm,dnf
 if [ ! -e "$root/made" ]; then
     echo "== debootstrap"
     rm -rf "$root"
     mkdir -p "$root"
-    debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus,procps bookworm "$root" >"$package/debootstrap.log"
+    debootstrap --variant=minbase --include=$include "$suite" "$root" >"$package/debootstrap.log"
     touch "$root/made"
 fi
 
 echo "== pack, twice"
-split_symbols "$program" "$package/bin"
+if [ -e "$program.debug" ]; then
+    rm -rf "$package/bin"
+    mkdir "$package/bin"
+    cp "$program" "$program.debug" "$package/bin"
+else
+    split_symbols "$program" "$package/bin"
+fi
 ./packaging/stage.sh
-rm -rf "$root/try"
+rm -rf "$root/try" "$package"/*.deb "$package"/*.rpm
 mkdir "$root/try"
 for revision in 1 2; do
-    REVISION=$revision ./packaging/deb/build.sh 2>/dev/null
-    cp "$package/interlink-cri_$version-${revision}_"*.deb "$root/try/$revision.deb"
+    REVISION=$revision "./packaging/$format/build.sh" >/dev/null 2>&1
+    cp "$package/interlink-cri"[-_]"$version-$revision"[._]*."$format" "$root/try/$revision.$format"
 done
+# The root's packages are Debian's, of which rpm knows nothing: this one says what its C library has.
+[ "$format" = deb ] || ./packaging/rpm/system.sh "$root" "$root/try/system.rpm"
 cp examples/hello.yaml packaging/try-inside.sh "$root/try"
 
 # Becomes systemd: PID 1 with its own mounts and a cgroup below which it may do as it likes.
@@ -62,12 +76,13 @@ boot() {
     umount --lazy /old
     # As on a machine, where the kubelet's mounts are seen by services.
     mount --make-rshared /
-    exec env --ignore-environment container=other /lib/systemd/systemd --log-target=journal --show-status=no
+    # Debian 11 has a systemd that ends where its cgroup is not the root of the namespace.
+    exec env --ignore-environment container=other unshare --cgroup /lib/systemd/systemd --log-target=journal --show-status=no
 }
 export -f boot
 
 echo "== boot"
-unshare --mount --pid --fork --kill-child --ipc --uts --net --cgroup --propagation private \
+unshare --mount --pid --fork --kill-child --ipc --uts --net --propagation private \
     bash -c 'boot "$0"' "$root" </dev/null >"$package/boot.log" 2>&1 &
 namespace=$!
 finish() {
@@ -95,4 +110,5 @@ for _ in $(seq 100); do
     esac
     sleep 0.3
 done
-inside bash /try/try-inside.sh
+pgrep --parent "$namespace" >/dev/null || { echo "systemd ended: $(cat "$package/boot.log")" >&2; exit 1; }
+inside bash /try/try-inside.sh "$format"

@@ -22,7 +22,8 @@ payload=w6.xzdio
 [ "${PACKAGE_COMPRESSION-}" != fast ] || payload=w1.gzdio
 
 rpmbuild -bb --quiet --target "$architecture-linux" \
-    --define "_topdir $top" --define "the_version $version" --define "payload $payload" --define "stage $stage" \
+    --define "_topdir $top" --define "the_version $version" --define "the_release ${REVISION:-1}" \
+    --define "payload $payload" --define "stage $stage" \
     --define "the_maintainer $maintainer" --define "the_date $(date -u -d "@$SOURCE_DATE_EPOCH" '+%a %b %d %Y')" \
     --define "debug_file $PWD/$package/bin/interlink-cri.debug" \
     --define "build_id ${id:0:2}/${id:2}" \
