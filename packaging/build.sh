@@ -21,9 +21,9 @@ mkdir -p "$out"
 
 # The same bytes from the same sources, wherever they and the registry lie.
 registry=${CARGO_HOME:-$HOME/.cargo}/registry/src
-remap=--remap-path-prefix=$registry=registry
-flags=("$remap" "--remap-path-prefix=$PWD=interlink-cri" "--remap-path-prefix=$(realpath -m "$built")=target"
-    -C strip=none -C link-arg=-Wl,--build-id=sha1)
+remap=("--remap-path-prefix=$PWD=interlink-cri" "--remap-path-prefix=$(realpath -m "$built")=target"
+    "--remap-path-prefix=$registry=registry")
+flags=("${remap[@]}" -C strip=none -C link-arg=-Wl,--build-id=sha1)
 # Behind `--`, flags hold for the program itself: a gRPC C core that was built before is used.
 compile=(rustc --locked --release --bin interlink-cri)
 
@@ -44,8 +44,9 @@ if [ $# -eq 0 ]; then
 else
     target=$1 glibc=$2
     zig=$(packaging/zig.sh)
-    # Nothing else uses the products of this target, so its dependencies need no paths of this machine either.
-    export RUSTFLAGS=$remap
+    # Nothing else uses the products of this target, so its dependencies and our own library need no paths of this
+    # machine either.
+    export RUSTFLAGS="${remap[*]}"
     # -g0: cargo-zigbuild asks for debug symbols, which those of C and C++ would be most of. What a debugger needs
     # to walk the stack stays, in the file of the debug symbols; the program itself carries no tables for exceptions
     # that nothing throws.
@@ -54,6 +55,9 @@ else
     # gRPC throws nothing and asks for no type at run time. Its server listens on a unix socket: it resolves no names
     # (c-ares) and asks no lookup service for routes (RLS).
     export CXXFLAGS="$CFLAGS -fno-exceptions -fno-rtti -fvisibility-inlines-hidden -DGRPC_ARES=0 -DGRPC_NO_RLS"
+    # zig compiles its C++ library itself when it links, with debug symbols that name the directory it lies in, and
+    # keeps it for everybody. A cache of our own, and a word to its clang, leave these symbols out.
+    export ZIG_GLOBAL_CACHE_DIR=$PWD/target/zig/cache CCC_OVERRIDE_OPTIONS='#+-g0'
     # The C core's size is none of its speed: what takes time is waiting for remote servers.
     size='profile.release.package.grpcio-sys.opt-level="s"'
     PATH=$zig:$PATH cargo-zigbuild "${compile[@]}" --config "$size" --target "$target.$glibc" -- \
