@@ -105,6 +105,8 @@ NATIVE ?=
 # What a portable program runs on: 2.28 is that of RHEL 8.
 GLIBC ?= 2.28
 PORTABLE_TARGET := $(or $(TARGET),$(shell uname -m)-unknown-linux-gnu)
+# The machine that is built for, where it is not this one.
+FOREIGN := $(filter-out $(shell uname -m),$(firstword $(subst -, ,$(PORTABLE_TARGET))))
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 KIND := $(if $(NATIVE),,$(PORTABLE_TARGET) $(GLIBC))
 
@@ -115,7 +117,7 @@ target/package/kind: FORCE
 FORCE:
 
 $(PACKAGED): $(SOURCES) packaging/build.sh packaging/zig.txt target/package/kind
-	./packaging/install-deps.sh $(if $(NATIVE),tarball,portable)
+	./packaging/install-deps.sh $(if $(NATIVE),tarball,portable $(FOREIGN))
 	./packaging/build.sh $(KIND)
 	./packaging/check-binary.sh $@ $(if $(NATIVE),any,$(GLIBC))
 

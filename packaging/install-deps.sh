@@ -2,7 +2,8 @@
 # Installs what a build needs beside a Rust toolchain: the gRPC C core wants a C++ compiler and cmake.
 # Says what it does; does nothing where all is there.
 #
-#   install-deps.sh [FOR...]      FOR is portable, deb, rpm or tarball: what these need beside that
+#   install-deps.sh [FOR...]      FOR is portable, deb, rpm or tarball: what these need beside that; or aarch64: what
+#                                 building for that needs on another machine
 set -euo pipefail
 
 say() { echo "deps: $*" >&2; }
@@ -17,7 +18,7 @@ want() {
     have "$1" && return
     # Asked for before: a bare `return` would hand on that it is missing.
     case " ${missing[*]-} " in *" $1 "*) return 0 ;; esac
-    missing+=("$1") apt+=("$2") dnf+=("$3") zypper+=("$4")
+    missing+=("$1") apt+=("$2") dnf+=("${3-}") zypper+=("${4-}")
 }
 want cmake cmake cmake cmake
 have g++ || want c++ g++ gcc-c++ gcc-c++
@@ -36,7 +37,19 @@ for purpose in "$@"; do
     # In EPEL, for the RHEL family.
     deb) want dpkg-deb dpkg dpkg dpkg ;;
     tarball) ;;
-    *) fail "$purpose: portable, deb, rpm or tarball" ;;
+    aarch64)
+        ! have rustup || rustup target list --installed | grep -q '^aarch64-unknown-linux-gnu$' ||
+            rustup target add aarch64-unknown-linux-gnu >&2
+        want aarch64-linux-gnu-objcopy binutils-aarch64-linux-gnu binutils-aarch64-linux-gnu cross-aarch64-binutils
+        # The program writes its man pages itself: with RUNNER, by other means than this.
+        if [ -z "${RUNNER+set}" ]; then
+            want qemu-aarch64-static qemu-user-static qemu-user-static qemu-linux-user
+            if have apt-get && [ ! -e /usr/aarch64-linux-gnu/lib/libc.so.6 ]; then
+                want libc6-arm64-cross libc6-arm64-cross
+            fi
+        fi
+        ;;
+    *) fail "$purpose: portable, deb, rpm, tarball or aarch64" ;;
     esac
 done
 [ ${#missing[@]} -eq 0 ] && exit 0
@@ -68,5 +81,6 @@ else
 fi
 
 for program in "${missing[@]}"; do
-    [ "$program" = python3-venv ] || have "$program" || fail "$program is still missing; see the messages above"
+    case $program in python3-venv | libc6-arm64-cross) continue ;; esac
+    have "$program" || fail "$program is still missing; see the messages above"
 done

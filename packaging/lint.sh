@@ -7,6 +7,11 @@ cd "$(dirname "$0")/.."
 source packaging/version.sh
 shopt -s nullglob
 
+# Nobody is to take what was not looked at for clean.
+for linter in lintian rpmlint; do
+    command -v $linter >/dev/null || echo "$linter: not installed, so its packages were not looked at" >&2
+done
+
 debs=($package/*.deb)
 rpms=($package/*.rpm)
 failed=0

@@ -49,8 +49,8 @@ done
 for example in packaging/prometheus/*; do
     put 0644 "$example" "usr/share/doc/interlink-cri/examples/prometheus/${example##*/}"
 done
-packaging/third-party.py licences >"$doc/THIRD-PARTY.txt"
-packaging/third-party.py sbom >"$doc/sbom.cdx.json"
+packaging/third-party.py licences "$machine" >"$doc/THIRD-PARTY.txt"
+packaging/third-party.py sbom "$machine" >"$doc/sbom.cdx.json"
 gzip -9n <CHANGELOG.md >"$doc/changelog.gz"
 find "$root" -type d -exec chmod 0755 {} +
 find "$root" -type f ! -path '*/bin/*' ! -path '*/etc/*' -exec chmod 0644 {} +

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """What the program contains of others, from `cargo metadata` and Cargo.lock.
 
-    third-party.py licences   the crates, their licences, and the texts of those
-    third-party.py sbom       the same as a CycloneDX 1.5 document, with checksums and dependencies
+    third-party.py licences MACHINE   the crates, their licences, and the texts of those
+    third-party.py sbom MACHINE       the same as a CycloneDX 1.5 document, with checksums and dependencies
 
+MACHINE is what the program runs on, as `uname -m` has it: some crates are for one machine only.
 Crates of tests and of the build itself are left out: nothing of them is in the program. The same
 sources give the same bytes.
 """
@@ -18,14 +19,14 @@ import subprocess
 import sys
 import uuid
 
-TARGET = "x86_64-unknown-linux-gnu"
 # Beginnings of the names of files that hold a licence, or what a licence wants to be passed on.
 LICENCE_FILES = ("licen", "copying", "copyright", "notice", "unlicense")
 
 
-def metadata():
+def metadata(machine):
     cargo = os.environ.get("CARGO", "cargo")
-    command = [cargo, "metadata", "--locked", "--format-version", "1", "--filter-platform", TARGET]
+    command = [cargo, "metadata", "--locked", "--format-version", "1", "--filter-platform"]
+    command.append(f"{machine}-unknown-linux-gnu")
     return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
 
 
@@ -137,17 +138,17 @@ def sbom(root, packages, needs, by_id):
 def main():
     # Python 3.6 (RHEL 8, SLES 15) would write ASCII in the locale C, which packages are made in.
     sys.stdout = io.TextIOWrapper(sys.stdout.buffer, encoding="utf-8")
-    graph = metadata()
+    if len(sys.argv) != 3 or sys.argv[1] not in ("licences", "sbom"):
+        sys.exit(__doc__)
+    graph = metadata(sys.argv[2])
     by_id = {package["id"]: package for package in graph["packages"]}
     root, needs = linked(graph)
     others = (by_id[one] for one in needs if one != root)
     packages = sorted(others, key=lambda package: (package["name"], package["version"]))
-    if sys.argv[1:] == ["licences"]:
+    if sys.argv[1] == "licences":
         licences(packages)
-    elif sys.argv[1:] == ["sbom"]:
-        sbom(by_id[root], packages, needs, by_id)
     else:
-        sys.exit(__doc__)
+        sbom(by_id[root], packages, needs, by_id)
 
 
 if __name__ == "__main__":
