@@ -179,6 +179,13 @@ impl Process {
         format!("{:.3} % of a core: {busiest}", percent(all))
     }
 
+    /// How long the threads of this name have run.
+    pub fn cpu_of(&self, name: &str) -> Duration {
+        let threads = self.cpu_by_thread();
+        let of_it = threads.iter().filter(|(_, thread, _)| thread == name);
+        Duration::from_nanos(of_it.map(|(.., nanos)| nanos).sum())
+    }
+
     /// Each thread with its name and the nanoseconds that it ran.
     fn cpu_by_thread(&self) -> Vec<(String, String, u64)> {
         let tasks = fs::read_dir(format!("/proc/{}/task", self.0)).expect("the threads");

@@ -32,6 +32,8 @@ pub struct Behaviour {
     pub status_takes: AtomicU64,
     /// How many lines each log has.
     pub lines: AtomicU64,
+    /// About how many jobs was asked, in all questions together.
+    pub asked: AtomicU64,
     /// How many logs are being followed.
     pub followed: AtomicU64,
     accepted: AtomicU64,
@@ -104,6 +106,9 @@ fn answer(behaviour: &Behaviour, request: &Request, responder: Responder) -> std
             let takes = behaviour.status_takes.load(Ordering::Relaxed);
             thread::sleep(Duration::from_millis(takes));
             let pods = body.as_array().map_or(&[][..], |pods| pods);
+            behaviour
+                .asked
+                .fetch_add(pods.len() as u64, Ordering::Relaxed);
             let known = pods.iter().filter(|_| {
                 let cancelled = behaviour.cancelled.load(Ordering::Relaxed) > 0;
                 !cancelled || behaviour.ignores_cancellations.load(Ordering::Relaxed)

@@ -11,7 +11,7 @@
 //! | `BENCH_CONTAINERS` | containers of each (2) |
 //! | `BENCH_CALLS` | how often each read is measured (400) |
 //! | `BENCH_REST` | seconds for which the daemon is watched at rest, once it is (30) |
-//! | `BENCH_PARTS` | what is measured of `rest`, `reads`, `clients`, `start`, `plugin`, `overhead`, `logs`, with commas between; all if not said |
+//! | `BENCH_PARTS` | what is measured of `rest`, `reads`, `clients`, `start`, `plugin` (and of it `jobs` alone), `overhead`, `logs`, with commas between; all if not said |
 //! | `BENCH_SOCKET` | the socket of another CRI runtime to measure instead of starting the daemon |
 //! | `BENCH_DAEMON` | another build of the daemon, to measure two in turns |
 //! | `BENCH_IMAGE` | the image of the containers (`busybox:1.36`) |
@@ -180,6 +180,8 @@ fn bench(settings: &Settings) {
     times.print();
     if daemon.is_some() && settings.wants("plugin") {
         plugin::bench(&settings.image, settings.jobs);
+    } else if daemon.is_some() && settings.wants("jobs") {
+        plugin::many_jobs(&settings.image, settings.jobs);
     }
     if daemon.is_some() && settings.wants("overhead") {
         overhead::bench(&settings.image, settings.calls);

@@ -59,11 +59,13 @@ fn stops(image: &str, count: usize) {
     }
 }
 
-fn many_jobs(image: &str, jobs: usize) {
+/// So many jobs that run, and what it costs to ask about them again and again; then some end.
+pub fn many_jobs(image: &str, jobs: usize) {
     let node = Node::new("");
     let pods = node.run(0..jobs, image, &mut Times::default());
     node.interlink.wait_for_jobs(jobs as u64);
     let behaviour = node.interlink.behaviour();
+    polls(&node, jobs);
     let before = node.reads(&pods[0]);
     // From here on an answer takes a second.
     behaviour.status_takes.store(1000, Ordering::Relaxed);
@@ -84,6 +86,25 @@ fn many_jobs(image: &str, jobs: usize) {
     line(
         &format!("{} of {jobs} jobs end: all seen after", jobs / 10),
         format!("{:.1?}", begun.elapsed()),
+    );
+}
+
+/// What the poller takes for each job that it asks about.
+fn polls(node: &Node, jobs: usize) {
+    let behaviour = node.interlink.behaviour();
+    let asked = || behaviour.asked.load(Ordering::Relaxed);
+    // All are known to run once they were asked about.
+    let known = asked() + 2 * jobs as u64;
+    wait(|| asked() >= known);
+    let process = node.process();
+    let (before, cpu) = (asked(), process.cpu_of("poll"));
+    wait(|| asked() >= before + 5 * jobs as u64);
+    // The last answer is read.
+    std::thread::sleep(Duration::from_millis(500));
+    let (cpu, asked) = (process.cpu_of("poll") - cpu, asked() - before);
+    line(
+        &format!("CPU of the poller for each of {jobs} jobs that run"),
+        format!("{:.1?}", cpu / u32::try_from(asked).unwrap_or(u32::MAX)),
     );
 }
 
