@@ -176,7 +176,7 @@ impl Store {
         wake: Sender<SandboxId>,
     ) -> Result<Self, Error> {
         let (journal, contents) = Journal::open(directory)?;
-        let mut found = recover::recover(&contents).map_err(|(record, error)| Error::Record {
+        let found = recover::recover(&contents).map_err(|(record, error)| Error::Record {
             record,
             reason: error.to_string(),
         })?;
@@ -209,7 +209,6 @@ impl Store {
             found.pods.len(),
             found.images.len()
         );
-        found.pods.iter_mut().for_each(Pod::let_configs_go);
         let mut taken = Taken::default();
         let sandboxes = found.pods.iter().map(|pod| &pod.sandbox);
         sandboxes.for_each(|sandbox| taken.note(sandbox));

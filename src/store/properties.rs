@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{
     record,
-    recover::{recover, Recovered},
+    recover::{recover_whole, Recovered},
     table::{Contents, Table, Write},
 };
 use crate::{
@@ -36,7 +36,7 @@ pub fn any_records(data: &[u8]) {
     let rows = rows
         .into_iter()
         .map(|(table, key, value)| (table, vec![(key, value)]));
-    let found = match recover(&by_table(rows.collect())) {
+    let found = match recover_whole(&by_table(rows.collect())) {
         Ok(found) => found,
         Err((record, error)) => {
             assert!(!record.is_empty() && matches!(error, record::Error::TooNew(_)));
@@ -115,7 +115,7 @@ fn is_written_as_it_is(found: &Recovered) {
         .chain(found.images.iter().map(record::put_image));
     let rows = writes.filter_map(Write::into_row);
     let rows = rows.map(|(table, key, value)| (table, vec![(key, value)]));
-    let again = recover(&by_table(rows.collect())).expect("our own version");
+    let again = recover_whole(&by_table(rows.collect())).expect("our own version");
     assert_eq!(again.damage, []);
     assert_eq!(again.pods, found.pods);
     assert_eq!(again.images, found.images);

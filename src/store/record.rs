@@ -89,6 +89,7 @@ impl PodRecord {
     ) -> (Pod, Vec<ContainerId>) {
         let mut missing = Vec::new();
         let mut pod = Pod::new(sandbox);
+        pod.containers.reserve_exact(self.containers.len());
         for (id, status) in self.containers {
             match containers.remove(&id) {
                 Some(mut container) => {
@@ -211,7 +212,11 @@ pub fn container(bytes: &[u8]) -> Result<Container, Error> {
 /// # Errors
 /// A record that is none.
 pub fn pod(bytes: &[u8]) -> Result<PodRecord, Error> {
-    decode(bytes).map(|(record, _)| record)
+    decode::<PodRecord>(bytes).map(|(mut record, _)| {
+        // Read, it has room for four, of half a kilobyte each. What it gives back now the next record can use.
+        record.jobs.shrink_to_fit();
+        record
+    })
 }
 
 /// Reads an image.

@@ -14,7 +14,7 @@ use super::{
     record,
     table::{Rows, Table},
 };
-use crate::model::{Container, ContainerId, Image, Pod, SandboxId};
+use crate::model::{Container, ContainerId, Image, Pod, Sandbox, SandboxId};
 
 /// What was found on disk.
 #[derive(Default)]
@@ -51,11 +51,31 @@ impl Damage {
     }
 }
 
-/// Reads what the journal found.
+/// What reads the records of containers and of sandboxes.
+type Readers = (Reader<Container>, Reader<Sandbox>);
+type Reader<T> = fn(&[u8]) -> Result<T, record::Error>;
+
+/// Reads what the journal found, and leaves the configurations to the disk.
 ///
 /// # Errors
 /// A record of a newer daemon: going on without it would lose it.
 pub fn recover(contents: &[Rows]) -> Result<Recovered, (String, record::Error)> {
+    recover_with(contents, (container_without_config, sandbox_without_config))
+}
+
+/// The same with the configurations, so that what was read can be written again.
+///
+/// # Errors
+/// Those of [`recover`].
+#[cfg(any(test, fuzzing))]
+pub fn recover_whole(contents: &[Rows]) -> Result<Recovered, (String, record::Error)> {
+    recover_with(contents, (record::container, record::sandbox))
+}
+
+fn recover_with(
+    contents: &[Rows],
+    (container, sandbox): Readers,
+) -> Result<Recovered, (String, record::Error)> {
     let rows = |wanted: Table| {
         contents
             .iter()
@@ -79,7 +99,7 @@ pub fn recover(contents: &[Rows]) -> Result<Recovered, (String, record::Error)> 
     found.images = images.into_iter().map(|(_, image)| image).collect();
     let containers = decode(
         (Table::Containers, rows(Table::Containers)),
-        record::container,
+        container,
         |container| Some(container.id.as_str()),
         damage,
     )?;
@@ -99,7 +119,7 @@ pub fn recover(contents: &[Rows]) -> Result<Recovered, (String, record::Error)> 
         .collect();
     let sandboxes = decode(
         (Table::Sandboxes, rows(Table::Sandboxes)),
-        record::sandbox,
+        sandbox,
         |sandbox| Some(sandbox.id.as_str()),
         damage,
     )?;
@@ -132,6 +152,23 @@ pub fn recover(contents: &[Rows]) -> Result<Recovered, (String, record::Error)> 
     let stale = found.log_positions.extract_if(|id, _| !ids.contains(id));
     found.stale_positions = stale.map(|(id, _)| id).collect();
     Ok(found)
+}
+
+/// Reads a container, whose configuration stays on disk. It goes before the next one is read, which can have its
+/// memory; of all of them together, holes would be left between the records.
+fn container_without_config(bytes: &[u8]) -> Result<Container, record::Error> {
+    record::container(bytes).map(|mut container| {
+        container.config.let_go();
+        container
+    })
+}
+
+/// The same of a sandbox.
+fn sandbox_without_config(bytes: &[u8]) -> Result<Sandbox, record::Error> {
+    record::sandbox(bytes).map(|mut sandbox| {
+        sandbox.config.let_go();
+        sandbox
+    })
 }
 
 /// Fewer rows than these are not worth a thread.
