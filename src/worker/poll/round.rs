@@ -53,7 +53,7 @@ impl Poller<'_> {
         }
         // A plugin that repeats its answer for a while gives a real one to the first question only, and
         // there are those that answer for the first job only: that is for those who have waited longest.
-        together.sort_by_key(|job| {
+        together.sort_by_cached_key(|job| {
             let uid = job.uid;
             let early = self.came_early.get(&uid).copied();
             let heard = self.heard.get(&uid).copied();
