@@ -1,26 +1,28 @@
 //! What is wrong with a configuration: all of it at once, each with key, value and what is
-//! allowed. What depends on the machine is apart, so that `check-config` runs anywhere.
+//! allowed. What depends on the machine is apart (`machine`), so that `check-config` runs anywhere.
 
-use std::{
-    fmt, fs,
-    os::unix::fs::PermissionsExt as _,
-    path::{Path, PathBuf},
+mod fault;
+mod machine;
+mod servers;
+
+pub use self::{
+    fault::Fault,
+    machine::{check_machine, Findings},
 };
 
+use self::{
+    fault::Check,
+    servers::{interlink, traces},
+};
 use super::{
     identity::{id_range, user_faults},
     log_filter,
     pattern::{Pattern, Patterns},
     policy::pod_ranges,
     schema::JobScope,
-    secret::without_passwords,
     Config,
 };
-use crate::{
-    endpoint::{self, Endpoint, Target},
-    owned, peer, quantity,
-    text::is_extended_resource,
-};
+use crate::{quantity, text::is_extended_resource};
 
 /// Longest path of a unix socket.
 const MAX_SOCKET_PATH: usize = 107;
@@ -28,43 +30,6 @@ const MAX_SOCKET_PATH: usize = 107;
 const MAX_MESSAGE: usize = 16 << 20;
 /// All of it is in memory at once, more than once, for each worker.
 const MAX_VOLUME_BYTES: u64 = 256 << 20;
-
-/// One thing that is wrong.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
-    /// The key, with its section.
-    pub key: &'static str,
-    /// Its value.
-    pub value: String,
-    /// What is wrong with it, or what is allowed.
-    pub why: String,
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} = {}: {}", self.key, self.value, self.why)
-    }
-}
-
-/// Collects faults.
-#[derive(Default)]
-struct Check(Vec<Fault>);
-
-impl Check {
-    fn require(&mut self, good: bool, key: &'static str, value: impl fmt::Debug, why: &str) {
-        if !good {
-            self.0.push(Fault {
-                key,
-                value: without_passwords(&format!("{value:?}")),
-                why: why.to_owned(),
-            });
-        }
-    }
-
-    fn absolute(&mut self, key: &'static str, path: &Path) {
-        self.require(path.is_absolute(), key, path, "must be an absolute path");
-    }
-}
 
 fn node(config: &Config, check: &mut Check) {
     let node = &config.node;
@@ -428,213 +393,6 @@ fn identity(config: &Config, check: &mut Check) {
             patterns,
             "has what is no pattern",
         );
-    }
-}
-
-fn traces(config: &Config, check: &mut Check) {
-    let traces = &config.traces;
-    check.require(
-        traces
-            .ratio
-            .is_none_or(|share| (0.0..=1.0).contains(&share)),
-        "traces.ratio",
-        traces.ratio,
-        "0 to 1",
-    );
-    let Some(url) = &traces.endpoint else {
-        return;
-    };
-    match Endpoint::parse(url) {
-        Ok(endpoint) => {
-            check.require(
-                !matches!(endpoint.target, Target::Unix(_)),
-                "traces.endpoint",
-                url,
-                "write http://HOST:PORT or https://HOST:PORT",
-            );
-            token_is_hidden(check, &endpoint, "traces.token_file", &traces.token_file);
-        }
-        Err(endpoint::Error::Password) => {
-            let why = "must not carry a password; use traces.token_file";
-            check.require(false, "traces.endpoint", "(hidden)", why);
-        }
-        Err(error) => {
-            let why = format!("{error}; write http://HOST:PORT or https://HOST:PORT");
-            check.require(false, "traces.endpoint", url, &why);
-        }
-    }
-}
-
-/// A token is not sent where others can read it.
-fn token_is_hidden(
-    check: &mut Check,
-    endpoint: &Endpoint,
-    key: &'static str,
-    token_file: &Option<PathBuf>,
-) {
-    let is_shown = !endpoint.is_tls && !endpoint.target.is_local();
-    check.require(
-        token_file.is_none() || !is_shown,
-        key,
-        token_file,
-        "http:// to another host would show the token to the network; use https://",
-    );
-}
-
-fn interlink(config: &Config, check: &mut Check) {
-    let interlink = &config.interlink;
-    if let Some(url) = &interlink.url {
-        match Endpoint::parse(url) {
-            Ok(endpoint) => {
-                let token_file = &interlink.token_file;
-                token_is_hidden(check, &endpoint, "interlink.token_file", token_file);
-            }
-            Err(endpoint::Error::Password) => {
-                let why = "must not carry a password; use interlink.token_file";
-                check.require(false, "interlink.url", "(hidden)", why);
-            }
-            Err(error) => {
-                let why =
-                    format!("{error}; write http://HOST:PORT, https://HOST:PORT or unix:///PATH");
-                check.require(false, "interlink.url", url, &why);
-            }
-        }
-        let tls = [
-            &interlink.ca_file,
-            &interlink.client_cert_file,
-            &interlink.client_key_file,
-        ];
-        let unused = !url.starts_with("https://") && tls.iter().any(|file| file.is_some());
-        check.require(
-            !unused,
-            "interlink.url",
-            url,
-            "ca_file, client_cert_file and client_key_file need https://",
-        );
-    }
-    let pair = interlink.client_cert_file.is_some() == interlink.client_key_file.is_some();
-    check.require(
-        pair,
-        "interlink.client_key_file",
-        &interlink.client_key_file,
-        "goes together with interlink.client_cert_file",
-    );
-    check.require(
-        (1..=64).contains(&interlink.workers),
-        "interlink.workers",
-        interlink.workers,
-        "1 to 64",
-    );
-    for (key, span) in [
-        ("interlink.connect_timeout", interlink.connect_timeout),
-        ("interlink.request_timeout", interlink.request_timeout),
-        ("interlink.create_timeout", interlink.create_timeout),
-        ("interlink.retry_min", interlink.retry_min),
-        ("interlink.ping_interval", interlink.ping_interval),
-        ("daemon.disk_timeout", config.daemon.disk_timeout),
-        ("daemon.shutdown_timeout", config.daemon.shutdown_timeout),
-    ] {
-        check.require(!span.is_zero(), key, span, "must not be zero");
-    }
-    check.require(
-        interlink.retry_min <= interlink.retry_max,
-        "interlink.retry_max",
-        interlink.retry_max,
-        "must not be less than interlink.retry_min",
-    );
-    check.require(
-        interlink.max_reply_bytes >= 1 << 16,
-        "interlink.max_reply_bytes",
-        interlink.max_reply_bytes,
-        "at least 65536",
-    );
-}
-
-/// What was found on this machine.
-#[derive(Debug, Default)]
-pub struct Findings {
-    /// What keeps the daemon from starting.
-    pub faults: Vec<Fault>,
-    /// What it can live with.
-    pub warnings: Vec<Fault>,
-}
-
-impl Findings {
-    /// Notes a file that somebody else can change: with it, they say what the daemon does.
-    pub fn others_can_change(&mut self, key: &'static str, file: &PathBuf) {
-        if let Err(error) = owned::check(file) {
-            self.faults.push(fault(key, file, error.to_string()));
-        }
-    }
-}
-
-/// What is wrong on this machine: files that are not there, or that everybody may read.
-pub fn check_machine(config: &Config) -> Findings {
-    let mut findings = Findings::default();
-    let (interlink, traces) = (&config.interlink, &config.traces);
-    for (key, file, is_secret) in [
-        ("interlink.token_file", &interlink.token_file, true),
-        ("interlink.ca_file", &interlink.ca_file, false),
-        (
-            "interlink.client_cert_file",
-            &interlink.client_cert_file,
-            false,
-        ),
-        (
-            "interlink.client_key_file",
-            &interlink.client_key_file,
-            true,
-        ),
-        ("traces.token_file", &traces.token_file, true),
-        ("traces.ca_file", &traces.ca_file, false),
-        ("traces.client_cert_file", &traces.client_cert_file, false),
-        ("traces.client_key_file", &traces.client_key_file, true),
-    ] {
-        let Some(file) = file else { continue };
-        match fs::File::open(file).and_then(|file| file.metadata()) {
-            Err(error) => findings.faults.push(fault(key, file, error.to_string())),
-            Ok(_) if owned::check(file).is_err() => findings.others_can_change(key, file),
-            Ok(meta) if is_secret && meta.permissions().mode() & 0o077 != 0 => {
-                let why = "others may read this secret; chmod 600 it".to_owned();
-                findings.warnings.push(fault(key, file, why));
-            }
-            Ok(_) => {}
-        }
-    }
-    for user in interlink.local_users.iter().filter(|user| *user != "*") {
-        if peer::user_id(user).is_none() {
-            let path = PathBuf::from(user);
-            let why = "there is no such user on this machine".to_owned();
-            findings
-                .faults
-                .push(fault("interlink.local_users", &path, why));
-        }
-    }
-    if let Some(file) = &config.kubernetes.kubeconfig {
-        if let Err(error) = fs::File::open(file) {
-            let (key, why) = ("kubernetes.kubeconfig", error.to_string());
-            // A kubelet makes it when it joins the cluster, perhaps after our own start.
-            findings.warnings.push(fault(key, file, why));
-        } else {
-            findings.others_can_change("kubernetes.kubeconfig", file);
-        }
-    }
-    let state = &config.daemon.state_dir;
-    if state.exists() && !state.is_dir() {
-        findings.faults.push(fault(
-            "daemon.state_dir",
-            state,
-            "is not a directory".to_owned(),
-        ));
-    }
-    findings
-}
-
-fn fault(key: &'static str, path: &PathBuf, why: String) -> Fault {
-    Fault {
-        key,
-        value: without_passwords(&format!("{path:?}")),
-        why,
     }
 }
 
