@@ -1,7 +1,5 @@
 //! `ListContainers` and `StreamContainers`.
 
-use std::time::Instant;
-
 use super::{
     encode::Fields,
     filter::{container_state, is_all, labels_fit, Found},
@@ -28,12 +26,7 @@ impl CriContext {
                 }),
             )
         };
-        match self.store.settled_revision() {
-            Some(revision) if is_all(&*request.filter) => {
-                self.all_containers.get((revision, Instant::now()), make)
-            }
-            _ => make(),
-        }
+        self.kept_or_made(&self.all_containers, is_all(&*request.filter), make)
     }
 
     pub(super) fn stream_containers(

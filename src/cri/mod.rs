@@ -52,6 +52,8 @@ mod version;
 
 use std::{sync::Arc, time::Instant};
 
+use protobuf::Message;
+
 use self::kept_list::KeptList;
 pub use self::{
     error::Error,
@@ -66,7 +68,7 @@ use crate::{
     model::{ContainerId, Nanos, Pod, SandboxId},
     plan::Rules,
     profile,
-    proto::{ListContainersResponse, ListPodSandboxResponse},
+    proto::{Encoded, ListContainersResponse, ListPodSandboxResponse},
     store::Store,
     telemetry::{Counters, Health},
     traces,
@@ -124,6 +126,19 @@ impl CriContext {
     pub fn forget_unasked(&self, now: Instant) -> bool {
         let sandboxes = self.all_sandboxes.forget_unasked(now);
         self.all_containers.forget_unasked(now) || sandboxes
+    }
+
+    /// A list that is kept if it is one of everything, or else made.
+    fn kept_or_made<L: Message>(
+        &self,
+        kept: &KeptList<L>,
+        is_all: bool,
+        make: impl FnOnce() -> Result<Encoded<L>, Error>,
+    ) -> Result<Encoded<L>, Error> {
+        match self.store.settled_revision() {
+            Some(revision) if is_all => kept.get((revision, Instant::now()), make),
+            _ => make(),
+        }
     }
 
     fn now(&self) -> Nanos {

@@ -1,6 +1,6 @@
 //! `ListPodSandbox` and `StreamPodSandboxes`.
 
-use std::{collections::HashMap, sync::Arc, time::Instant};
+use std::{collections::HashMap, sync::Arc};
 
 use protobuf::EnumOrUnknown;
 
@@ -34,12 +34,7 @@ impl CriContext {
                 }),
             )
         };
-        match self.store.settled_revision() {
-            Some(revision) if is_all(&*request.filter) => {
-                self.all_sandboxes.get((revision, Instant::now()), make)
-            }
-            _ => make(),
-        }
+        self.kept_or_made(&self.all_sandboxes, is_all(&*request.filter), make)
     }
 
     pub(super) fn stream_pod_sandboxes(
