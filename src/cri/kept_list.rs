@@ -1,7 +1,7 @@
 //! Lists of all pod sandboxes and all containers, kept until something changes.
 //!
 //! A kubelet asks for both each second, and again every two and every ten, whether anything has changed or not:
-//! its PLEG relists, its statuses and its garbage collection do (kubelet 1.20 to 1.36). Of a node where nothing
+//! its PLEG relists, its statuses and its garbage collection do (seen with kubelet 1.36). Of a node where nothing
 //! happens they get the very bytes that the last one got.
 
 use std::time::{Duration, Instant};
