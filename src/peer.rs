@@ -39,11 +39,7 @@ struct Entry {
 pub fn listeners(address: SocketAddr) -> io::Result<Vec<u32>> {
     let listening = match diag::listeners(address.port()) {
         Ok(listening) => listening,
-        Err(_) => {
-            let entries = entries()?.into_iter();
-            let listening = entries.filter(|entry| entry.is_listening);
-            listening.map(|entry| (entry.local, entry.uid)).collect()
-        }
+        Err(_) => listening(&entries()?),
     };
     Ok(listeners_in(&listening, address))
 }
@@ -126,6 +122,12 @@ pub fn socket_at(path: &Path) -> io::Result<AtPath> {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(AtPath::Dead),
         Err(error) => Err(error),
     }
+}
+
+/// What listens, and whose it is.
+fn listening(entries: &[Entry]) -> Vec<(SocketAddr, u32)> {
+    let listening = entries.iter().filter(|entry| entry.is_listening);
+    listening.map(|entry| (entry.local, entry.uid)).collect()
 }
 
 fn listeners_in(listening: &[(SocketAddr, u32)], address: SocketAddr) -> Vec<u32> {
@@ -235,15 +237,24 @@ mod tests {
 
     #[test]
     fn who_listens_on_an_address() {
-        let entry = |local: &str, uid| (local.parse().unwrap(), uid);
-        let listening = [
+        let entry = |local: &str, uid| Entry {
+            local: local.parse().unwrap(),
+            remote: "0.0.0.0:0".parse().unwrap(),
+            is_listening: true,
+            uid,
+        };
+        let entries = [
             entry("127.0.0.1:80", 1),
             entry("0.0.0.0:80", 2),
             entry("[::]:80", 3),
             entry("[::1]:80", 4),
             entry("127.0.0.1:81", 5),
+            Entry {
+                is_listening: false,
+                ..entry("127.0.0.1:80", 6)
+            },
         ];
-        let of = |address: &str| listeners_in(&listening, address.parse().unwrap());
+        let of = |address: &str| listeners_in(&listening(&entries), address.parse().unwrap());
         assert_eq!(of("127.0.0.1:80"), [1, 2, 3]);
         assert_eq!(of("[::1]:80"), [3, 4]);
         assert!(of("127.0.0.1:82").is_empty());
