@@ -110,7 +110,7 @@ impl Server {
             .max_receive_message_len(limit)
             .max_send_message_len(limit)
             .reuse_port(false)
-            // It makes that first window larger, and serves slow lines.
+            // It is for slow lines, and makes the first window of a call larger (see `received_at_once`).
             .http2_bdp_probe(false)
             .build_args();
         let failed = |source| StartError::Grpc {

@@ -1,6 +1,6 @@
 //! What the lines of a thread are about.
 
-use std::{cell::RefCell, iter, marker::PhantomData, sync::Arc};
+use std::{cell::RefCell, marker::PhantomData, sync::Arc};
 
 use crate::model::{Container, ContainerEntry, Job, Pod, Sandbox};
 
@@ -19,25 +19,20 @@ thread_local! {
 
 impl Note {
     /// Its fields, by their keys.
-    fn fields(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        let (several, one) = match self {
-            Self::Pod(sandbox) => {
-                let fields = [
-                    ("namespace", &*sandbox.namespace),
-                    ("pod", &sandbox.name),
-                    ("pod_uid", &sandbox.uid),
-                    ("sandbox", sandbox.id.as_str()),
-                ];
-                (fields.to_vec(), None)
-            }
-            Self::Container(container) => {
-                let id = container.id.as_str();
-                let fields = [("container", &*container.name), ("container_id", id)];
-                (fields.to_vec(), None)
-            }
-            Self::Field(key, value) => (Vec::new(), Some((*key, value.as_str()))),
-        };
-        several.into_iter().chain(one)
+    fn fields(&self) -> Vec<(&'static str, &str)> {
+        match self {
+            Self::Pod(sandbox) => vec![
+                ("namespace", &*sandbox.namespace),
+                ("pod", &sandbox.name),
+                ("pod_uid", &sandbox.uid),
+                ("sandbox", sandbox.id.as_str()),
+            ],
+            Self::Container(container) => vec![
+                ("container", &*container.name),
+                ("container_id", container.id.as_str()),
+            ],
+            Self::Field(key, value) => vec![(*key, value)],
+        }
     }
 }
 
@@ -90,7 +85,7 @@ impl Drop for Scope {
 
 /// Notes which pod the work is for, until the innermost scope ends.
 pub fn note_pod(pod: &Pod) {
-    note(iter::once(Note::Pod(pod.sandbox.clone())));
+    note([Note::Pod(pod.sandbox.clone())]);
 }
 
 /// Notes which pod the work is for that has no sandbox yet, until the innermost scope ends.
@@ -112,14 +107,14 @@ pub fn note_job(job: &Job) {
 
 /// Notes which container the work is for, until the innermost scope ends.
 pub fn note_container(entry: &ContainerEntry) {
-    note(iter::once(Note::Container(entry.container.clone())));
+    note([Note::Container(entry.container.clone())]);
 }
 
 fn note_fields<const N: usize>(new: [(&'static str, String); N]) {
-    note(new.into_iter().map(|(key, value)| Note::Field(key, value)));
+    note(new.map(|(key, value)| Note::Field(key, value)));
 }
 
-fn note(new: impl Iterator<Item = Note>) {
+fn note<const N: usize>(new: [Note; N]) {
     NOTES.with(|notes| notes.borrow_mut().extend(new));
 }
 
@@ -147,15 +142,12 @@ impl Fields {
 
     /// The fields by their keys; of a key that was noted twice the last value.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        let all: Vec<_> = self.0.iter().flat_map(Note::fields).collect();
-        let is_last = {
-            let all = all.clone();
-            move |at: usize| all[at + 1..].iter().all(|(other, _)| *other != all[at].0)
-        };
-        let numbered = all.into_iter().enumerate();
-        numbered
-            .filter(move |(at, _)| is_last(*at))
-            .map(|(_, field)| field)
+        let mut fields: Vec<(&'static str, &str)> = Vec::new();
+        for (key, value) in self.0.iter().flat_map(Note::fields) {
+            fields.retain(|(other, _)| *other != key);
+            fields.push((key, value));
+        }
+        fields.into_iter()
     }
 }
 

@@ -62,8 +62,9 @@ pub fn note_pod(pod: &Pod, container: Option<&ContainerId>) {
     note(|known| {
         known.pod = Some(Subject::Kept(pod.sandbox.clone()));
         let entry = container.and_then(|id| pod.container(id));
-        let container = entry.map(|entry| Subject::Kept(entry.container.clone()));
-        known.container = container.or(known.container.take());
+        if let Some(entry) = entry {
+            known.container = Some(Subject::Kept(entry.container.clone()));
+        }
     });
 }
 
