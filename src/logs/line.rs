@@ -11,39 +11,41 @@ const BATCH: usize = 64 << 10;
 
 /// Lines for the file.
 #[derive(Debug, Default)]
-pub struct Batch {
+pub struct Batch<'a> {
     /// As they are written.
     pub lines: Vec<u8>,
     /// Bytes of content in them.
     pub content: u64,
     /// The bytes of the remote log that they stand for.
-    pub source: usize,
+    pub source: &'a [u8],
 }
 
-impl Batch {
-    /// The whole lines at the beginning of a text, as many as are written at once. All of them came at the same
-    /// time.
-    pub fn of(now: Nanos, text: &[u8]) -> Self {
+impl<'a> Batch<'a> {
+    /// Takes the whole lines off the beginning of a text, as many as are written at once; none where there is no
+    /// whole line. All of them came at the same time.
+    pub fn next(now: Nanos, text: &mut &'a [u8]) -> Option<Self> {
         let (time, mut batch) = (now.rfc3339(), Self::default());
-        for cut in Cutter(text) {
+        let mut cutter = Cutter(text);
+        for cut in cutter.by_ref() {
             encode(&mut batch.lines, &time, cut.content, cut.is_last_part);
             batch.content += cut.content.len() as u64;
-            batch.source += cut.source.len();
             if batch.lines.len() >= BATCH {
                 break;
             }
         }
-        batch
+        batch.source = &text[..text.len() - cutter.0.len()];
+        *text = cutter.0;
+        (!batch.source.is_empty()).then_some(batch)
     }
 
     /// A text whose end of line does not come.
-    pub fn of_rest(now: Nanos, text: &[u8]) -> Self {
+    pub fn of_rest(now: Nanos, text: &'a [u8]) -> Self {
         let mut lines = Vec::new();
         encode(&mut lines, &now.rfc3339(), text, true);
         Self {
             lines,
             content: text.len() as u64,
-            source: text.len(),
+            source: text,
         }
     }
 }
@@ -145,16 +147,19 @@ mod tests {
 
     #[test]
     fn lines_are_written_together_but_for_one_that_is_not_whole() {
-        let batch = Batch::of(Nanos(1), b"one\n\ntwo\nrest");
+        let mut text = &b"one\n\ntwo\nrest"[..];
+        let batch = Batch::next(Nanos(1), &mut text).expect("lines");
         let time = Nanos(1).rfc3339();
         let want = format!("{time} stdout F one\n{time} stdout F \n{time} stdout F two\n");
         assert_eq!(String::from_utf8_lossy(&batch.lines), want);
-        assert_eq!((batch.content, batch.source), (6, 9));
+        assert_eq!((batch.content, batch.source.len()), (6, 9));
         let many = b"line\n".repeat(BATCH);
-        let batch = Batch::of(Nanos(1), &many);
+        let mut rest = &many[..];
+        let batch = Batch::next(Nanos(1), &mut rest).expect("lines");
         assert!(batch.lines.len() < BATCH + 100 && batch.lines.ends_with(b" line\n"));
-        assert!(many[batch.source..].starts_with(b"line\n"));
-        assert_eq!(Batch::of(Nanos(1), b"rest").source, 0);
+        assert!(many[batch.source.len()..].starts_with(b"line\n"));
+        assert_eq!(rest.len(), many.len() - batch.source.len());
+        assert!(Batch::next(Nanos(1), &mut text).is_none() && text == b"rest");
         let batch = Batch::of_rest(Nanos(1), b"rest");
         assert!(batch.lines.ends_with(b" stdout F rest\n"));
     }

@@ -340,15 +340,9 @@ impl Inner {
         }
         let text = std::mem::take(&mut self.partial);
         let mut rest = &text[..];
-        loop {
-            let batch = Batch::of(SystemClock.now(), rest);
-            if batch.source == 0 {
-                break;
-            }
+        while let Some(batch) = Batch::next(SystemClock.now(), &mut rest) {
             self.write(&batch)?;
-            let (taken, left) = rest.split_at(batch.source);
-            self.position.advance(taken);
-            rest = left;
+            self.position.advance(batch.source);
         }
         self.partial = rest.to_vec();
         Ok(())
@@ -357,13 +351,8 @@ impl Inner {
     /// Writes text that has grown before what was read; the lines come late, but they come.
     fn insert(&mut self, text: &[u8], position: Position) -> Result<(), Error> {
         let mut rest = text;
-        loop {
-            let batch = Batch::of(SystemClock.now(), rest);
-            if batch.source == 0 {
-                break;
-            }
+        while let Some(batch) = Batch::next(SystemClock.now(), &mut rest) {
             self.write(&batch)?;
-            rest = &rest[batch.source..];
         }
         if !rest.is_empty() {
             self.write(&Batch::of_rest(SystemClock.now(), rest))?;
@@ -384,7 +373,7 @@ impl Inner {
 
     /// Whole lines in one write, so that a rotation never splits one, and none is left out behind one that was
     /// written.
-    fn write(&mut self, batch: &Batch) -> Result<(), Error> {
+    fn write(&mut self, batch: &Batch<'_>) -> Result<(), Error> {
         self.written += batch.content;
         match &mut self.target {
             Some(target) => target.append(&batch.lines),
