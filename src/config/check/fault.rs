@@ -15,6 +15,17 @@ pub struct Fault {
     pub why: String,
 }
 
+impl Fault {
+    /// One of a value, without the passwords in it.
+    pub(super) fn new(key: &'static str, value: impl fmt::Debug, why: impl Into<String>) -> Self {
+        Self {
+            key,
+            value: without_passwords(&format!("{value:?}")),
+            why: why.into(),
+        }
+    }
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} = {}: {}", self.key, self.value, self.why)
@@ -34,11 +45,7 @@ impl Check {
         why: &str,
     ) {
         if !good {
-            self.0.push(Fault {
-                key,
-                value: without_passwords(&format!("{value:?}")),
-                why: why.to_owned(),
-            });
+            self.0.push(Fault::new(key, value, why));
         }
     }
 

@@ -3,10 +3,7 @@
 use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf};
 
 use super::fault::Fault;
-use crate::{
-    config::{secret::without_passwords, Config},
-    owned, peer,
-};
+use crate::{config::Config, owned, peer};
 
 /// What was found on this machine.
 #[derive(Debug, Default)]
@@ -21,7 +18,7 @@ impl Findings {
     /// Notes a file that somebody else can change: with it, they say what the daemon does.
     pub fn others_can_change(&mut self, key: &'static str, file: &PathBuf) {
         if let Err(error) = owned::check(file) {
-            self.faults.push(fault(key, file, error.to_string()));
+            self.faults.push(Fault::new(key, file, error.to_string()));
         }
     }
 }
@@ -50,11 +47,13 @@ pub fn check_machine(config: &Config) -> Findings {
     ] {
         let Some(file) = file else { continue };
         match fs::File::open(file).and_then(|file| file.metadata()) {
-            Err(error) => findings.faults.push(fault(key, file, error.to_string())),
+            Err(error) => findings
+                .faults
+                .push(Fault::new(key, file, error.to_string())),
             Ok(_) if owned::check(file).is_err() => findings.others_can_change(key, file),
             Ok(meta) if is_secret && meta.permissions().mode() & 0o077 != 0 => {
                 let why = "others may read this secret; chmod 600 it".to_owned();
-                findings.warnings.push(fault(key, file, why));
+                findings.warnings.push(Fault::new(key, file, why));
             }
             Ok(_) => {}
         }
@@ -65,33 +64,23 @@ pub fn check_machine(config: &Config) -> Findings {
             let why = "there is no such user on this machine".to_owned();
             findings
                 .faults
-                .push(fault("interlink.local_users", &path, why));
+                .push(Fault::new("interlink.local_users", &path, why));
         }
     }
     if let Some(file) = &config.kubernetes.kubeconfig {
         if let Err(error) = fs::File::open(file) {
             let (key, why) = ("kubernetes.kubeconfig", error.to_string());
             // A kubelet makes it when it joins the cluster, perhaps after our own start.
-            findings.warnings.push(fault(key, file, why));
+            findings.warnings.push(Fault::new(key, file, why));
         } else {
             findings.others_can_change("kubernetes.kubeconfig", file);
         }
     }
     let state = &config.daemon.state_dir;
     if state.exists() && !state.is_dir() {
-        findings.faults.push(fault(
-            "daemon.state_dir",
-            state,
-            "is not a directory".to_owned(),
-        ));
+        findings
+            .faults
+            .push(Fault::new("daemon.state_dir", state, "is not a directory"));
     }
     findings
-}
-
-fn fault(key: &'static str, path: &PathBuf, why: String) -> Fault {
-    Fault {
-        key,
-        value: without_passwords(&format!("{path:?}")),
-        why,
-    }
 }

@@ -119,6 +119,17 @@ fn read_some(reader: &mut FollowReader) -> Result<Vec<u8>, String> {
     Ok(buf)
 }
 
+/// A log of which the first line has been read, and what more is sent of it.
+fn followed() -> (mpsc::Sender<&'static [u8]>, Server, FollowReader) {
+    let (tx, rx) = mpsc::channel();
+    let server = stream_server(rx);
+    let mut reader = client(&server.url)
+        .follow(&LogStruct::default(), &CancelToken::new())
+        .unwrap();
+    assert_eq!(read_some(&mut reader).unwrap(), b"first\n");
+    (tx, server, reader)
+}
+
 #[test]
 fn a_followed_log_comes_as_it_grows() {
     let (tx, rx) = mpsc::channel();
@@ -141,12 +152,7 @@ fn a_followed_log_comes_as_it_grows() {
 /// Each piece costs a wakeup and a write, so those that follow each other closely come together.
 #[test]
 fn a_followed_log_in_small_pieces_is_read_now_and_then() {
-    let (tx, rx) = mpsc::channel();
-    let server = stream_server(rx);
-    let mut reader = client(&server.url)
-        .follow(&LogStruct::default(), &CancelToken::new())
-        .unwrap();
-    assert_eq!(read_some(&mut reader).unwrap(), b"first\n");
+    let (tx, _server, mut reader) = followed();
     tx.send(b"4\r\none\n\r\n".as_slice()).unwrap();
     let begun = Instant::now();
     assert_eq!(read_some(&mut reader).unwrap(), b"one\n");
@@ -192,12 +198,7 @@ fn a_followed_log_comes_without_the_plugin_s_notes() {
 
 #[test]
 fn a_followed_log_that_breaks_off_is_an_error_for_good() {
-    let (tx, rx) = mpsc::channel();
-    let server = stream_server(rx);
-    let mut reader = client(&server.url)
-        .follow(&LogStruct::default(), &CancelToken::new())
-        .unwrap();
-    assert_eq!(read_some(&mut reader).unwrap(), b"first\n");
+    let (tx, _server, mut reader) = followed();
     drop(tx);
     assert_eq!(read_some(&mut reader).unwrap_err(), "dropped body");
     assert!(read_some(&mut reader).is_err());
