@@ -7,13 +7,13 @@ use grpcio::{
     MessageReader, Method, MethodType,
 };
 use interlink_cri::proto::{
-    ContainerFilter, ContainerState, ContainerStateValue, ContainerStatsRequest,
-    ContainerStatusRequest, CreateContainerRequest, CreateContainerResponse, ImageSpec,
-    ListContainerStatsRequest, ListContainersRequest, ListContainersResponse,
-    ListPodSandboxRequest, ListPodSandboxStatsRequest, PodSandboxState, PodSandboxStateValue,
-    PodSandboxStatusRequest, PullImageRequest, PullImageResponse, RemovePodSandboxRequest,
-    RunPodSandboxRequest, RunPodSandboxResponse, StartContainerRequest, StatusRequest,
-    StopContainerRequest, StopPodSandboxRequest, VersionRequest,
+    ContainerState, ContainerStateValue, ContainerStatsRequest, ContainerStatusRequest,
+    CreateContainerRequest, CreateContainerResponse, ImageSpec, ListContainerStatsRequest,
+    ListContainersRequest, ListContainersResponse, ListPodSandboxRequest,
+    ListPodSandboxStatsRequest, PodSandboxState, PodSandboxStateValue, PodSandboxStatusRequest,
+    PullImageRequest, PullImageResponse, RemovePodSandboxRequest, RunPodSandboxRequest,
+    RunPodSandboxResponse, StartContainerRequest, StatusRequest, StopContainerRequest,
+    StopPodSandboxRequest, VersionRequest,
 };
 use protobuf::{Message, MessageField};
 
@@ -166,18 +166,7 @@ impl Connection {
 
     /// How many containers have ended.
     pub fn exited(&self) -> usize {
-        let state = ContainerStateValue {
-            state: ContainerState::CONTAINER_EXITED.into(),
-            ..Default::default()
-        };
-        let filter = ContainerFilter {
-            state: MessageField::some(state),
-            ..Default::default()
-        };
-        let request = ListContainersRequest {
-            filter: MessageField::some(filter),
-            ..Default::default()
-        };
+        let request = in_state(ContainerState::CONTAINER_EXITED);
         let name = "/runtime.v1.RuntimeService/ListContainers";
         let answer = self.call(&mut Times::default(), name, &request);
         let answer = ListContainersResponse::parse_from_bytes(&answer);
@@ -210,6 +199,22 @@ pub struct Read {
     pub method: RawMethod,
     pub request: Vec<u8>,
     pub answer: Vec<u8>,
+}
+
+/// A call's name without its service.
+pub fn call_name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or_default()
+}
+
+/// Asks for the containers in a state.
+fn in_state(state: ContainerState) -> ListContainersRequest {
+    let mut request = ListContainersRequest::default();
+    let filter = request.filter.mut_or_insert_default();
+    filter.state = MessageField::some(ContainerStateValue {
+        state: state.into(),
+        ..Default::default()
+    });
+    request
 }
 
 fn encoded(request: &impl Message) -> Vec<u8> {
@@ -245,10 +250,7 @@ impl Reads {
                 answer,
             }
         };
-        let read = |path: &'static str, request| {
-            // The call's name without its service.
-            read_as(path.rsplit('/').next().unwrap_or_default(), path, request)
-        };
+        let read = |path: &'static str, request| read_as(call_name(path), path, request);
         // All are in these states, but lists with a filter are made anew each time.
         let mut ready = ListPodSandboxRequest::default();
         let sandboxes = ready.filter.mut_or_insert_default();
@@ -256,12 +258,7 @@ impl Reads {
             state: PodSandboxState::SANDBOX_READY.into(),
             ..Default::default()
         });
-        let mut running = ListContainersRequest::default();
-        let containers = running.filter.mut_or_insert_default();
-        containers.state = MessageField::some(ContainerStateValue {
-            state: ContainerState::CONTAINER_RUNNING.into(),
-            ..Default::default()
-        });
+        let running = in_state(ContainerState::CONTAINER_RUNNING);
         Self(vec![
             read(
                 "/runtime.v1.RuntimeService/Version",

@@ -12,7 +12,7 @@ use std::{
 use futures_util::FutureExt as _;
 use grpcio::{ChannelBuilder, EnvBuilder, ServerBuilder, ServerCredentials, ServiceBuilder};
 
-use crate::calls::{method, Connection, RawMethod, Reads};
+use crate::calls::{call_name, method, Connection, RawMethod, Reads};
 
 const SOCKET: &str = "BENCH_FLOOR_SOCKET";
 
@@ -79,7 +79,7 @@ impl Floor {
         fs::create_dir_all(&directory).expect("a directory");
         for read in &reads.0 {
             // Reads of one call with several filters have the same answer here.
-            let call = read.method.name.rsplit('/').next().unwrap_or_default();
+            let call = call_name(read.method.name);
             let file = directory.join(format!("{call}.answer"));
             fs::write(file, &read.answer).expect("a file");
         }
