@@ -7,7 +7,7 @@ use crossbeam_channel::{unbounded, Receiver};
 use super::*;
 use crate::{
     convert,
-    model::{ContainerPhase, ManualClock, Nanos, SandboxPhase},
+    model::{ContainerPhase, ManualClock, Sandbox, SandboxPhase},
     plan::{
         batch, lifecycle,
         testing::{container, pod},
