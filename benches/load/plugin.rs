@@ -61,8 +61,7 @@ fn stops(image: &str, count: usize) {
 
 /// So many jobs that run, and what it costs to ask about them again and again; then some end.
 pub fn many_jobs(image: &str, jobs: usize) {
-    // All in one question: one after the other, each of them waits for all before it.
-    let node = Node::new(&format!("[jobs]\npoll_batch = {jobs}\n"));
+    let node = Node::new("");
     let pods = node.run(0..jobs, image, &mut Times::default());
     node.interlink.wait_for_jobs(jobs as u64);
     let behaviour = node.interlink.behaviour();

@@ -355,7 +355,8 @@ pub struct Jobs {
     /// Pause between status polls while all is quiet.
     #[serde(with = "duration")]
     pub poll_max: Duration,
-    /// Jobs in one /status call.
+    /// Jobs in one /status call, at the most. The first call is about 200, and each answer that comes soon
+    /// doubles that; a call that fails is made again about half as many.
     pub poll_batch: usize,
     /// Polls in a row that must miss a job before it counts as lost...
     pub lost_polls: u32,
@@ -422,7 +423,7 @@ impl Default for Jobs {
             quiet_period: Duration::from_millis(500),
             poll_min: Duration::from_secs(1),
             poll_max: Duration::from_secs(10),
-            poll_batch: 200,
+            poll_batch: 10_000,
             lost_polls: 5,
             lost_grace: Duration::from_secs(120),
             // Nodes in a cloud can take so long.

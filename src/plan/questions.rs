@@ -1,4 +1,7 @@
-//! How many jobs a question to /status is about.
+//! How many jobs a question to /status is about: all of them, where that can be.
+//!
+//! The first one is about [`FIRST`] jobs, and each answer that comes soon doubles the next one, up to
+//! `jobs.poll_batch`: a plugin may need as long for a few jobs as for all.
 //!
 //! A plugin can refuse a question for all jobs because of one, hang over one, or take longer for many
 //! than it is given. So a question that fails is asked again about half of the jobs, down to one, and the
@@ -24,6 +27,8 @@ use std::{
 
 use crate::{backoff::Backoff, model::JobUid};
 
+/// Jobs in the first question to a plugin of which nothing is known.
+const FIRST: usize = 200;
 /// Questions of a round that may be refused. One job among 10,000 is found with 14.
 const REFUSALS: u32 = 24;
 /// Questions of a round that may get no answer in time.
@@ -121,7 +126,7 @@ impl Questions {
     pub fn new() -> Self {
         Self {
             most: usize::MAX,
-            size: usize::MAX,
+            size: FIRST,
             failed_at: None,
             ceiling: None,
             suspects: HashMap::new(),
@@ -136,12 +141,8 @@ impl Questions {
 
     /// Begins a round, with questions about so many jobs at the most.
     pub fn begin(&mut self, most: usize) {
-        let most = most.max(1);
-        if self.size == self.most {
-            self.size = most;
-        }
-        self.most = most;
-        self.size = self.size.min(most);
+        self.most = most.max(1);
+        self.size = self.size.min(self.most);
         self.round = Round::default();
     }
 

@@ -18,8 +18,18 @@ struct Told {
 }
 
 fn round(questions: &mut Questions, jobs: usize, now: Instant, plugin: &Plugin) -> Told {
+    round_of(MOST, questions, jobs, now, plugin)
+}
+
+fn round_of(
+    most: usize,
+    questions: &mut Questions,
+    jobs: usize,
+    now: Instant,
+    plugin: &Plugin,
+) -> Told {
     let mut told = Told::default();
-    questions.begin(MOST);
+    questions.begin(most);
     let (mut queue, mut alone) = (Vec::new(), Vec::new());
     for number in 0..jobs {
         match questions.place(job(number), now) {
@@ -77,6 +87,34 @@ fn rounds_until(
         }
     }
     panic!("never: {questions:?}");
+}
+
+#[test]
+fn questions_grow_to_all_jobs_or_to_what_the_plugin_bears() {
+    let (most, jobs, now) = (10_000, 5_000, Instant::now());
+    for (bears, want) in [
+        (
+            usize::MAX,
+            [
+                vec![200, 400, 800, 1600, 2000],
+                vec![3200, 1800],
+                vec![5000],
+            ],
+        ),
+        (
+            1_000,
+            [
+                vec![200, 400, 800, 1600, 800, 800, 800, 800, 400],
+                vec![800, 800, 800, 800, 800, 800, 200],
+                vec![800, 800, 800, 800, 800, 800, 200],
+            ],
+        ),
+    ] {
+        let mut questions = Questions::new();
+        let plugin = move |jobs: &[usize]| (jobs.len() > bears).then_some(Failure::Refused);
+        let mut sizes = || round_of(most, &mut questions, jobs, now, &plugin).sizes;
+        assert_eq!([sizes(), sizes(), sizes()], want);
+    }
 }
 
 #[test]
