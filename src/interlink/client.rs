@@ -19,20 +19,16 @@ use super::{
     error::{Error, TOKEN_KEY},
     follow::FollowReader,
     link::{Link, Outgoing},
+    status_question::StatusQuestion,
     transport::CancelToken,
     wire::{self, LogStruct, PingResponse, PodCreateRequests},
 };
 use crate::{
     bounded::InFlight,
     config::schema::InterLink,
-    model::JobUid,
     net::TokenFile,
     plan::CreateBody,
-    profile::{
-        self, speaker,
-        status_reply::{AskedJob, StatusReply},
-        Speaker,
-    },
+    profile::{self, speaker, status_reply::StatusReply, Speaker},
     telemetry::Counters,
     text::{one_line, LINE_MAX},
 };
@@ -234,16 +230,16 @@ impl Client {
         })
     }
 
-    /// Asks how pods are. Their phase has to be Pending or Running, or the server answers from
-    /// memory. Pods that it does not know are left out of the answer.
+    /// Asks how pods are. Those that the plugin does not know are left out of the answer.
     ///
     /// # Errors
     /// No answer, a refusal, or not a list. One pod can spoil the answer for all.
-    pub fn status(&self, pods: &[Pod]) -> Result<StatusReply, Error> {
+    pub fn status(&self, question: StatusQuestion) -> Result<StatusReply, Error> {
         let call = Call::Status;
         self.timed(call, || {
-            let body = self.exchange(call, &unbounded_json(call, pods)?, self.request_limit())?;
-            let asked: Vec<_> = pods.iter().filter_map(asked_job).collect();
+            let (question, asked) = question.finish();
+            let body = self.exchange(call, &question, self.request_limit())?;
+            drop(question);
             StatusReply::read(&body.bytes, &asked).map_err(|why| Error::Malformed { call, why })
         })
     }
@@ -396,17 +392,6 @@ impl Client {
             key: "interlink.create_timeout",
         }
     }
-}
-
-/// A pod of a question, as the answer is read for it.
-fn asked_job(pod: &Pod) -> Option<AskedJob> {
-    let spec = pod.spec.as_ref();
-    let inits = spec.and_then(|spec| spec.init_containers.as_ref());
-    let containers = spec.map_or(0, |spec| spec.containers.len());
-    Some(AskedJob {
-        uid: JobUid::parse(pod.metadata.uid.as_deref()?)?,
-        containers: containers + inits.map_or(0, Vec::len),
-    })
 }
 
 /// The body of a request that may have `most` bytes: a byte of a text can take six in JSON.

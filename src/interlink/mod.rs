@@ -19,6 +19,7 @@ mod link;
 #[doc(hidden)]
 pub mod properties;
 mod resolver;
+mod status_question;
 mod stream_buffers;
 mod tls;
 mod transport;
@@ -32,4 +33,5 @@ pub use client::{Client, LogEnd, LogLimits, Ping, RawAnswer};
 pub use created::Created;
 pub use error::{Error, Phase};
 pub use follow::FollowReader;
+pub use status_question::StatusQuestion;
 pub use transport::CancelToken;

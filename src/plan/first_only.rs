@@ -43,6 +43,11 @@ impl FirstOnly {
         self.came_first.retain(|uid, _| live.contains(uid));
     }
 
+    /// What was last said of a job.
+    pub fn said(&self, job: JobUid) -> Said {
+        self.said.get(&job).copied().flatten()
+    }
+
     /// When a job was last at the first place.
     pub fn came_first(&self, job: JobUid) -> Option<Instant> {
         self.came_first.get(&job).copied()

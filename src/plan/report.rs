@@ -95,6 +95,18 @@ impl JobReport {
         self.is_unreadable || states.any(|state| *state != ReportedState::NotShown)
     }
 
+    /// Whether it says nothing but that containers wait or run. If that has changed nothing in a pod, it changes
+    /// nothing in the same pod at any later time, either: no clock runs from an answer like that
+    /// (`worker::properties` holds `observe::apply` to it).
+    pub fn is_of_no_end(&self) -> bool {
+        let mut states = self.containers.iter().map(|container| &container.state);
+        let is_open = |state: &ReportedState| match state {
+            ReportedState::Queued { .. } | ReportedState::Running { .. } => true,
+            ReportedState::NotShown | ReportedState::Ended(_) => false,
+        };
+        !self.is_unreadable && !self.containers.is_empty() && states.all(is_open)
+    }
+
     /// Why the job waits: what is said of the first container of which anything is said.
     pub fn waiting(&self) -> Option<&WaitReason> {
         let mut states = self.containers.iter().map(|container| &container.state);

@@ -22,8 +22,14 @@
 //!
 //! Jobs that were not asked for are counted and not kept, and of a job not many more containers than it
 //! has. So an answer takes a small part of its own bytes, whatever it holds.
+//!
+//! Of a thousand jobs that run, the next answer says what the last one said. An entry that is, byte for byte, the
+//! one that the asker names (`AskedJob::told_before`) is not read again.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+};
 
 use jiff::{civil::DateTime, tz::TimeZone, Timestamp};
 
@@ -51,6 +57,20 @@ pub struct AskedJob {
     pub uid: JobUid,
     /// How many containers the question names.
     pub containers: usize,
+    /// The entry about it in an earlier answer, where the same one would say nothing new.
+    pub told_before: Option<EntryHash>,
+}
+
+/// An entry of an answer as it was written, hashed. It holds within one run of the daemon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct EntryHash(u64);
+
+impl EntryHash {
+    fn of(entry: Piece<'_>) -> Self {
+        let mut hasher = DefaultHasher::new();
+        entry.bytes().hash(&mut hasher);
+        Self(hasher.finish())
+    }
 }
 
 /// What an answer to /status says.
@@ -58,6 +78,8 @@ pub struct AskedJob {
 pub struct StatusReply {
     /// The jobs that were asked for, as far as they are mentioned.
     pub jobs: HashMap<JobUid, ToldJob>,
+    /// The entries about these jobs.
+    pub entries: HashMap<JobUid, EntryHash>,
     /// Jobs that were not asked for, but are shown.
     pub others: HashSet<JobUid>,
     /// What entries that name no job may be about.
@@ -86,6 +108,8 @@ pub enum ToldJob {
     Status(WireStatus),
     /// Something that cannot be understood, and why: printable, one line.
     Unreadable(String),
+    /// What was said of it before: the entry is `AskedJob::told_before`.
+    AsBefore,
 }
 
 /// The status of a job, as a plugin writes it.
@@ -166,13 +190,13 @@ impl StatusReply {
     }
 
     fn of_body(body: &[u8], asked: &[AskedJob]) -> Result<Self, Error> {
-        let by_uid: HashMap<_, _> = asked.iter().map(|job| (job.uid, job.containers)).collect();
+        let asked_jobs = AskedJobs::of(asked);
         let mut reply = Self::default();
         let body = Piece::of_body(body)?;
         if body.is_object() {
             return match Entry::of(body)?.uid()? {
                 Some(_) => {
-                    reply.take(body, &by_uid);
+                    reply.take(body, &asked_jobs);
                     Ok(reply)
                 }
                 None => Err(Error::Syntax("an object that is no job".to_owned())),
@@ -182,7 +206,7 @@ impl StatusReply {
         let mut nameless = HashSet::new();
         let (mut count, mut any) = (0, false);
         while let Some(entry) = entries.next_element()? {
-            if !reply.take(entry, &by_uid) {
+            if !reply.take(entry, &asked_jobs) {
                 any = true;
                 nameless.extend(asked.get(count).map(|job| job.uid));
             }
@@ -199,7 +223,7 @@ impl StatusReply {
     pub fn shown(&self) -> HashSet<JobUid> {
         let shown = self.jobs.iter().filter(|(_, told)| match told {
             ToldJob::Status(status) => status.shows_a_job(),
-            ToldJob::Unreadable(_) => true,
+            ToldJob::Unreadable(_) | ToldJob::AsBefore => true,
         });
         let shown = shown.map(|(uid, _)| *uid);
         shown.chain(self.others.iter().copied()).collect()
@@ -221,24 +245,48 @@ impl StatusReply {
     }
 
     /// Takes an entry; false when it names no job.
-    fn take(&mut self, entry: Piece<'_>, asked: &HashMap<JobUid, usize>) -> bool {
+    fn take(&mut self, entry: Piece<'_>, asked: &AskedJobs) -> bool {
+        let hash = EntryHash::of(entry);
+        if let Some(uid) = asked.told_before.get(&hash) {
+            self.jobs.insert(*uid, ToldJob::AsBefore);
+            self.entries.insert(*uid, hash);
+            return true;
+        }
         let Ok(entry) = Entry::of(entry) else {
             return false;
         };
         let Ok(Some(uid)) = entry.uid() else {
             return false;
         };
-        let status = entry.status(asked.get(&uid).copied().unwrap_or_default());
-        if asked.contains_key(&uid) {
+        let containers = asked.containers.get(&uid).copied();
+        let status = entry.status(containers.unwrap_or_default());
+        if containers.is_some() {
             let told = status.map_or_else(
                 |error| ToldJob::Unreadable(text::one_line(&error.to_string())),
                 ToldJob::Status,
             );
             self.jobs.insert(uid, told);
+            self.entries.insert(uid, hash);
         } else if status.as_ref().map_or(true, WireStatus::shows_a_job) {
             self.others.insert(uid);
         }
         true
+    }
+}
+
+/// The jobs of a question, as an answer's entries look for them.
+struct AskedJobs {
+    containers: HashMap<JobUid, usize>,
+    told_before: HashMap<EntryHash, JobUid>,
+}
+
+impl AskedJobs {
+    fn of(jobs: &[AskedJob]) -> Self {
+        let told_before = |job: &AskedJob| Some((job.told_before?, job.uid));
+        Self {
+            containers: jobs.iter().map(|job| (job.uid, job.containers)).collect(),
+            told_before: jobs.iter().filter_map(told_before).collect(),
+        }
     }
 }
 

@@ -31,9 +31,17 @@ pub fn containers_in(list: &[u8]) -> Vec<WireContainer> {
     .concat();
     let uid = JobUid::parse(UID).expect("a UID");
     let containers = 0;
-    let mut reply = StatusReply::read(&body, &[AskedJob { uid, containers }]).unwrap_or_default();
+    let mut reply = StatusReply::read(
+        &body,
+        &[AskedJob {
+            uid,
+            containers,
+            told_before: None,
+        }],
+    )
+    .unwrap_or_default();
     match reply.jobs.remove(&uid) {
         Some(ToldJob::Status(status)) => status.containers,
-        Some(ToldJob::Unreadable(_)) | None => Vec::new(),
+        Some(ToldJob::Unreadable(_) | ToldJob::AsBefore) | None => Vec::new(),
     }
 }

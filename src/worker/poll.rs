@@ -2,11 +2,13 @@
 
 mod live;
 mod outage;
+mod repeated;
 mod round;
 
 use std::{
     collections::{HashMap, HashSet},
     hash::{DefaultHasher, Hash as _, Hasher as _},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -15,6 +17,7 @@ use crossbeam_channel::{select, Receiver};
 use self::{
     live::{live_jobs, Live},
     outage::{Outage, Word},
+    repeated::Repeated,
 };
 use super::{question::Answer, reports, Context};
 use crate::{
@@ -49,6 +52,7 @@ pub fn run(
         missing: HashMap::new(),
         heard: HashMap::new(),
         came_early: HashMap::new(),
+        repeated: Repeated::default(),
         questions: Questions::new(),
         first_only: FirstOnly::default(),
         to_verify: Vec::new(),
@@ -169,6 +173,7 @@ struct Poller<'a> {
     heard: HashMap<JobUid, Instant>,
     /// When jobs were last in the first answer of a round: some plugins repeat it to later questions.
     came_early: HashMap<JobUid, Instant>,
+    repeated: Repeated,
     questions: Questions,
     first_only: FirstOnly,
     /// Jobs to ask about by themselves in this round, because an answer about others is not believed.
@@ -203,6 +208,7 @@ impl<'a> Poller<'a> {
         self.context.health.retain_heard(|job| bits.contains(&job));
         self.unreadable.retain(|uid| uids.contains(uid));
         self.came_early.retain(|uid, _| uids.contains(uid));
+        self.repeated.retain(&uids);
         self.questions.retain(&uids);
         self.first_only.retain(&uids);
         let jobs = &self.config.jobs;
@@ -260,20 +266,28 @@ impl<'a> Poller<'a> {
         self.note_order(batch, reply, asked_at);
         let rules = &self.context.rules;
         let mut changes: Vec<(SandboxId, Change<'_>)> = Vec::new();
+        let mut may_repeat = Vec::new();
         for live in batch.iter().filter(|live| live.is_polled) {
             let Some(job) = live.pod.job(live.number) else {
                 continue;
             };
+            if reply.jobs.get(&live.uid) == Some(&ToldJob::AsBefore) {
+                self.note_heard(live.uid, asked_at);
+                continue;
+            }
             self.note_unreadable(live, reply);
+            self.repeated.forget(live.uid);
             let Some(report) = reports::report_of(reply, job) else {
                 continue;
             };
             let now = self.context.store.clock().now();
             let number = live.number;
             if report.shows_the_job() {
-                self.missing.remove(&live.uid);
-                self.heard.insert(live.uid, asked_at);
-                self.context.health.note_heard(live.uid.as_u128());
+                self.note_heard(live.uid, asked_at);
+                let entry = reply.entries.get(&live.uid);
+                if let Some(entry) = entry.filter(|_| report.is_of_no_end()) {
+                    may_repeat.push((live, *entry));
+                }
                 let apply = move |pod: &mut Pod| {
                     observe::apply(pod, number, &report, now, rules);
                 };
@@ -282,14 +296,32 @@ impl<'a> Poller<'a> {
                 changes.extend(self.miss(live, asked_at, is_of_one, None));
             }
         }
-        self.keep(changes);
+        if !self.keep(changes) {
+            return;
+        }
+        for (live, entry) in may_repeat {
+            let now = self.context.store.pod(&live.sandbox);
+            if now.is_some_and(|now| Arc::ptr_eq(&now, &live.pod)) {
+                self.repeated.note(live.uid, entry, &live.pod);
+            }
+        }
+    }
+
+    /// Notes that the plugin has this job.
+    fn note_heard(&mut self, job: JobUid, asked_at: Instant) {
+        self.missing.remove(&job);
+        self.heard.insert(job, asked_at);
+        self.context.health.note_heard(job.as_u128());
     }
 
     /// Notes what is said of jobs at the first place of a question, and at the others.
     fn note_order(&mut self, batch: &[Live], reply: &StatusReply, asked_at: Instant) {
         let told = batch.iter().map(|live| {
-            let told = reply.jobs.get(&live.uid);
-            (live.uid, told.map(hash))
+            let said = match reply.jobs.get(&live.uid) {
+                Some(ToldJob::AsBefore) => self.first_only.said(live.uid),
+                told => told.map(hash),
+            };
+            (live.uid, said)
         });
         let told: Vec<_> = told.collect();
         let doubtful = match told[..] {
@@ -312,7 +344,7 @@ impl<'a> Poller<'a> {
         let why = match reply.jobs.get(&live.uid) {
             Some(ToldJob::Unreadable(why)) => why.as_str(),
             None if !reply.denies(live.uid) => "an entry names no job, and may be about this one",
-            Some(ToldJob::Status(_)) | None => {
+            Some(ToldJob::Status(_) | ToldJob::AsBefore) | None => {
                 self.unreadable.remove(&live.uid);
                 return;
             }
@@ -327,15 +359,18 @@ impl<'a> Poller<'a> {
         }
     }
 
-    fn keep(&self, changes: Vec<(SandboxId, Change<'_>)>) {
-        if let Err(error) = self.context.store.update_many(changes) {
-            self.context.poll_trouble.print(|held_back| {
-                log::error!(
-                    error = chain(&error), held_back;
-                    "cannot keep what the plugin said of jobs, and asks again"
-                );
-            });
-        }
+    /// Keeps what the plugin said; false where that could not be written.
+    fn keep(&self, changes: Vec<(SandboxId, Change<'_>)>) -> bool {
+        let Err(error) = self.context.store.update_many(changes) else {
+            return true;
+        };
+        self.context.poll_trouble.print(|held_back| {
+            log::error!(
+                error = chain(&error), held_back;
+                "cannot keep what the plugin said of jobs, and asks again"
+            );
+        });
+        false
     }
 
     /// Notes that the plugin does not know a job, perhaps in these words; gives what follows where that

@@ -18,6 +18,9 @@ use crate::{
 /// The kubelet reads no more of a termination message.
 const MAX_TERMINATION_MESSAGE: usize = 4096;
 
+/// Longer than anything is waited for.
+const LONG: Duration = Duration::from_secs(1000 * 24 * 60 * 60);
+
 /// The jobs that answers of fuzz targets and tests are read for.
 pub const ASKED: [&str; 3] = [
     "0f6e1c1a-9a3b-4a53-8c36-2f6f7b1d6a10",
@@ -29,7 +32,13 @@ pub const ASKED: [&str; 3] = [
 pub fn asked() -> Vec<AskedJob> {
     let uids = ASKED.iter().filter_map(|uid| JobUid::parse(uid));
     let containers = 4;
-    uids.map(|uid| AskedJob { uid, containers }).collect()
+    let told_before = None;
+    uids.map(|uid| AskedJob {
+        uid,
+        containers,
+        told_before,
+    })
+    .collect()
 }
 
 /// Reads answers, one after the other, with a record separator (RFC 7464) between them, and takes what
@@ -70,6 +79,11 @@ fn any_reply(reply: &StatusReply, length: usize, pod: &mut Pod, now: &mut Nanos)
             let once = pod.clone();
             observe::apply(pod, 0, &report, *now, &rules);
             assert!(!again || *pod == once, "the same answer again says nothing");
+        }
+        if report.is_of_no_end() {
+            let (once, latest) = (pod.clone(), now.plus(LONG));
+            observe::apply(pod, 0, &report, latest, &rules);
+            assert_eq!(*pod, once, "nor does it ever");
         }
         holds(pod, *now);
         follows(&before, pod);

@@ -9,11 +9,22 @@ use std::{
 
 use super::{job_request, reports, Context};
 use crate::{
-    interlink::{self, Client, Phase},
+    interlink::{self, Client, Phase, StatusQuestion},
     model::{Cancellation, Job, JobUid, Pod, Submission},
     plan::{call_results::Asked, freshness::Denials, questions::Failure},
-    profile::{self, status_reply::StatusReply},
+    profile::{
+        self,
+        status_reply::{EntryHash, StatusReply},
+    },
 };
+
+/// A job that is asked about.
+pub(super) struct AskedAbout<'a> {
+    pub(super) pod: &'a Pod,
+    pub(super) job: &'a Job,
+    /// What the plugin said of it last, where the asker need not hear it again.
+    pub(super) told_before: Option<EntryHash>,
+}
 
 /// An answer to a question about jobs.
 pub(super) struct Answer {
@@ -31,14 +42,19 @@ impl Context {
     pub(super) fn ask<'a>(
         &self,
         client: &Client,
-        jobs: impl Iterator<Item = (&'a Pod, &'a Job)>,
+        jobs: impl Iterator<Item = AskedAbout<'a>>,
     ) -> Result<Answer, (interlink::Error, Instant)> {
-        let (uids, question): (HashSet<_>, Vec<_>) = jobs
-            .map(|(pod, job)| (job.uid, job_request::status_pod(self, pod, job)))
-            .unzip();
+        let (mut uids, mut question) = (HashSet::new(), StatusQuestion::new());
+        for asked in jobs {
+            let pod = job_request::status_pod(self, asked.pod, asked.job);
+            question
+                .add(&pod, asked.told_before)
+                .map_err(|error| (error, Instant::now()))?;
+            uids.insert(asked.job.uid);
+        }
         let asked_at = Instant::now();
         let number = self.freshness.lock().begins(uids, asked_at);
-        let answer = self.call(|| client.status(&question));
+        let answer = self.call(|| client.status(question));
         let (now, repeats_for) = (Instant::now(), self.rules.plugin.repeats_answers_for);
         let mut freshness = self.freshness.lock();
         match answer {
@@ -101,7 +117,12 @@ impl Context {
         if until.is_some() {
             return Ok(None);
         }
-        let answer = self.ask(client, jobs.into_iter());
+        let jobs = jobs.into_iter().map(|(pod, job)| AskedAbout {
+            pod,
+            job,
+            told_before: None,
+        });
+        let answer = self.ask(client, jobs);
         answer.map(Some).map_err(|(error, _)| error)
     }
 

@@ -21,11 +21,15 @@ pub fn report_of(reply: &StatusReply, job: &Job) -> Option<JobReport> {
 
 /// The report of a job.
 pub fn report(told: &ToldJob, job: &Job) -> JobReport {
-    let ToldJob::Status(status) = told else {
-        return JobReport {
-            is_unreadable: true,
-            ..JobReport::default()
-        };
+    let status = match told {
+        ToldJob::Status(status) => status,
+        // It is shown, and that is all there is to take over.
+        ToldJob::Unreadable(_) | ToldJob::AsBefore => {
+            return JobReport {
+                is_unreadable: true,
+                ..JobReport::default()
+            }
+        }
     };
     let mut containers = status.containers.clone();
     let names = containers.iter_mut().map(|container| &mut container.name);

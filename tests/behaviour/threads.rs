@@ -519,6 +519,37 @@ fn an_error_of_the_disk_is_an_answer_and_the_next_call_goes_on() {
     cri.run(&sandbox("first"));
 }
 
+/// What an answer says may be what the last one said, and still be news.
+#[test]
+fn an_answer_that_could_not_be_written_counts_when_it_comes_again() {
+    let fake = Fake::start();
+    let mut daemon = Daemon::prepare("[metrics]\nlisten = '127.0.0.1:0'");
+    daemon.interlink(&fake.url());
+    daemon.run();
+    let cri = daemon.cri();
+    let pod = cri.run(&sandbox("answered"));
+    cri.launch(&pod, &container("main", &["true"]));
+    // One of the first writes after a start is that of the first answer.
+    for write in 1..=3 {
+        fake.set_all(&JobState::Queued);
+        wait_for_jobs(&daemon, "queued");
+        daemon.kill();
+        daemon.plant(&format!("disk=error@{write}"));
+        fake.set_all(&JobState::Running);
+        daemon.run();
+        wait_for_jobs(&daemon, "running");
+    }
+    assert!(daemon.log().contains("cannot keep what the plugin said"));
+}
+
+/// Waits until the job counts as one in this state.
+fn wait_for_jobs(daemon: &Daemon, state: &str) {
+    let metric = format!("interlink_cri_jobs{{state=\"{state}\"}}");
+    wait_for(&metric, || {
+        (daemon.metric(&metric) == Some(1.0)).then_some(())
+    });
+}
+
 #[test]
 fn a_connection_that_cannot_be_accepted_is_not_the_last_one() {
     let mut bench = Bench::embedded();

@@ -51,7 +51,7 @@ fn make_all_calls(client: &Client) {
         Some("42")
     );
     client.delete(&pod("u")).unwrap();
-    let status = client.status(&[pod(JOB), pod("v")]).unwrap();
+    let status = client.status(about(&[pod(JOB), pod("v")])).unwrap();
     let told: Vec<_> = status.jobs.into_values().collect();
     let remote_id = "7".to_owned();
     let want = WireStatus {
@@ -149,7 +149,7 @@ fn large_bodies_arrive_whole() {
     ];
     for server in servers {
         let pods: Vec<_> = (0..20_000).map(|i| pod(&i.to_string())).collect();
-        client(&server.url).status(&pods).unwrap();
+        client(&server.url).status(about(&pods)).unwrap();
         let body = &server.seen()[0].body;
         assert!(body.len() > 1 << 20);
         assert_eq!(serde_json::from_slice::<Vec<Pod>>(body).unwrap(), pods);
@@ -161,7 +161,7 @@ fn submissions_use_new_connections_and_the_rest_shares_one() {
     let server = Server::tcp(plugin);
     let client = client(&server.url);
     for _ in 0..3 {
-        client.status(&[]).unwrap();
+        client.status(about(&[])).unwrap();
         client.create(&submission()).unwrap();
         client.delete(&pod("u")).unwrap();
     }
@@ -238,7 +238,7 @@ fn answers_to_a_status() {
     ];
     for (body, want) in table {
         let server = always(answer(200, body), AfterAnswer::Keep);
-        let got = client(&server.url).status(&[]);
+        let got = client(&server.url).status(about(&[]));
         let got = got.map_or_else(|e| kind(&e), |reply| reply.jobs.len().to_string());
         assert_eq!(got, want, "{body}");
     }
@@ -267,7 +267,7 @@ fn bodies_in_every_framing() {
         let client = client(&server.url);
         for _ in 0..2 {
             assert_eq!(
-                client.status(&[]).map_err(|e| kind(&e)),
+                client.status(about(&[])).map_err(|e| kind(&e)),
                 Ok(StatusReply::default()),
                 "{name}"
             );

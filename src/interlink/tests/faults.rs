@@ -16,7 +16,7 @@ use crate::profile::status_reply::StatusReply;
 /// How each of two calls ends: one that may be made twice, one that must not.
 fn both(client: &Client) -> [Error; 2] {
     [
-        client.status(&[]).unwrap_err(),
+        client.status(about(&[])).unwrap_err(),
         client.create(&submission()).unwrap_err(),
     ]
 }
@@ -161,7 +161,7 @@ fn an_answer_as_large_as_allowed() {
             max_reply_bytes,
             ..config(&server.url)
         };
-        let got = Client::new(&config).unwrap().status(&[]);
+        let got = Client::new(&config).unwrap().status(about(&[]));
         assert_eq!(got.is_ok(), fits, "{max_reply_bytes}");
     }
 }
@@ -280,7 +280,7 @@ fn a_stale_connection_does_not_show() {
     });
     let client = client(&server.url);
     for _ in 0..3 {
-        client.status(&[]).unwrap();
+        client.status(about(&[])).unwrap();
     }
     let by: Vec<_> = server.seen().iter().map(|seen| seen.connection).collect();
     // The repeated ones are not kept, so the third call needed a new one again.
@@ -305,7 +305,7 @@ fn connections_that_the_server_closes_meanwhile_are_not_used() {
     });
     let client = client(&server.url);
     for round in 1..=3 {
-        client.status(&[]).unwrap();
+        client.status(about(&[])).unwrap();
         assert_eq!(server.seen().len(), round);
     }
     assert_eq!(server.connections(), 3);
@@ -339,7 +339,7 @@ fn shutting_down_in_the_middle_of_an_answer() {
         });
         let client = Arc::new(client(&server.url));
         let caller = client.clone();
-        let result = spawn(move || caller.status(&[]));
+        let result = spawn(move || caller.status(about(&[])));
         eventually("the request arrives", || !server.seen().is_empty());
         client.shut_down();
         assert_eq!(
@@ -360,7 +360,7 @@ fn shutting_down_lets_a_request_be_sent_whole() {
     let caller = client.clone();
     let pods: Vec<_> = (0..40_000).map(|i| pod(&i.to_string())).collect();
     let length = serde_json::to_vec(&pods).unwrap().len();
-    let result = spawn(move || caller.status(&pods));
+    let result = spawn(move || caller.status(about(&pods)));
 
     let (mut conn, _) = listener.accept().unwrap();
     let mut first = [0; 1000];
@@ -389,7 +389,7 @@ fn calls_run_side_by_side() {
     let results: Vec<_> = (0..8)
         .map(|_| {
             let client = client.clone();
-            spawn(move || client.status(&[]))
+            spawn(move || client.status(about(&[])))
         })
         .collect();
     for result in results {

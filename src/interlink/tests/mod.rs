@@ -13,7 +13,7 @@ use std::{
 
 use k8s_openapi::{api::core::v1::Pod, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 
-use super::{wire::PodCreateRequests, Client, Error, Phase};
+use super::{wire::PodCreateRequests, Client, Error, Phase, StatusQuestion};
 use crate::{
     config::schema::InterLink,
     http_testing::{AfterAnswer, Connection, ReceivedRequest, Server},
@@ -56,6 +56,15 @@ fn pod(uid: &str) -> Pod {
         },
         ..Pod::default()
     }
+}
+
+/// A question to /status about these pods.
+fn about(pods: &[Pod]) -> StatusQuestion {
+    let mut question = StatusQuestion::new();
+    for pod in pods {
+        question.add(pod, None).unwrap();
+    }
+    question
 }
 
 fn submission() -> PodCreateRequests {

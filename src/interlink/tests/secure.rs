@@ -45,7 +45,10 @@ fn a_server_of_ones_own_authority_is_trusted() {
     let by: Vec<_> = server.seen().iter().map(|seen| seen.connection).collect();
     assert_eq!(by, [0, 1, 2, 1], "kept connections work with TLS as well");
     let pods: Vec<_> = (0..20_000).map(|i| pod(&i.to_string())).collect();
-    assert!(client.status(&pods).is_err(), "the answer is no list");
+    assert!(
+        client.status(about(&pods)).is_err(),
+        "the answer is no list"
+    );
     let seen = server.seen();
     assert_eq!(seen[4].body, serde_json::to_vec(&pods).unwrap());
 }

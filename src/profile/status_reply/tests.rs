@@ -17,6 +17,7 @@ fn asked(count: usize) -> Vec<AskedJob> {
     let job = |index| AskedJob {
         uid: uid(index),
         containers: 1,
+        told_before: None,
     };
     (0..count).map(job).collect()
 }
@@ -39,6 +40,7 @@ fn state(state: &str) -> Result<WireState, String> {
     match read(&body).jobs.remove(&uid(0)).expect("it is mentioned") {
         ToldJob::Status(mut status) => Ok(status.containers.remove(0).state),
         ToldJob::Unreadable(why) => Err(why),
+        ToldJob::AsBefore => panic!("nothing was told before"),
     }
 }
 
@@ -46,6 +48,41 @@ fn end(terminated: &str) -> Result<WireEnd, String> {
     match state(&format!("{{\"terminated\":{terminated}}}"))? {
         WireState::Ended(end) => Ok(*end),
         other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn an_entry_that_was_told_before_is_not_read_again() {
+    let entry = |index: usize, state: &str| {
+        let state = format!("{{\"name\":\"c\",\"state\":{{\"{state}\":{{}}}}}}");
+        format!("{{\"UID\":\"{}\",\"containers\":[{state}]}}", UIDS[index])
+    };
+    let read = |asked: &[AskedJob], first: &str, second: &str| {
+        let body = format!("[{},\n {}]", entry(0, first), entry(1, second));
+        StatusReply::read(body.as_bytes(), asked).expect("a list")
+    };
+    let mut asked = asked(2);
+    let reply = read(&asked, "running", "running");
+    for job in &mut asked {
+        job.told_before = reply.entries.get(&job.uid).copied();
+    }
+    let again = read(&asked, "running", "waiting");
+    assert_eq!(again.jobs[&uid(0)], ToldJob::AsBefore);
+    let WireState::Waiting { .. } = status(&again, 1).containers[0].state else {
+        panic!("{again:?}");
+    };
+    assert_eq!(again.entries[&uid(0)], reply.entries[&uid(0)]);
+    assert_ne!(again.entries[&uid(1)], reply.entries[&uid(1)]);
+    assert_eq!(again.shown().len(), 2);
+    assert!(!again.denies(uid(0)));
+    // Where one job is spoken of twice, the last word counts, read or not.
+    for (bodies, is_as_before) in [
+        ([entry(0, "running"), entry(0, "waiting")], false),
+        ([entry(0, "waiting"), entry(0, "running")], true),
+    ] {
+        let body = format!("[{}]", bodies.join(","));
+        let twice = StatusReply::read(body.as_bytes(), &asked).expect("a list");
+        assert_eq!(twice.jobs[&uid(0)] == ToldJob::AsBefore, is_as_before);
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{
     interlink,
     plan::questions::{Lesson, Next, Place},
     telemetry::chain,
-    worker::question::{failure, Answer},
+    worker::question::{failure, Answer, AskedAbout},
 };
 
 /// Jobs that are asked about by themselves in a round because an answer about others is not believed.
@@ -147,8 +147,13 @@ impl Poller<'_> {
     }
 
     fn question(&self, batch: &[Live]) -> Result<Answer, (interlink::Error, Instant)> {
-        let jobs = batch.iter();
-        let jobs = jobs.filter_map(|live| Some((&*live.pod, live.pod.job(live.number)?)));
+        let jobs = batch.iter().filter_map(|live| {
+            Some(AskedAbout {
+                pod: &live.pod,
+                job: live.pod.job(live.number)?,
+                told_before: self.repeated.entry(live),
+            })
+        });
         self.context.ask(self.client, jobs)
     }
 
