@@ -2,11 +2,12 @@
 
 mod live;
 mod outage;
-mod repeated;
+mod ping;
 mod round;
+mod told;
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashSet,
     hash::{DefaultHasher, Hash as _, Hasher as _},
     sync::Arc,
     time::{Duration, Instant},
@@ -16,24 +17,20 @@ use crossbeam_channel::{select, Receiver};
 
 use self::{
     live::{live_jobs, Live},
-    outage::{Outage, Word},
-    repeated::Repeated,
+    outage::Outage,
+    ping::ping,
+    told::{Missing, Told},
 };
 use super::{question::Answer, reports, Context};
 use crate::{
     backoff::Backoff,
     config::Config,
-    interlink::{wire::PingResources, Client},
+    interlink::Client,
     model::{JobUid, Pod, SandboxId},
     plan::{first_only::FirstOnly, observe, questions::Questions, stopping},
-    profile::{
-        recognise,
-        status_reply::{StatusReply, ToldJob},
-    },
-    quantity::{parse_cpu, parse_memory},
+    profile::status_reply::{StatusReply, ToldJob},
     store::Change,
-    telemetry::{chain, Counter, Reach},
-    text::one_line,
+    telemetry::{chain, Counter},
     threads,
 };
 
@@ -49,17 +46,13 @@ pub fn run(
         context,
         client,
         config,
-        missing: HashMap::new(),
-        heard: HashMap::new(),
-        came_early: HashMap::new(),
-        repeated: Repeated::default(),
+        told: Told::default(),
         questions: Questions::new(),
         first_only: FirstOnly::default(),
         to_verify: Vec::new(),
         is_verifying: false,
         is_split: false,
         has_more: false,
-        unreadable: HashSet::new(),
         quiet: 0,
         repeats_until: None,
     };
@@ -88,92 +81,11 @@ pub fn run(
     }
 }
 
-fn ping(context: &Context, client: &Client, outage: &mut Outage) {
-    let began = Instant::now();
-    match context.call(|| client.ping()) {
-        Ok(answer) => {
-            context.health.note_ping_time(began.elapsed());
-            context.recognise(recognise::by_ping(&answer.text));
-            context.cluster.note(&answer);
-            let resources = answer.parsed.and_then(|answer| answer.resources);
-            context
-                .health
-                .note_capacity(capacity(resources.unwrap_or_default()));
-            if context.health.note(Reach::Ready(answer.text)) {
-                match outage.is_over(Instant::now()) {
-                    Some(span) => {
-                        log::info!("interLink is ready again, after {}", outage::rounded(span))
-                    }
-                    None => log::info!("interLink is ready"),
-                }
-                // What waits for it need not wait for its back-off to end.
-                context.hasten();
-            }
-        }
-        Err(error) => {
-            let reason = chain(&error);
-            context.health.note(Reach::Away(reason.clone()));
-            let span = match outage.failed(Instant::now()) {
-                Word::Nothing => return,
-                Word::Begins => String::new(),
-                Word::GoesOn(span) => format!(" for {}", outage::rounded(span)),
-            };
-            let jobs = outage::waiting(context.store.pods().iter().map(|pod| &**pod));
-            log::warn!(jobs, error = reason; "interLink cannot be reached{span}, {jobs} jobs wait");
-        }
-    }
-}
-
-/// What the plugin says that it has, by resource name; what cannot be read is left out.
-fn capacity(resources: PingResources) -> Vec<(String, f64)> {
-    let amount = |text: &str| parse_memory(text).ok();
-    let cores = parse_cpu(&resources.cpu).ok();
-    let named = [
-        ("memory", amount(&resources.memory)),
-        ("pods", amount(&resources.pods)),
-    ];
-    let named = named
-        .into_iter()
-        .filter_map(|(name, amount)| Some((name.to_owned(), as_figure(amount?))));
-    let accelerators = resources.accelerators.into_iter().filter_map(|kind| {
-        let available = amount(&kind.available)?;
-        Some((one_line(&kind.resource_type), as_figure(available)))
-    });
-    let cores = cores.map(|millicores| ("cpu".to_owned(), as_figure(millicores) / 1000.0));
-    let mut all: Vec<_> = cores.into_iter().chain(named).collect();
-    for (name, amount) in accelerators {
-        // The same name twice would be no valid answer to Prometheus.
-        if !name.is_empty() && all.iter().all(|(other, _)| *other != name) {
-            all.push((name, amount));
-        }
-    }
-    all
-}
-
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "figures for people: 53 bits are enough"
-)]
-fn as_figure(amount: u64) -> f64 {
-    amount as f64
-}
-
-struct Missing {
-    polls: u32,
-    since: Instant,
-}
-
 struct Poller<'a> {
     context: &'a Context,
     client: &'a Client,
     config: &'a Config,
-    /// Jobs that the last answers left out. Lost by a restart, which only gives them more time.
-    missing: HashMap<JobUid, Missing>,
-    /// When jobs were last in an answer.
-    heard: HashMap<JobUid, Instant>,
-    /// When jobs were last in the first answer of a round: some plugins repeat it to later questions.
-    came_early: HashMap<JobUid, Instant>,
-    repeated: Repeated,
+    told: Told,
     questions: Questions,
     first_only: FirstOnly,
     /// Jobs to ask about by themselves in this round, because an answer about others is not believed.
@@ -184,8 +96,6 @@ struct Poller<'a> {
     is_split: bool,
     /// The last round had no time for all jobs.
     has_more: bool,
-    /// Jobs of which the last answer could not be understood.
-    unreadable: HashSet<JobUid>,
     /// Polls in a row after which nothing was to be waited for.
     quiet: u32,
     /// Until then the plugin gives its last answer again, whatever it is asked.
@@ -202,18 +112,14 @@ impl<'a> Poller<'a> {
             self.context.store.clock().now(),
         );
         let uids: HashSet<_> = live.iter().map(|job| job.uid).collect();
-        self.missing.retain(|uid, _| uids.contains(uid));
-        self.heard.retain(|uid, _| uids.contains(uid));
+        self.told.retain(&uids);
         let bits: HashSet<_> = uids.iter().map(|uid| uid.as_u128()).collect();
         self.context.health.retain_heard(|job| bits.contains(&job));
-        self.unreadable.retain(|uid| uids.contains(uid));
-        self.came_early.retain(|uid, _| uids.contains(uid));
-        self.repeated.retain(&uids);
         self.questions.retain(&uids);
         self.first_only.retain(&uids);
         let jobs = &self.config.jobs;
         let answered = self.round(&live);
-        let busy = live.iter().any(|job| job.fresh) || !self.missing.is_empty();
+        let busy = live.iter().any(|job| job.fresh) || self.told.misses_some();
         self.quiet = match self.has_more || answered && busy {
             true => 1,
             false => self.quiet.saturating_add(1),
@@ -276,7 +182,7 @@ impl<'a> Poller<'a> {
                 continue;
             }
             self.note_unreadable(live, reply);
-            self.repeated.forget(live.uid);
+            self.told.of_mut(live.uid).note_harmless(None);
             let Some(report) = reports::report_of(reply, job) else {
                 continue;
             };
@@ -302,15 +208,16 @@ impl<'a> Poller<'a> {
         for (live, entry) in may_repeat {
             let now = self.context.store.pod(&live.sandbox);
             if now.is_some_and(|now| Arc::ptr_eq(&now, &live.pod)) {
-                self.repeated.note(live.uid, entry, &live.pod);
+                let told = self.told.of_mut(live.uid);
+                told.note_harmless(Some((entry, &live.pod)));
             }
         }
     }
 
     /// Notes that the plugin has this job.
     fn note_heard(&mut self, job: JobUid, asked_at: Instant) {
-        self.missing.remove(&job);
-        self.heard.insert(job, asked_at);
+        let told = self.told.of_mut(job);
+        (told.missing, told.heard) = (None, Some(asked_at));
         self.context.health.note_heard(job.as_u128());
     }
 
@@ -345,11 +252,12 @@ impl<'a> Poller<'a> {
             Some(ToldJob::Unreadable(why)) => why.as_str(),
             None if !reply.denies(live.uid) => "an entry names no job, and may be about this one",
             Some(ToldJob::Status(_) | ToldJob::AsBefore) | None => {
-                self.unreadable.remove(&live.uid);
+                self.told.of_mut(live.uid).is_unreadable = false;
                 return;
             }
         };
-        if self.unreadable.insert(live.uid) {
+        let told = self.told.of_mut(live.uid);
+        if !std::mem::replace(&mut told.is_unreadable, true) {
             let _scope = live.scope();
             log::warn!(
                 error = why;
@@ -416,7 +324,8 @@ impl<'a> Poller<'a> {
     /// Counted from question to question: an answer that comes late says nothing of what happened
     /// meanwhile.
     fn is_lost(&mut self, live: &Live, asked_at: Instant) -> bool {
-        let missing = self.missing.entry(live.uid).or_insert(Missing {
+        let told = self.told.of_mut(live.uid);
+        let missing = told.missing.get_or_insert(Missing {
             polls: 0,
             since: asked_at,
         });

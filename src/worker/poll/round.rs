@@ -55,8 +55,9 @@ impl Poller<'_> {
         // there are those that answer for the first job only: that is for those who have waited longest.
         together.sort_by_cached_key(|job| {
             let uid = job.uid;
-            let early = self.came_early.get(&uid).copied();
-            let heard = self.heard.get(&uid).copied();
+            let told = self.told.of(uid);
+            let heard = told.and_then(|told| told.heard);
+            let early = told.and_then(|told| told.came_early);
             (heard, early, self.first_only.came_first(uid))
         });
         self.is_split = together.len() > most;
@@ -76,8 +77,9 @@ impl Poller<'_> {
             match self.ask(&batch) {
                 Asked::Answered => {
                     if is_early {
-                        let uids = batch.iter().map(|job| (job.uid, began));
-                        self.came_early.extend(uids);
+                        for job in &batch {
+                            self.told.of_mut(job.uid).came_early = Some(began);
+                        }
                     }
                     is_early = false;
                 }
@@ -97,7 +99,8 @@ impl Poller<'_> {
             let asked_at = Instant::now();
             let asked = self.ask_alone(&job);
             if !matches!(asked, Asked::Denied) {
-                let is_told = self.heard.get(&job.uid).is_some_and(|at| *at >= asked_at);
+                let heard = self.told.of(job.uid).and_then(|told| told.heard);
+                let is_told = heard.is_some_and(|at| at >= asked_at);
                 self.questions.asked_alone(job.uid, is_told, Instant::now());
             }
         }
@@ -151,7 +154,7 @@ impl Poller<'_> {
             Some(AskedAbout {
                 pod: &live.pod,
                 job: live.pod.job(live.number)?,
-                told_before: self.repeated.entry(live),
+                told_before: self.told.harmless_entry(live),
             })
         });
         self.context.ask(self.client, jobs)
