@@ -18,6 +18,10 @@ use crate::{
     },
 };
 
+/// Jobs in a question of a worker about one of them. A thousand jobs may be doubtful at once, after an outage, and
+/// each has a question of its own; only the poller's are about all.
+const TOGETHER: usize = 200;
+
 /// A job that is asked about.
 pub(super) struct AskedAbout<'a> {
     pub(super) pod: &'a Pod,
@@ -152,7 +156,7 @@ impl Context {
             asked.map(|job| (pod.clone(), job.number))
         });
         let most = plugin.max_question.unwrap_or(usize::MAX);
-        let most = most.min(self.config.jobs.poll_batch);
+        let most = most.min(self.config.jobs.poll_batch).min(TOGETHER);
         jobs.take(most.saturating_sub(1)).collect()
     }
 }
