@@ -14,14 +14,16 @@ use redb::{
 use super::{
     disk_error::Error,
     private::private_file,
+    rows::Rows,
     salvage,
     table::{Contents, Table, Write},
 };
 use crate::{telemetry::chain, threads};
 
 /// Page cache of the embedded store. Everything is read once at start, and after that a record where a job is
-/// made; the cache has the upper pages of the trees then, which every write goes through.
-const CACHE_BYTES: usize = 1 << 20;
+/// made; the cache has the upper pages of the trees then, which every write goes through. Its pages lie scattered
+/// among records, so when those are gone, each keeps two of the system's.
+const CACHE_BYTES: usize = 256 << 10;
 
 /// A file is written anew when it is so many times as large as what is in it.
 const TIMES: u64 = 4;
@@ -153,7 +155,7 @@ impl Disk {
         );
         let writes = contents.iter().flat_map(|(table, rows)| {
             rows.iter()
-                .map(|(key, value)| Write::put(*table, key, value.clone()))
+                .map(|(key, value)| Write::put(*table, key, value.to_vec()))
         });
         let writes: Vec<_> = writes.collect();
         let fresh = Disk::new(salvage::fresh(&path).map_err(failed)?);
@@ -272,10 +274,10 @@ impl Disk {
                     Err(redb::TableError::TableDoesNotExist(_)) => continue,
                     Err(error) => return Err(error.into()),
                 };
-                let mut rows = Vec::new();
+                let mut rows = Rows::default();
                 for row in opened.iter()? {
                     let (key, value) = row?;
-                    rows.push((key.value().to_owned(), value.value().to_vec()));
+                    rows.push(key.value(), value.value());
                 }
                 contents.push((table, rows));
             }
