@@ -6,6 +6,8 @@
 //! needed again costs a little more the first time; so it is not done while there is much to do, nor often.
 
 use std::{
+    collections::HashMap,
+    hash::{BuildHasher, Hash},
     sync::OnceLock,
     time::{Duration, Instant},
 };
@@ -28,6 +30,19 @@ pub fn set_release(release: fn()) {
 pub fn release() {
     if let Some(release) = RELEASE.get() {
         release();
+    }
+}
+
+/// A map with no more places than these keeps them.
+const SMALL: usize = 64;
+/// A map is made smaller when it has so many places for each entry.
+const SPARSE: usize = 8;
+
+/// Makes a map smaller that is mostly empty: by itself it keeps the places that it had when it was largest. To be
+/// called after entries were removed; taken over all removals, that costs each of them a fraction of one insertion.
+pub fn shrink<K: Eq + Hash, V, S: BuildHasher>(map: &mut HashMap<K, V, S>) {
+    if map.capacity() > SMALL && map.capacity() / SPARSE >= map.len() {
+        map.shrink_to(map.len() * 2);
     }
 }
 
@@ -86,6 +101,20 @@ mod tests {
             quiet.is_due(*changes, begin + Duration::from_secs(*second))
         });
         due.map(|(second, _)| second).collect()
+    }
+
+    #[test]
+    fn a_map_becomes_smaller_with_what_is_in_it_and_not_at_each_removal() {
+        let mut map: HashMap<_, _> = (0..10_000).map(|number| (number, ())).collect();
+        let mut times = 0;
+        for number in 0..10_000 {
+            map.remove(&number);
+            let before = map.capacity();
+            shrink(&mut map);
+            assert!(map.capacity() <= SMALL.max(SPARSE * 2 * map.len()));
+            times += u32::from(map.capacity() < before);
+        }
+        assert!((3..8).contains(&times), "{times}");
     }
 
     #[test]

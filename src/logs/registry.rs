@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use super::{log::Ways, termination, Error, Log};
 use crate::{
     disk::Disk,
+    memory,
     model::{Container, ContainerId, Sandbox},
     plan::log_pace::LogBounds,
 };
@@ -82,7 +83,9 @@ impl Registry {
 
     /// Closes a container's log. A reader that still has it can write it to its end.
     pub fn remove(&self, id: &ContainerId) {
-        self.open.lock().remove(id);
+        let mut open = self.open.lock();
+        open.remove(id);
+        memory::shrink(&mut open);
     }
 
     /// Writes what a job said at its end into the file that the kubelet has made for it below its

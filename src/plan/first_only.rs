@@ -14,7 +14,7 @@ use std::{
     time::Instant,
 };
 
-use crate::model::JobUid;
+use crate::{memory, model::JobUid};
 
 /// Changes at the first place alone after which the others are looked at.
 const CHANGES: u32 = 3;
@@ -41,6 +41,8 @@ impl FirstOnly {
     pub fn retain(&mut self, live: &HashSet<JobUid>) {
         self.said.retain(|uid, _| live.contains(uid));
         self.came_first.retain(|uid, _| live.contains(uid));
+        memory::shrink(&mut self.said);
+        memory::shrink(&mut self.came_first);
     }
 
     /// What was last said of a job.

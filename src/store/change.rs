@@ -9,6 +9,7 @@ use super::{
     Cell, Change, DiskError, Error, Store, CLOCK,
 };
 use crate::{
+    memory,
     model::{Pod, Sandbox, SandboxId},
     threads::all_or_end,
     traces,
@@ -179,7 +180,9 @@ impl Store {
         if forgotten {
             // In this order: what is taken and no pod is one that is being added.
             self.taken.lock().forget(&after.sandbox);
-            self.pods.write().remove(&after.sandbox.id);
+            let mut pods = self.pods.write();
+            pods.remove(&after.sandbox.id);
+            memory::shrink(&mut pods);
         } else if !Arc::ptr_eq(&before.sandbox, &after.sandbox) {
             self.taken.lock().follow(&before.sandbox, &after.sandbox);
         }

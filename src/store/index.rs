@@ -2,7 +2,10 @@
 
 use std::collections::HashMap;
 
-use crate::model::{ContainerId, Pod, SandboxId};
+use crate::{
+    memory,
+    model::{ContainerId, Pod, SandboxId},
+};
 
 /// The beginning of an id fits more than one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -18,6 +21,7 @@ pub(super) fn follow(
     for old in before.iter().flat_map(|pod| &pod.containers) {
         if after.container(old.id()).is_none() {
             owners.remove(old.id());
+            memory::shrink(owners);
         }
     }
     for new in &after.containers {

@@ -5,7 +5,10 @@
 
 use std::{collections::HashMap, net::IpAddr, sync::Arc};
 
-use crate::model::{Nanos, Pod, Sandbox, SandboxId, SandboxPhase};
+use crate::{
+    memory,
+    model::{Nanos, Pod, Sandbox, SandboxId, SandboxPhase},
+};
 
 /// All sandboxes that are on record or about to be, by what they have.
 #[derive(Default)]
@@ -32,10 +35,12 @@ impl Taken {
         let uid = key(&sandbox.uid);
         if is_last(self.by_uid.get_mut(&uid), &sandbox.id) {
             self.by_uid.remove(&uid);
+            memory::shrink(&mut self.by_uid);
         }
         if let Some(address) = sandbox.ip {
             if is_last(self.by_address.get_mut(&address), &sandbox.id) {
                 self.by_address.remove(&address);
+                memory::shrink(&mut self.by_address);
             }
         }
     }

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use parking_lot::Mutex;
 
 use crate::{
-    convert,
+    convert, memory,
     model::{
         exit_reason, ContainerEntry, ContainerPhase, Job, JobUid, Nanos, Pod, Remote, SandboxPhase,
         Submission,
@@ -158,7 +158,10 @@ impl Transitions {
 
     /// A cancellation is confirmed of a job that was in this state before, and its pod too.
     fn confirmed(&self, pod: &Pod, before: &Job, now: Nanos) {
-        let since = self.owed.lock().remove(&before.uid);
+        let mut owed = self.owed.lock();
+        let since = owed.remove(&before.uid);
+        memory::shrink(&mut owed);
+        drop(owed);
         let had_ended = matches!(before.submission, Submission::Finished | Submission::Lost);
         if let (Some(since), false) = (since, had_ended) {
             let span = now.since(since);

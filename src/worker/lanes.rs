@@ -20,6 +20,7 @@ use super::{
     waiting::Waiting,
 };
 use crate::{
+    memory,
     model::{Nanos, Pod, SandboxId},
     plan::{
         owed::{Duty, Owed},
@@ -200,6 +201,7 @@ impl Timers {
     fn clear(&mut self, id: &SandboxId) {
         if let Some((at, _)) = self.by_pod.remove(id) {
             self.order.remove(&(at, id.clone()));
+            memory::shrink(&mut self.by_pod);
         }
     }
 

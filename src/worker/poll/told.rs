@@ -8,6 +8,7 @@ use std::{
 
 use super::live::Live;
 use crate::{
+    memory,
     model::{JobUid, Pod},
     profile::status_reply::EntryHash,
 };
@@ -58,6 +59,7 @@ impl Told {
     /// Forgets jobs that are not among these.
     pub(super) fn retain(&mut self, live: &HashSet<JobUid>) {
         self.0.retain(|uid, _| live.contains(uid));
+        memory::shrink(&mut self.0);
     }
 
     /// Whether some are missing.
