@@ -203,7 +203,7 @@ mod tests {
     fn keys(contents: &Contents) -> Vec<String> {
         contents
             .iter()
-            .flat_map(|(_, rows)| rows.iter().map(|(key, _)| key.clone()))
+            .flat_map(|(_, rows)| rows.iter().map(|(key, _)| key.to_owned()))
             .collect()
     }
 

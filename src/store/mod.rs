@@ -40,6 +40,7 @@ pub mod properties;
 mod record;
 mod recover;
 mod revision;
+mod rows;
 mod salvage;
 mod table;
 mod taken;

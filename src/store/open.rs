@@ -124,14 +124,14 @@ impl Store {
 fn set_aside(contents: &table::Contents, table: Table, key: &str) -> Vec<Write> {
     let rows = contents.iter().filter(|(known, _)| *known == table);
     let found = rows
-        .flat_map(|(_, rows)| rows)
-        .find(|(known, _)| known == key);
+        .flat_map(|(_, rows)| rows.iter())
+        .find(|(known, _)| *known == key);
     let Some((_, value)) = found else {
         return Vec::new();
     };
     let name = format!("{}/{key}", table.name());
     vec![
-        Write::put(Table::SetAside, &name, value.clone()),
+        Write::put(Table::SetAside, &name, value.to_vec()),
         Write::delete(table, key),
     ]
 }

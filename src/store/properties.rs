@@ -33,10 +33,7 @@ pub fn any_records(data: &[u8]) {
             Table::LogPositions | Table::Values | Table::SetAside => {}
         }
     }
-    let rows = rows
-        .into_iter()
-        .map(|(table, key, value)| (table, vec![(key, value)]));
-    let found = match recover_whole(&by_table(rows.collect())) {
+    let found = match recover_whole(&by_table(rows)) {
         Ok(found) => found,
         Err((record, error)) => {
             assert!(!record.is_empty() && matches!(error, record::Error::TooNew(_)));
@@ -74,18 +71,17 @@ fn row(line: &[u8]) -> Option<(Table, String, Vec<u8>)> {
 }
 
 /// The rows of each table together; of two with one key the last, as on disk.
-fn by_table(rows: Contents) -> Contents {
-    let mut tables: Contents = Vec::new();
-    for (table, rows) in rows {
-        match tables.iter_mut().find(|(other, _)| *other == table) {
-            Some((_, known)) => {
-                known.retain(|(key, _)| rows.iter().all(|(new, _)| new != key));
-                known.extend(rows);
-            }
-            None => tables.push((table, rows)),
-        }
+fn by_table(rows: impl IntoIterator<Item = (Table, String, Vec<u8>)>) -> Contents {
+    let mut last: Vec<(Table, String, Vec<u8>)> = Vec::new();
+    for row in rows {
+        last.retain(|known| (known.0, &known.1) != (row.0, &row.1));
+        last.push(row);
     }
-    tables
+    let of_table = |table: Table| {
+        let rows = last.iter().filter(move |row| row.0 == table);
+        (table, rows.map(|row| (&row.1, &row.2)).collect())
+    };
+    Table::ALL.into_iter().map(of_table).collect()
 }
 
 fn stays<T: PartialEq + Debug>(
@@ -113,9 +109,8 @@ fn is_written_as_it_is(found: &Recovered) {
         .iter()
         .flat_map(|pod| record::difference(None, Some(pod)).expect("all of it was read"))
         .chain(found.images.iter().map(record::put_image));
-    let rows = writes.filter_map(Write::into_row);
-    let rows = rows.map(|(table, key, value)| (table, vec![(key, value)]));
-    let again = recover_whole(&by_table(rows.collect())).expect("our own version");
+    let again =
+        recover_whole(&by_table(writes.filter_map(Write::into_row))).expect("our own version");
     assert_eq!(again.damage, []);
     assert_eq!(again.pods, found.pods);
     assert_eq!(again.images, found.images);

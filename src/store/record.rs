@@ -85,13 +85,13 @@ impl PodRecord {
     pub fn assemble(
         self,
         sandbox: Sandbox,
-        containers: &mut HashMap<ContainerId, Container>,
+        containers: &mut HashMap<&str, Container>,
     ) -> (Pod, Vec<ContainerId>) {
         let mut missing = Vec::new();
         let mut pod = Pod::new(sandbox);
         pod.containers.reserve_exact(self.containers.len());
         for (id, status) in self.containers {
-            match containers.remove(&id) {
+            match containers.remove(id.as_str()) {
                 Some(mut container) => {
                     container.sandbox_id = pod.sandbox.id.clone();
                     pod.containers.push(ContainerEntry {

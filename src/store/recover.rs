@@ -10,11 +10,8 @@ use std::{
     thread,
 };
 
-use super::{
-    record,
-    table::{Rows, Table},
-};
-use crate::model::{Container, ContainerId, Image, Pod, Sandbox, SandboxId};
+use super::{record, rows::Rows, table::Table};
+use crate::model::{Container, ContainerId, Image, Pod, Sandbox};
 
 /// What was found on disk.
 #[derive(Default)]
@@ -59,7 +56,7 @@ type Reader<T> = fn(&[u8]) -> Result<T, record::Error>;
 ///
 /// # Errors
 /// A record of a newer daemon: going on without it would lose it.
-pub fn recover(contents: &[Rows]) -> Result<Recovered, (String, record::Error)> {
+pub fn recover(contents: &[(Table, Rows)]) -> Result<Recovered, (String, record::Error)> {
     recover_with(contents, (container_without_config, sandbox_without_config))
 }
 
@@ -68,25 +65,27 @@ pub fn recover(contents: &[Rows]) -> Result<Recovered, (String, record::Error)> 
 /// # Errors
 /// Those of [`recover`].
 #[cfg(any(test, fuzzing))]
-pub fn recover_whole(contents: &[Rows]) -> Result<Recovered, (String, record::Error)> {
+pub fn recover_whole(contents: &[(Table, Rows)]) -> Result<Recovered, (String, record::Error)> {
     recover_with(contents, (record::container, record::sandbox))
 }
 
 fn recover_with(
-    contents: &[Rows],
+    contents: &[(Table, Rows)],
     (container, sandbox): Readers,
 ) -> Result<Recovered, (String, record::Error)> {
     let rows = |wanted: Table| {
         contents
             .iter()
             .filter(move |(table, _)| *table == wanted)
-            .flat_map(|(_, rows)| rows)
+            .flat_map(|(_, rows)| rows.iter())
     };
     let mut found = Recovered {
         log_positions: rows(Table::LogPositions)
-            .map(|(key, value)| (key.as_str().into(), value.clone()))
+            .map(|(key, value)| (key.into(), value.to_vec()))
             .collect(),
-        values: rows(Table::Values).cloned().collect(),
+        values: rows(Table::Values)
+            .map(|(key, value)| (key.to_owned(), value.to_vec()))
+            .collect(),
         ..Recovered::default()
     };
     let damage = &mut found.damage;
@@ -103,20 +102,14 @@ fn recover_with(
         |container| Some(container.id.as_str()),
         damage,
     )?;
-    let mut containers: HashMap<ContainerId, Container> = containers
-        .into_iter()
-        .map(|(key, container)| (key.as_str().into(), container))
-        .collect();
+    let mut containers: HashMap<&str, Container> = containers.into_iter().collect();
     let records = decode(
         (Table::Pods, rows(Table::Pods)),
         record::pod,
         |_| None,
         damage,
     )?;
-    let mut records: HashMap<SandboxId, record::PodRecord> = records
-        .into_iter()
-        .map(|(key, pod)| (key.as_str().into(), pod))
-        .collect();
+    let mut records: HashMap<&str, record::PodRecord> = records.into_iter().collect();
     let sandboxes = decode(
         (Table::Sandboxes, rows(Table::Sandboxes)),
         sandbox,
@@ -124,9 +117,9 @@ fn recover_with(
         damage,
     )?;
     for (key, sandbox) in sandboxes {
-        let Some(record) = records.remove(&sandbox.id) else {
+        let Some(record) = records.remove(sandbox.id.as_str()) else {
             let what = format!("sandbox {key} has no pod record");
-            damage.push(Damage::row(Table::Sandboxes, &key, what));
+            damage.push(Damage::row(Table::Sandboxes, key, what));
             continue;
         };
         let (pod, missing) = record.assemble(sandbox, &mut containers);
@@ -138,11 +131,11 @@ fn recover_with(
     }
     damage.extend(records.keys().map(|id| {
         let what = format!("the pod record of sandbox {id} has no sandbox");
-        Damage::row(Table::Pods, id.as_str(), what)
+        Damage::row(Table::Pods, id, what)
     }));
     damage.extend(containers.keys().map(|id| {
         let what = format!("container {id} belongs to no pod");
-        Damage::row(Table::Containers, id.as_str(), what)
+        Damage::row(Table::Containers, id, what)
     }));
     let pods = found.pods.iter();
     let ids: HashSet<_> = pods
@@ -178,12 +171,11 @@ const MAX_THREADS: usize = 8;
 
 /// Reads rows on all cores: with ten thousand containers that is most of what a start takes.
 fn read_all<T: Send>(
-    rows: &[&(String, Vec<u8>)],
+    rows: &[(&str, &[u8])],
     read: fn(&[u8]) -> Result<T, record::Error>,
 ) -> Vec<Result<T, record::Error>> {
-    let read = |rows: &[&(String, Vec<u8>)]| -> Vec<_> {
-        rows.iter().map(|(_, value)| read(value)).collect()
-    };
+    let read =
+        |rows: &[(&str, &[u8])]| -> Vec<_> { rows.iter().map(|(_, value)| read(value)).collect() };
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
     let part = rows
         .len()
@@ -205,14 +197,14 @@ fn read_all<T: Send>(
 }
 
 fn decode<'a, T: Send>(
-    (table, rows): (Table, impl Iterator<Item = &'a (String, Vec<u8>)>),
+    (table, rows): (Table, impl Iterator<Item = (&'a str, &'a [u8])>),
     read: fn(&[u8]) -> Result<T, record::Error>,
     own_id: fn(&T) -> Option<&str>,
     damage: &mut Vec<Damage>,
-) -> Result<Vec<(String, T)>, (String, record::Error)> {
+) -> Result<Vec<(&'a str, T)>, (String, record::Error)> {
     let rows: Vec<_> = rows.collect();
     let mut good = Vec::with_capacity(rows.len());
-    for ((key, _), record) in rows.iter().zip(read_all(&rows, read)) {
+    for (&(key, _), record) in rows.iter().zip(read_all(&rows, read)) {
         let name = || format!("{}/{key}", table.name());
         match record {
             // It would be written under its own id, and meet what is there.
@@ -223,7 +215,7 @@ fn decode<'a, T: Send>(
                     format!("{}: it has another id", name()),
                 ));
             }
-            Ok(record) => good.push((key.clone(), record)),
+            Ok(record) => good.push((key, record)),
             Err(error @ record::Error::TooNew(_)) => return Err((name(), error)),
             Err(error) => damage.push(Damage::row(table, key, format!("{}: {error}", name()))),
         }
@@ -244,6 +236,7 @@ mod tests {
             (key.to_owned(), record::encode(&container, &[]))
         };
         let rows = vec![row("a-0"), row("b-0")];
+        let rows = rows.into_iter().collect();
         let found = recover(&[(Table::Containers, rows)]).expect("our version");
         let damage = |key: &str, what: &str| Damage::row(Table::Containers, key, what.into());
         let want = [
@@ -256,7 +249,7 @@ mod tests {
     #[test]
     fn rows_that_many_threads_read_come_in_their_order() {
         let pod = pod(&[]);
-        let rows: Vec<_> = (0..3 * ROWS_OF_A_THREAD + 7)
+        let rows: Rows = (0..3 * ROWS_OF_A_THREAD + 7)
             .map(|number| {
                 let mut container = container(&pod, "a", 0);
                 container.id = format!("{number:06}").as_str().into();
@@ -275,8 +268,8 @@ mod tests {
             &mut damage,
         );
         let good = good.expect("our version");
-        let keys: Vec<_> = good.iter().map(|(key, _)| key).collect();
-        let want = rows.iter().filter(|(_, value)| value != b"nothing");
+        let keys: Vec<_> = good.iter().map(|(key, _)| *key).collect();
+        let want = rows.iter().filter(|(_, value)| *value != b"nothing");
         assert_eq!(keys, want.map(|(key, _)| key).collect::<Vec<_>>());
         assert_eq!(damage.len(), rows.len() / 100);
     }

@@ -13,6 +13,7 @@ use crate::threads::contain;
 
 use super::{
     private::private_file,
+    rows::Rows,
     table::{Contents, Table},
 };
 
@@ -120,10 +121,9 @@ pub fn read(path: &Path) -> Contents {
 }
 
 /// The rows of a table up to the first that cannot be read, from both ends.
-fn rows(database: &Database, table: Table) -> Vec<(String, Vec<u8>)> {
-    let mut found = Vec::new();
+fn rows(database: &Database, table: Table) -> Rows {
+    let mut found = Rows::default();
     for backwards in [false, true] {
-        let mut taken = Vec::new();
         let read = calmly(|| {
             let opened = database.begin_read()?.open_table(table.definition())?;
             let mut rows = opened.iter()?;
@@ -133,11 +133,10 @@ fn rows(database: &Database, table: Table) -> Vec<(String, Vec<u8>)> {
                 rows.next()
             } {
                 let (key, value) = row?;
-                taken.push((key.value().to_owned(), value.value().to_vec()));
+                found.push(key.value(), value.value());
             }
             Ok(())
         });
-        found.append(&mut taken);
         if read.is_ok() {
             break;
         }

@@ -2,6 +2,8 @@
 
 use redb::TableDefinition;
 
+use super::rows::Rows;
+
 /// A table of the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Table {
@@ -90,8 +92,5 @@ impl Write {
     }
 }
 
-/// The rows of a table: keys and values.
-pub type Rows = (Table, Vec<(String, Vec<u8>)>);
-
 /// Everything that was on disk, table by table.
-pub type Contents = Vec<Rows>;
+pub type Contents = Vec<(Table, Rows)>;

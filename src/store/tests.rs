@@ -304,8 +304,8 @@ fn a_log_position_of_nobody_is_forgotten() {
         .find(|(table, _)| *table == Table::LogPositions);
     let keys: Vec<_> = rows
         .iter()
-        .flat_map(|(_, rows)| rows)
-        .map(|(key, _)| key.as_str())
+        .flat_map(|(_, rows)| rows.iter())
+        .map(|(key, _)| key)
         .collect();
     assert_eq!(keys, [container.as_str()]);
 }

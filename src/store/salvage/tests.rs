@@ -79,7 +79,7 @@ fn a_damaged_record_is_set_aside_once_and_its_pod_left_out() {
         assert_eq!(pods[0].containers.len(), 2);
     }
     let (journal, contents) = Journal::open(dir.path()).expect("opens");
-    let left = contents.iter().flat_map(|(_, rows)| rows);
+    let left = contents.iter().flat_map(|(_, rows)| rows.iter());
     assert!(left.clone().count() > 0);
     assert!(
         left.clone().all(|(key, _)| !key.ends_with("-0")),
