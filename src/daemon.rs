@@ -253,19 +253,19 @@ impl Reloadable {
         self.workers.reopen_audit();
         let client = self.client.as_ref().map(|client| client.reload());
         if let Some(Err(error)) = client {
-            say_kept(&error);
+            say_kept("interLink", &error);
         }
         let collector = self.collector.as_ref().map(|collector| collector.reload());
         if let Some(Err(error)) = collector {
-            say_kept(&error);
+            say_kept("the collector of traces", &error);
         }
     }
 }
 
-fn say_kept(error: &dyn std::error::Error) {
+fn say_kept(of: &str, error: &dyn std::error::Error) {
     log::error!(
         error = chain(error);
-        "cannot read the credentials again, and the old ones stay in use"
+        "cannot read the credentials for {of} again, and the old ones stay in use"
     );
 }
 

@@ -24,16 +24,18 @@ pub fn beat(point: &str, limit: Duration) {
 /// Whether all threads of a kind are late: one that is alone, or all of which only the number at the end of the
 /// name differs.
 fn has_lost_a_kind(all: &[String], late: &[Late]) -> bool {
-    let kind = |name: &str| {
+    late.iter()
+        .any(|one| has_lost_a_kind_of(&one.thread, all, late))
+}
+
+/// The same of the kind of one thread that is late.
+fn has_lost_a_kind_of(thread: &str, all: &[String], late: &[Late]) -> bool {
+    fn kind(name: &str) -> &str {
         name.trim_end_matches(|c: char| c.is_ascii_digit())
-            .to_owned()
-    };
+    }
     let is_late = |name: &str| late.iter().any(|late| late.thread == name);
-    late.iter().any(|late| {
-        let of_it = kind(&late.thread);
-        let mut others = all.iter().filter(|name| kind(name) == of_it);
-        others.all(|name| is_late(name))
-    })
+    let mut others = all.iter().filter(|name| kind(name) == kind(thread));
+    others.all(|name| is_late(name))
 }
 
 /// How often it is looked whose loop is late.
@@ -50,16 +52,21 @@ pub fn watch(stop: &Receiver<()>, looked: impl Fn(bool)) {
         beat("watch", LOOK.saturating_mul(30));
         let now = late();
         let is_among = |them: &[Late], one: &Late| them.iter().any(|it| it.thread == one.thread);
+        let all = names();
         for one in now.iter().filter(|one| !is_among(&known, one)) {
-            log::error!(
-                thread = one.thread;
-                "{one}; what it does for all pods waits, and a restart of the daemon helps"
-            );
+            let what_follows = match has_lost_a_kind_of(&one.thread, &all, &now) {
+                true => "nobody else does its work: a restart of the daemon helps, and loses nothing",
+                false => {
+                    "others of its kind go on. Look at the disk or the server that it waits for: after a \
+                     restart it would wait again"
+                }
+            };
+            log::error!(thread = one.thread; "{one}; {what_follows}");
         }
         for one in known.iter().filter(|one| !is_among(&now, one)) {
             log::warn!(thread = one.thread; "thread `{}` has come back", one.thread);
         }
-        looked(!has_lost_a_kind(&names(), &now));
+        looked(!has_lost_a_kind(&all, &now));
         known = now;
         if !matches!(stop.recv_timeout(LOOK), Err(RecvTimeoutError::Timeout)) {
             return;

@@ -309,7 +309,10 @@ impl<'a> Poller<'a> {
         }
         self.context.counters.count(Counter::JobsLost);
         let _scope = live.scope();
-        log::error!("job is lost");
+        log::error!(
+            "job is lost: the plugin does not know it any more (jobs.lost_polls, jobs.lost_grace). Its containers \
+             end; ask the site what became of it"
+        );
         let now = self.context.store.clock().now();
         let lose = move |pod: &mut Pod| {
             let job = pod.job_mut(number);

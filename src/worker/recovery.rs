@@ -44,8 +44,8 @@ impl Context {
             return;
         }
         log::info!(
-            "the machine was booted, and its clock may have been set: what is waited for with {} pods is \
-             waited for from now on",
+            "the machine was booted, and its clock may have been set: grace periods of doubtful submissions and \
+             cancellations of {} pods begin anew, and stops keep their deadlines",
             pods.len()
         );
         self.change_pods(&pods, other_boot::restart_doubts);

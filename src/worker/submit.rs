@@ -239,14 +239,16 @@ pub fn ask(context: &Context, client: &Client, id: &SandboxId, number: u32) -> H
         return hold;
     }
     let mut refused = false;
+    let mut reason = None;
     let hold = context.change(id, |pod, now| {
         refused = call_results::asked(pod, number, &asked, asked_at, now, &context.rules);
+        reason = pod.job(number).and_then(|job| job.trouble.clone());
     });
     if hold != Hold::No {
         return hold;
     }
     let outcome = if refused {
-        log::warn!("job refused");
+        log::warn!(error = reason.unwrap_or_default(); "job refused");
         context.counters.count(Counter::JobsRefused);
         Outcome::Refused
     } else if is_shown == Some(true) {

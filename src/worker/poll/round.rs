@@ -228,7 +228,7 @@ impl Poller<'_> {
             let named = live.iter().find(|job| job.uid == *uid);
             let _scope = named.map(Live::scope);
             log::warn!(
-                "the plugin answers for no other job in a question about this one, so it is asked about by \
+                "each question about this job fails, for other jobs in it as well, so it is asked about by \
                  itself, and its containers stay as they are"
             );
         }
