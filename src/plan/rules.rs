@@ -32,6 +32,8 @@ pub struct Rules {
     pub lost_grace: Duration,
     /// How long processes may go on after the plugin has confirmed the end of their job and forgotten it.
     pub kill_wait: Duration,
+    /// How long the plugin may report a job as ended whose nodes are still being made ready.
+    pub prepare_grace: Duration,
     /// What becomes of stops that the plugin does not confirm in time.
     pub unconfirmed_stops: Arc<UnconfirmedStops>,
     /// Whether the API server is asked what a pod consists of.
@@ -58,15 +60,13 @@ impl Rules {
             lost_polls: config.jobs.lost_polls,
             lost_grace: config.jobs.lost_grace,
             kill_wait: config.jobs.kill_wait,
+            prepare_grace: config.jobs.prepare_grace,
             unconfirmed_stops: Arc::new(UnconfirmedStops::new(&config.jobs)),
             asks_api_server: config.kubernetes.kubeconfig.is_some(),
             scope: scope(config.jobs.job_scope, plugin.init_containers),
             exit_table: Arc::new(ExitTable::new(&config.states, plugin.known_ends)),
             limits: Arc::new(NamespaceLimits::new(&config.limits)),
-            plugin: PluginTraits {
-                may_prepare_for: config.jobs.prepare_grace,
-                ..plugin
-            },
+            plugin,
         }
     }
 }

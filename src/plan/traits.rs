@@ -7,8 +7,6 @@ use std::time::Duration;
 pub struct PluginTraits {
     /// For how long it may give its last answer to /status again, whatever it is asked.
     pub repeats_answers_for: Duration,
-    /// For how long it may report a job as ended whose nodes are still being made ready.
-    pub may_prepare_for: Duration,
     /// Its words for what happened to a job, and what the kubelet is shown instead.
     pub known_ends: &'static [KnownEnd],
     /// The most jobs that it answers for in one question; none where there is no such limit.

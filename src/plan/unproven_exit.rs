@@ -65,7 +65,7 @@ pub(super) fn judge(
             let end = (exit_code::NOT_STARTED, exit_reason::NEVER_RAN, message);
             fail(pod, number, end, now);
         }
-    } else if now.since(doubt.since) >= rules.plugin.may_prepare_for {
+    } else if now.since(doubt.since) >= rules.prepare_grace {
         let message =
             "it was cancelled while it waited: the plugin says that it has ended, and it has no \
                        log. If it was only being made ready, raise jobs.prepare_grace";
@@ -256,11 +256,7 @@ mod tests {
     fn one_of_which_nothing_is_ever_seen_has_not_succeeded() {
         let mut pod = pod("4711");
         tell(&mut pod, no_start(), Nanos(10));
-        tell(
-            &mut pod,
-            no_start(),
-            Nanos(10).plus(rules().plugin.may_prepare_for),
-        );
+        tell(&mut pod, no_start(), Nanos(10).plus(rules().prepare_grace));
         assert_eq!(code(&pod), Some(exit_code::TERMINATED));
         let end = pod.containers[0].status.reported.clone().expect("an end");
         assert_eq!(end.reason, exit_reason::CANCELLED);

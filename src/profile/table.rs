@@ -13,7 +13,7 @@
 //! | | marks containers as not ready or failed by their readiness and startup probes; none is killed | pkg/slurm/Status.go:347-372, pkg/slurm/probes.go | `probes` |
 //! | | passes images that begin with `/` or have a scheme as they are | pkg/slurm/prepare.go:1987-1995 | `image_refs` |
 //! | | answers a ping with the CPUs and the memory that no job has, unless a script of the site's says otherwise | pkg/slurm/Status.go, `parseClusterResourcesFromJSON` | `pings_with_what_is_free` |
-//! | `htcondor` | answers /create with 201, which an interLink server passes on as a failure with 201 (`profile::server`) | handles.py:655; pkg/interlink/api/handler.go:155-181 | `interlink::client` |
+//! | `htcondor` | answers /create with 201, which an interLink server passes on as a failure with 201 (`profile::speaker`) | handles.py:655; pkg/interlink/api/handler.go:155-181 | `interlink::client` |
 //! | | answers a question for its first pod only, and refuses it (404) if that one is not known | handles.py:730, 837-839 | `max_question` |
 //! | | looks at `spec.containers` only, and runs the last of them | handles.py:540, 625 | `init_containers`, `one_container_per_job` |
 //! | | gives each container the state of the job, an end always with a start | handles.py:777-797 | `ends_without_start` |
@@ -55,7 +55,6 @@ use crate::{
 /// known of each, as far as that does no harm to the others.
 const ANY: PluginTraits = PluginTraits {
     repeats_answers_for: slurm::REPEATS_ANSWERS_FOR,
-    may_prepare_for: slurm::MAY_PREPARE_FOR,
     known_ends: known_ends::KNOWN,
     max_question: None,
     init_containers: InitContainers::Reported,

@@ -3,7 +3,7 @@
 use crate::{
     plugin::report,
     world::{
-        container, rules, ticks, Budget, Heard, Lane, Mutation, Over, World, INIT, LATE, LIMIT,
+        container, rules, ticks, Budget, Heard, Mutation, Over, Worker, World, INIT, LATE, LIMIT,
         PATIENCE, TICK,
     },
 };
@@ -26,7 +26,7 @@ impl World {
     pub fn steps(&self) -> Vec<(String, World)> {
         let mut steps = Vec::new();
         self.kubelet(&mut steps);
-        self.lane_steps(&mut steps);
+        self.worker_steps(&mut steps);
         self.poller(&mut steps);
         self.plugin_steps(&mut steps);
         self.crash(&mut steps);
@@ -169,22 +169,22 @@ impl World {
         Some(container(pod, &failed.name, failed.attempt + 1))
     }
 
-    /// What the lane of the pod does, and how its calls can end.
-    fn lane_steps(&self, steps: &mut Vec<(String, World)>) {
+    /// What the worker of the pod does, and how its calls can end.
+    fn worker_steps(&self, steps: &mut Vec<(String, World)>) {
         let mut say = |label: &str, next: World| steps.push((label.to_owned(), next));
         let doubt = |world: &World| world.after(|world| world.budget.doubts -= 1);
         let refusal = |world: &World| world.after(|world| world.budget.refusals -= 1);
         let (may_doubt, may_refuse) = (self.budget.doubts > 0, self.budget.refusals > 0);
-        match &self.lane {
-            Lane::Idle => {
+        match &self.worker {
+            Worker::Idle => {
                 for next in self.begin_duty() {
-                    say("the lane takes up a duty", next);
+                    say("the worker takes up a duty", next);
                 }
             }
-            Lane::Posting(number) => {
+            Worker::Posting(number) => {
                 let number = *number;
                 let with = |world: &World, posted: Posted| {
-                    world.after(|world| world.lane = Lane::Posted(number, posted))
+                    world.after(|world| world.worker = Worker::Posted(number, posted))
                 };
                 if self.budget.refuses_twice && self.plugin.contains_key(&number) {
                     say("the plugin has the job already", with(self, exists()));
@@ -242,10 +242,10 @@ impl World {
                     say("the plugin refuses the job", with(&next, refused()));
                 }
             }
-            Lane::Asking(number, at) => {
+            Worker::Asking(number, at) => {
                 let (number, at) = (*number, *at);
                 let with = |world: &World, heard: Heard| {
-                    world.after(|world| world.lane = Lane::Asked(number, at, heard))
+                    world.after(|world| world.worker = Worker::Asked(number, at, heard))
                 };
                 for view in self.views(number) {
                     let label = if view.is_empty() { "denies" } else { "shows" };
@@ -268,10 +268,10 @@ impl World {
                     );
                 }
             }
-            Lane::Deleting(number) => {
+            Worker::Deleting(number) => {
                 let number = *number;
                 let with = |world: &World, deleted: Deleted| {
-                    world.after(|world| world.lane = Lane::Deleted(number, deleted))
+                    world.after(|world| world.worker = Worker::Deleted(number, deleted))
                 };
                 let gone = self.after(|world| {
                     world.plugin.remove(&number);
@@ -311,7 +311,7 @@ impl World {
                     );
                 }
             }
-            Lane::Posted(..) | Lane::Asked(..) | Lane::Deleted(..) => {
+            Worker::Posted(..) | Worker::Asked(..) | Worker::Deleted(..) => {
                 say("the answer is noted", self.note_answer());
             }
         }
@@ -344,18 +344,18 @@ impl World {
             Duty::CloseJob(number) => event(number, Event::Closed),
             Duty::Submit(number) => {
                 let mut next = event(number, Event::PostBegins);
-                next.lane = Lane::Posting(number);
+                next.worker = Worker::Posting(number);
                 next
             }
             // For jobs whose ids are numbers.
             Duty::ProveExit(_) => return Vec::new(),
             Duty::AskForJob(number) => {
-                self.after(|world| world.lane = Lane::Asking(number, world.now))
+                self.after(|world| world.worker = Worker::Asking(number, world.now))
             }
             Duty::CompleteLog(id) | Duty::AbandonLog(id) => {
                 self.with_pod(|pod, _, _| lifecycle::complete_log(pod, &id))
             }
-            Duty::Cancel(number) => self.after(|world| world.lane = Lane::Deleting(number)),
+            Duty::Cancel(number) => self.after(|world| world.worker = Worker::Deleting(number)),
         };
         vec![next]
     }
@@ -372,8 +372,8 @@ impl World {
 
     fn note_answer(&self) -> World {
         let mutation = self.mutation;
-        let mut next = self.with_pod(|pod, now, rules| match &self.lane {
-            Lane::Posted(number, posted) => {
+        let mut next = self.with_pod(|pod, now, rules| match &self.worker {
+            Worker::Posted(number, posted) => {
                 let doubt = mutation == Mutation::DoubtCountsAsNotActed
                     && matches!(posted, Posted::InDoubt { .. });
                 let posted = match posted {
@@ -386,7 +386,7 @@ impl World {
                 };
                 call_results::posted(pod, *number, posted, now, rules);
             }
-            Lane::Asked(number, at, heard) => {
+            Worker::Asked(number, at, heard) => {
                 let at = match mutation {
                     Mutation::LateDenialCounts => now,
                     _ => *at,
@@ -407,7 +407,7 @@ impl World {
                     forget_doubt(pod);
                 }
             }
-            Lane::Deleted(number, deleted) => {
+            Worker::Deleted(number, deleted) => {
                 let forgets = mutation == Mutation::FailedDeleteIsForgotten;
                 let deleted = if forgets {
                     Deleted::Confirmed
@@ -418,7 +418,7 @@ impl World {
             }
             _ => {}
         });
-        next.lane = Lane::Idle;
+        next.worker = Worker::Idle;
         next
     }
 
@@ -504,10 +504,10 @@ impl World {
             }
         });
         next.budget.crashes -= 1;
-        next.lane = Lane::Idle;
+        next.worker = Worker::Idle;
         next.poll = None;
         next.missing.clear();
-        if let Lane::Posting(number) = self.lane {
+        if let Worker::Posting(number) = self.worker {
             let late = next.after(|world| world.flights.push((number, world.now)));
             steps.push(("the daemon crashes, its request is on its way".into(), late));
         }
@@ -517,9 +517,13 @@ impl World {
     /// A request that was given up is acted on in time, or never; and questions have a time limit.
     fn time_may_pass(&self) -> bool {
         let next = self.now.plus(TICK);
-        let asked = match (&self.lane, &self.poll) {
-            (Lane::Asking(_, at) | Lane::Asked(_, at, _), Some((poll, _))) => Some(*at.min(poll)),
-            (Lane::Asking(_, at) | Lane::Asked(_, at, _), None) | (_, Some((at, _))) => Some(*at),
+        let asked = match (&self.worker, &self.poll) {
+            (Worker::Asking(_, at) | Worker::Asked(_, at, _), Some((poll, _))) => {
+                Some(*at.min(poll))
+            }
+            (Worker::Asking(_, at) | Worker::Asked(_, at, _), None) | (_, Some((at, _))) => {
+                Some(*at)
+            }
             _ => None,
         };
         let in_time = asked.is_none_or(|at| next.since(at) <= ticks(LIMIT));
@@ -541,7 +545,7 @@ impl World {
             steps.push((String::new(), self.arrived(index)));
         }
         if steps.is_empty() {
-            self.lane_steps(&mut steps);
+            self.worker_steps(&mut steps);
         }
         if steps.is_empty() && self.poll.is_some() {
             self.poller(&mut steps);

@@ -114,9 +114,9 @@ pub enum Mutation {
     EarlierDenialCounts,
 }
 
-/// The call that the pod's lane is busy with.
+/// The call that the worker which has the pod in hand is busy with.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Lane {
+pub enum Worker {
     Idle,
     Posting(u32),
     Posted(u32, Posted),
@@ -165,7 +165,7 @@ pub struct World {
     pub now: Nanos,
     pub budget: Budget,
     pub mutation: Mutation,
-    pub lane: Lane,
+    pub worker: Worker,
     /// An answer to /status that is not taken over yet.
     pub poll: Option<(Nanos, Vec<Told>)>,
     /// Jobs that the last answers left out, how often and since when.
@@ -200,6 +200,7 @@ pub fn rules(budget: Budget) -> Rules {
         unsure_grace: TICK * GRACE,
         complete_timeout: TICK * 2,
         kill_wait: Duration::ZERO,
+        prepare_grace: Jobs::default().prepare_grace,
         unconfirmed_stops: Arc::new(UnconfirmedStops::new(&Jobs {
             unconfirmed_stop: match budget.hold {
                 true => UnconfirmedStop::Hold,
@@ -268,7 +269,7 @@ impl World {
             now: START,
             budget,
             mutation,
-            lane: Lane::Idle,
+            worker: Worker::Idle,
             poll: None,
             missing: BTreeMap::new(),
             plugin: BTreeMap::new(),
@@ -289,7 +290,7 @@ impl World {
     pub fn forget(&mut self) {
         self.pod = self.pod.take().filter(|pod| !pod.is_forgotten());
         if self.pod.is_none() {
-            self.lane = Lane::Idle;
+            self.worker = Worker::Idle;
             self.poll = None;
         }
     }
@@ -323,7 +324,7 @@ impl World {
         if let Some((at, _)) = &mut self.poll {
             *at = move_(*at, LIMIT);
         }
-        if let Lane::Asking(_, at) | Lane::Asked(_, at, _) = &mut self.lane {
+        if let Worker::Asking(_, at) | Worker::Asked(_, at, _) = &mut self.worker {
             *at = move_(*at, LIMIT);
         }
         let Some(pod) = &mut self.pod else { return };
@@ -407,7 +408,7 @@ impl World {
             salt.hash(&mut hasher);
             text.hash(&mut hasher);
             self.budget.hash(&mut hasher);
-            (&self.lane, &self.poll, &self.missing, &self.plugin).hash(&mut hasher);
+            (&self.worker, &self.poll, &self.missing, &self.plugin).hash(&mut hasher);
             (&self.flights, &self.runs, &self.mains, &self.ended).hash(&mut hasher);
             (&self.refused, &self.forgotten, &self.stopped).hash(&mut hasher);
             self.waited_for.hash(&mut hasher);

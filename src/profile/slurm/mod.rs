@@ -65,10 +65,6 @@ use crate::plan::ReportedEnd;
 /// the arrival makes it ask SLURM.
 pub(super) const REPEATS_ANSWERS_FOR: Duration = Duration::from_millis(10_100);
 
-/// How long a job may be made ready. SLURM itself forgets one that was cancelled long before
-/// (slurm.conf(5), `MinJobAge`: 300 s by default).
-pub(super) const MAY_PREPARE_FOR: Duration = Duration::from_secs(30 * 60);
-
 /// What is said of a container whose job runs while its probes have not passed.
 const WAITS_FOR_PROBES: &str = "Waiting for probes";
 
