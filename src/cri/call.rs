@@ -13,11 +13,9 @@ use futures_channel::oneshot;
 use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
 use grpcio::{RpcContext, RpcStatus, ServerStreamingSink, UnarySink, WriteFlags};
 use parking_lot::Mutex;
-use protobuf::Message;
 
 use super::{
-    list_size::size,
-    pool::{Full, Lane, Pool},
+    pool::{Full, Pool, WaitsFor},
     Error,
 };
 use crate::{
@@ -179,13 +177,15 @@ impl Caller {
             work(message);
             drop(held);
         };
-        self.pool.hand_over(Lane::of(method), work).map_err(|Full| {
-            self.refusal(
-                method,
-                span,
-                "too many calls are waiting; try again in a moment",
-            )
-        })
+        self.pool
+            .hand_over(WaitsFor::of(method), work)
+            .map_err(|Full| {
+                self.refusal(
+                    method,
+                    span,
+                    "too many calls are waiting; try again in a moment",
+                )
+            })
     }
 
     fn admit<Q>(&self, request: Incoming<Q>) -> Result<(Q, Held), String> {
@@ -376,30 +376,6 @@ async fn unless_gone<P: Send + 'static>(
         later.poll_unpin(context).map(Ok)
     })
     .await
-}
-
-/// The stream of a list: the items in messages of a bounded size each. One that is larger alone goes
-/// alone; no item is larger than the request that brought it.
-pub fn in_parts<T: Message, P: Send + 'static>(
-    items: Vec<T>,
-    message: impl Fn(Vec<T>) -> P + Send + 'static,
-) -> Replies<P> {
-    const PART_BYTES: u64 = 1 << 20;
-    let mut items = items.into_iter().peekable();
-    let parts = std::iter::from_fn(move || {
-        let mut bytes = 0;
-        let mut part = Vec::new();
-        while let Some(item) = items.next_if(|item| part_has_room(bytes, size(item), PART_BYTES)) {
-            bytes += size(&item);
-            part.push(item);
-        }
-        (!part.is_empty()).then(|| message(part))
-    });
-    futures_util::stream::iter(parts).boxed()
-}
-
-fn part_has_room(has: u64, more: u64, limit: u64) -> bool {
-    has == 0 || has + more <= limit
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use protobuf::MessageField;
 
-use super::{call::in_parts, CriContext, Error};
+use super::{parts::in_parts, CriContext, Error};
 use crate::{
     model,
     proto::{

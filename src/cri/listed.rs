@@ -9,6 +9,7 @@ use super::{
     encode::Fields,
     filter::{container_state, sandbox_state},
     list_size::{self, Listed},
+    parts::PART_BYTES,
     Error,
 };
 use crate::{
@@ -19,9 +20,6 @@ use crate::{
 /// The field of the items in every message that lists some: `items` of `ListPodSandboxResponse`, `stats` of
 /// `ContainerStatsResponse`, and so on.
 const ITEMS: u8 = 1;
-/// A message of a stream is no larger, unless it has one item only. No item is larger than the request
-/// that brought it.
-const PART_BYTES: usize = 1 << 20;
 
 /// Writes an item.
 pub trait WriteItem<T>: Fn(&mut Fields<'_>, &T) + Send + 'static {}

@@ -6,7 +6,7 @@
 
 use protobuf::{EnumOrUnknown, MessageField};
 
-use super::{call::in_parts, CriContext, Error};
+use super::{parts::in_parts, CriContext, Error};
 use crate::{
     convert,
     model::{ContainerEntry, ContainerPhase, Nanos, Pod, SandboxPhase},

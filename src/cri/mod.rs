@@ -30,6 +30,7 @@ mod metrics;
 mod not_supported;
 mod owed_info;
 mod parked;
+mod parts;
 mod pod_address;
 mod pool;
 /// What must hold whatever comes in; `fuzz/` and the tests share it.

@@ -33,7 +33,7 @@ type Work = (Instant, Box<dyn FnOnce() + Send>);
 
 /// What a call may wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lane {
+pub enum WaitsFor {
     /// Nothing, and it takes some microseconds however many pods there are: it is answered at once.
     None,
     /// Nothing: it is answered from memory.
@@ -44,8 +44,8 @@ pub enum Lane {
     Pod,
 }
 
-impl Lane {
-    /// The lane of an RPC, by its name.
+impl WaitsFor {
+    /// That of an RPC, by its name.
     pub fn of(method: &str) -> Self {
         let reads = ["List", "Stream", "Get"];
         let is_read = reads.iter().any(|verb| method.starts_with(verb));
@@ -128,15 +128,19 @@ impl Pool {
     ///
     /// # Errors
     /// [`Full`].
-    pub fn hand_over(&self, lane: Lane, work: impl FnOnce() + Send + 'static) -> Result<(), Full> {
+    pub fn hand_over(
+        &self,
+        waits_for: WaitsFor,
+        work: impl FnOnce() + Send + 'static,
+    ) -> Result<(), Full> {
         let queue = {
             let queues = self.queues.lock();
             let queues = queues.as_ref().ok_or(Full)?;
-            match lane {
-                Lane::None => None,
-                Lane::Memory => Some(queues.memory.clone()),
-                Lane::State => Some(queues.state.clone()),
-                Lane::Pod => Some(queues.pod.clone()),
+            match waits_for {
+                WaitsFor::None => None,
+                WaitsFor::Memory => Some(queues.memory.clone()),
+                WaitsFor::State => Some(queues.state.clone()),
+                WaitsFor::Pod => Some(queues.pod.clone()),
             }
         };
         let Some(queue) = queue else {
@@ -205,18 +209,18 @@ mod tests {
         let (began, begun) = bounded(1);
         let (finished, results) = bounded(8);
         let first = finished.clone();
-        pool.hand_over(Lane::State, move || {
+        pool.hand_over(WaitsFor::State, move || {
             began.send(()).expect("heard");
             let _ = held.recv();
             first.send(1).expect("heard");
         })
         .expect("the thread is idle");
         begun.recv_timeout(Duration::from_secs(5)).expect("began");
-        pool.hand_over(Lane::State, move || finished.send(2).expect("heard"))
+        pool.hand_over(WaitsFor::State, move || finished.send(2).expect("heard"))
             .expect("one may wait");
-        assert_eq!(pool.hand_over(Lane::State, || {}), Err(Full));
+        assert_eq!(pool.hand_over(WaitsFor::State, || {}), Err(Full));
         let (read, answers) = bounded(1);
-        pool.hand_over(Lane::Memory, move || read.send(()).expect("heard"))
+        pool.hand_over(WaitsFor::Memory, move || read.send(()).expect("heard"))
             .expect("it has a queue of its own");
         answers
             .recv_timeout(Duration::from_secs(5))
@@ -226,22 +230,22 @@ mod tests {
             .stop(Instant::now() + Duration::from_secs(5))
             .is_empty());
         assert_eq!(results.try_iter().collect::<Vec<_>>(), [1, 2]);
-        assert_eq!(pool.hand_over(Lane::State, || {}), Err(Full));
+        assert_eq!(pool.hand_over(WaitsFor::State, || {}), Err(Full));
     }
 
     #[test]
-    fn what_only_reads_memory_has_a_lane_of_its_own() {
+    fn what_only_reads_memory_has_threads_of_its_own() {
         for method in ["Version", "ContainerStatus", "PodSandboxStats"] {
-            assert_eq!(Lane::of(method), Lane::None, "{method}");
+            assert_eq!(WaitsFor::of(method), WaitsFor::None, "{method}");
         }
         for method in ["Status", "ListContainers", "GetContainerEvents"] {
-            assert_eq!(Lane::of(method), Lane::Memory, "{method}");
+            assert_eq!(WaitsFor::of(method), WaitsFor::Memory, "{method}");
         }
         for method in ["StopContainer", "RemovePodSandbox", "ImageFsInfo", "Other"] {
-            assert_eq!(Lane::of(method), Lane::State, "{method}");
+            assert_eq!(WaitsFor::of(method), WaitsFor::State, "{method}");
         }
         for method in ["CreateContainer", "StartContainer", "ReopenContainerLog"] {
-            assert_eq!(Lane::of(method), Lane::Pod, "{method}");
+            assert_eq!(WaitsFor::of(method), WaitsFor::Pod, "{method}");
         }
     }
 
@@ -259,7 +263,7 @@ mod tests {
                     began.send(()).expect("heard");
                     let _ = held.recv();
                 };
-                match pool.hand_over(Lane::Pod, call) {
+                match pool.hand_over(WaitsFor::Pod, call) {
                     Ok(()) => {
                         stuck += usize::from(begun.recv_timeout(Duration::from_millis(300)).is_ok())
                     }
@@ -268,7 +272,7 @@ mod tests {
             }
             assert_eq!(stuck, count - count.div_ceil(RESERVED), "{count}");
             let (answer, answers) = bounded(1);
-            pool.hand_over(Lane::State, move || answer.send(()).expect("heard"))
+            pool.hand_over(WaitsFor::State, move || answer.send(()).expect("heard"))
                 .expect("it has a queue of its own");
             let answered = answers.recv_timeout(Duration::from_secs(5));
             answered.expect("and a thread that is left to it");

@@ -168,7 +168,7 @@ fn owed_job(pod: &Pod, job: &Job, now: Nanos, rules: &Rules) -> Option<Owed> {
                 duty: Duty::AskForJob(number),
             })
         }
-        // The worker that posts holds the pod's lane, and moves it on when the POST has ended.
+        // The worker that posts has the pod in hand, and moves it on when the POST has ended.
         (Submission::Submitting { .. }, _) => None,
         (
             Submission::Submitted { .. }

@@ -68,7 +68,7 @@ const LIMIT: Duration = LONGEST.saturating_mul(3);
 
 /// Runs until told to stop. What is undone then is on disk.
 pub fn dispatch(store: &Arc<Store>, rules: &CurrentRules, channels: &Channels) {
-    let mut lanes = Lanes {
+    let mut dispatcher = Dispatcher {
         store,
         rules,
         tasks: &channels.tasks,
@@ -81,12 +81,12 @@ pub fn dispatch(store: &Arc<Store>, rules: &CurrentRules, channels: &Channels) {
         stopping: HashSet::new(),
     };
     loop {
-        threads::beat("lanes", LIMIT);
+        threads::beat("dispatch", LIMIT);
         select! {
             recv(channels.woken) -> id => match id {
                 Ok(id) => {
-                    lanes.note(&id);
-                    lanes.look_at(&id);
+                    dispatcher.note(&id);
+                    dispatcher.look_at(&id);
                     if let Some(listener) = &channels.listener {
                         let _ = listener.try_send(id);
                     }
@@ -94,20 +94,20 @@ pub fn dispatch(store: &Arc<Store>, rules: &CurrentRules, channels: &Channels) {
                 Err(_) => return,
             },
             recv(channels.done) -> done => match done {
-                Ok(done) => lanes.done(&done),
+                Ok(done) => dispatcher.done(&done),
                 Err(_) => return,
             },
             recv(channels.stop) -> _ => return,
-            default(lanes.timers.until_next(store.clock().now())) => {
-                for id in lanes.timers.take_due(store.clock().now()) {
-                    lanes.look_at(&id);
+            default(dispatcher.timers.until_next(store.clock().now())) => {
+                for id in dispatcher.timers.take_due(store.clock().now()) {
+                    dispatcher.look_at(&id);
                 }
             }
         }
     }
 }
 
-struct Lanes<'a> {
+struct Dispatcher<'a> {
     store: &'a Store,
     rules: &'a CurrentRules,
     tasks: &'a Tasks,
@@ -121,7 +121,7 @@ struct Lanes<'a> {
     stopping: HashSet<SandboxId>,
 }
 
-impl Lanes<'_> {
+impl Dispatcher<'_> {
     /// Hands out what the pod is owed now, or sets its timer. A pod that a worker has in hand is
     /// looked at when the worker is done.
     fn look_at(&mut self, id: &SandboxId) {

@@ -1,11 +1,11 @@
-//! The work towards interLink: a fixed set of threads that carry out what pods are owed.
+//! The work towards interLink: a bounded set of threads that carry out what pods are owed.
 //!
 //! | thread | way in | ends when |
 //! |---|---|---|
-//! | `lanes` | names of pods that changed | told to stop; what is undone is on disk |
-//! | `interlink-N` | duties from `lanes` | `lanes` has ended |
+//! | `dispatch` | names of pods that changed | told to stop; what is undone is on disk |
+//! | `interlink-N` | duties from `dispatch` | `dispatch` has ended |
 //! | `poll` | a nudge when a job was submitted | told to stop |
-//! | `stops` | deadlines of stops, from `lanes` | told to stop; the deadlines are on disk |
+//! | `stops` | deadlines of stops, from `dispatch` | told to stop; the deadlines are on disk |
 //! | `announce` | names of pods that changed | told to stop; only with an API server |
 //! | `node` | a nudge when the plugin reports other resources | told to stop; only where `[node]` says something |
 //! | `follow`, `log-poll` | running containers | told to stop; positions are on disk |
@@ -22,11 +22,11 @@ mod changes;
 mod cluster_report;
 mod context;
 mod current_rules;
+mod dispatcher;
 mod expected;
 mod follow;
 mod job_members;
 mod job_request;
-mod lanes;
 mod limits;
 mod logs;
 mod node;
@@ -57,7 +57,7 @@ use crossbeam_channel::{bounded, unbounded, Receiver, Sender};
 pub use self::context::Context;
 use self::{
     changes::Hold,
-    lanes::{Channels, Done},
+    dispatcher::{Channels, Done},
     priority::Task,
 };
 use crate::{
@@ -81,8 +81,8 @@ pub struct Workers {
 }
 
 impl Workers {
-    /// Starts the threads. Without a client (no interLink configured) only `lanes` and one worker
-    /// run, for what time alone brings; jobs wait.
+    /// Starts the threads. Without a client (no interLink configured) there is no poller, nobody reads logs, and
+    /// duties that call interLink wait.
     ///
     /// # Errors
     /// A thread that cannot be started.
@@ -100,7 +100,7 @@ impl Workers {
         let stopped = workers.threads.stopped();
         let listener = workers.spawn_announce(&stopped)?;
         workers.spawn_node(&stopped)?;
-        workers.spawn_lanes(client.clone(), config, woken, listener, &stopped)?;
+        workers.spawn_dispatcher(client.clone(), config, woken, listener, &stopped)?;
         if let Some(client) = client {
             workers.spawn_poll(client.clone(), config, &stopped)?;
             follow::start(&workers.threads, &workers.context, &client, config)?;
@@ -108,7 +108,7 @@ impl Workers {
         Ok(workers)
     }
 
-    fn spawn_lanes(
+    fn spawn_dispatcher(
         &self,
         client: Option<Arc<Client>>,
         config: &Config,
@@ -135,11 +135,11 @@ impl Workers {
             },
         };
         let context = self.context.clone();
-        self.threads.start("lanes", move || {
+        self.threads.start("dispatch", move || {
             context.recover();
             context.recognise_by_records();
             context.store.wake_all();
-            lanes::dispatch(&context.store, &context.rules, &channels);
+            dispatcher::dispatch(&context.store, &context.rules, &channels);
         })?;
         let limit = longest_duty(config);
         for (number, work) in work.into_iter().enumerate() {
@@ -153,7 +153,7 @@ impl Workers {
                             break;
                         }
                         let _busy = metrics.begun(task.since.elapsed());
-                        let about = format!("pod sandbox {} ({:?})", task.sandbox, task.duty);
+                        let about = about(&context, &task);
                         let hold = threads::working_on(about, || {
                             threads::beat("interlink", limit);
                             let origin = origin::of(&context, &task.sandbox, &task.duty);
@@ -245,6 +245,14 @@ fn longest_duty(config: &Config) -> Duration {
         .saturating_mul(3)
 }
 
+/// What a worker has in hand, for a line in the log: the pod, where it is still there, and the duty.
+fn about(context: &Context, task: &Task) -> String {
+    let pod = context.store.pod(&task.sandbox);
+    let name = pod.map(|pod| pod.full_name() + " ").unwrap_or_default();
+    let (id, duty) = (&task.sandbox, task.duty.name());
+    format!("pod {name}(pod sandbox {id}): {duty}")
+}
+
 fn carry_out(context: &Context, client: Option<&Client>, task: &Task) -> Hold {
     let id = &task.sandbox;
     let _scope = scope(context, task);
@@ -252,7 +260,7 @@ fn carry_out(context: &Context, client: Option<&Client>, task: &Task) -> Hold {
         (Duty::ReadApiPod(number), _) => job_members::read_api_pod(context, id, *number),
         (Duty::CloseJob(number), _) => submit::close(context, id, *number),
         (Duty::AbandonLog(container), _) => logs::abandon(context, id, container),
-        // `lanes` hands out the others only where there is one.
+        // `dispatch` hands out the others only where there is one.
         (_, None) => Hold::No,
         (Duty::Submit(number), Some(client)) => submit::submit(context, client, id, *number),
         (Duty::ProveExit(number), Some(client)) => {

@@ -1,5 +1,5 @@
 //! Ends the wait for stops whose time is over. A thread of its own: a stop must not wait longer because
-//! the pod's lane, or every worker, is busy with a call to a plugin that hangs.
+//! the worker that has the pod in hand, or every worker, is busy with a call to a plugin that hangs.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -19,7 +19,7 @@ const LIMIT: Duration = Duration::from_secs(90);
 /// Pause before another attempt where the disk takes no changes.
 const DISK_PAUSE: Duration = Duration::from_secs(1);
 
-/// What `lanes` tells of a pod that has changed: when the time for a stop is over, if one is under way.
+/// What `dispatch` tells of a pod that has changed: when the time for a stop is over, if one is under way.
 pub type Told = (SandboxId, Option<Nanos>);
 
 /// Runs until told to stop.

@@ -77,7 +77,7 @@ fn violations_are_found() {
     let mut all = Crate::default();
     for (path, text) in [
         ("", "mod store; mod worker; mod plugin; mod interlink; mod cri;"),
-        ("store", "use crate::{model, worker::{self as w, Lanes}}; fn f() { w::run() }"),
+        ("store", "use crate::{model, worker::{self as w, Dispatcher}}; fn f() { w::run() }"),
         ("plugin", "use crate::interlink::{wire::PodStatus, Client};"),
         ("cri", "fn f() { log::warn!(\"{}\", super::interlink::VERSION) }"),
         ("interlink", "#[serde(with = \"crate::store::time\")] fn f() {} /// [crate::cri]\nfn g() {}"),
@@ -93,7 +93,7 @@ fn violations_are_found() {
             "interlink: `interlink` names store::time",
             "plugin: `plugin` names interlink::Client",
             "store: `store` names worker",
-            "store: `store` names worker::Lanes",
+            "store: `store` names worker::Dispatcher",
             "store: `store` names worker::run",
             "worker: `worker` names plugin",
         ]

@@ -135,7 +135,7 @@ impl Bench {
             assert!(lines[0].contains(part), "{failpoint}: {part}: {}", lines[0]);
         }
         // The pod that it happened with, for one that does it after each start.
-        let names_a_pod = lines[0].contains(" while working on pod sandbox ");
+        let names_a_pod = lines[0].contains(" while working on pod default/kept (pod sandbox ");
         let is_panic_of_worker = failpoint.starts_with("interlink=panic");
         assert_eq!(names_a_pod, is_panic_of_worker, "{failpoint}: {}", lines[0]);
         assert!(log.trim_end().ends_with(lines[0]), "{failpoint}: {log}");
@@ -277,8 +277,8 @@ const REMOTE: &[(&str, &str)] = &[
     ("cri=panic", "cri-"),
     ("cri-read=panic", "cri-read-"),
     ("log=panic@3", "log"),
-    ("lanes=panic", "lanes"),
-    ("lanes=panic@8", "lanes"),
+    ("dispatch=panic", "dispatch"),
+    ("dispatch=panic@8", "dispatch"),
     ("interlink=panic", "interlink-"),
     ("poll=panic@2", "poll"),
     ("stops=panic", "stops"),
@@ -305,7 +305,7 @@ const EMBEDDED: &[(&str, &str)] = &[
 /// Threads that return although nobody told them to.
 const REMOTE_RETURNS: &[&str] = &[
     "cri-0",
-    "lanes",
+    "dispatch",
     "interlink-0",
     "poll",
     "stops",
@@ -436,7 +436,7 @@ fn a_stream_that_panics_ends_and_all_others_go_on() {
 const HANGS: &[(&str, &str)] = &[
     ("cri=hang", "cri-"),
     ("cri-read=hang", "cri-read-"),
-    ("lanes=hang@4", "lanes"),
+    ("dispatch=hang@4", "dispatch"),
     ("interlink=hang", "interlink-"),
     ("poll=hang@2", "poll"),
     ("stops=hang", "stops"),

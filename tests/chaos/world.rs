@@ -56,7 +56,7 @@ pub enum Victim {
 
 /// Where a planted panic may strike.
 const POINTS: [&str; 8] = [
-    "lanes",
+    "dispatch",
     "interlink",
     "poll",
     "follow",

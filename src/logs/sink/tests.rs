@@ -39,7 +39,7 @@ fn fetch(sink: &Arc<LogSink>, log: &str, is_end: bool) -> Result<u64, Error> {
     stream.finish(is_end)
 }
 
-/// Fetches as often as the lane does for one that is not recognised.
+/// Fetches as often as a worker does for one that is not recognised.
 fn fetch_until_known(sink: &Arc<LogSink>, log: &str, is_end: bool) {
     let known = (0..3).any(|_| fetch(sink, log, is_end).is_ok());
     assert!(known, "{log:?} is not recognised");

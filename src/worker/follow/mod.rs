@@ -3,8 +3,8 @@
 //! A thread each follows a log as it grows, and ends with its container; there are at most `logs.followers` of
 //! them. The logs of containers beyond that number, and all where a plugin does not follow, are read in turn
 //! by one more thread, `log-poll`. The `follow` thread looks every now and then which containers run, starts
-//! followers, and cuts off those whose container has ended; the end of such a log is fetched by the lane of its
-//! pod. A stream on which nothing comes is begun anew now and then: see `watch`.
+//! followers, and cuts off those whose container has ended; the end of such a log is fetched by a worker, as a duty
+//! to its pod. A stream on which nothing comes is begun anew now and then: see `watch`.
 
 mod running;
 mod stream;
