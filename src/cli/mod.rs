@@ -48,12 +48,13 @@ const DEFAULT_SOCKET: &str = "/run/interlink-cri/interlink-cri.sock";
     version,
     after_help = "Exit status: 0 on success, 1 on failure, 2 for wrong usage.\n\
                   `serve` and `plugin` end with 70 when one of their threads has died, which is a \
-                  fault of theirs; start them again.\n\
+                  fault of theirs; start them again. `serve` ends with 75 when it has not come to its end \
+                  within daemon.shutdown_timeout.\n\
                   `run-pod` ends with the pod's result: the first exit code that is not 0, 124 when \
-                  the time is over, 130 when interrupted.\n\
+                  the time is over, 130 when interrupted, 141 when nobody reads what it prints.\n\
                   `status` ends with 3 when a condition is not met, `doctor` when something is wrong.\n\
                   `check-plugin` ends with 3 when a rule is not kept and the daemon copes, with 1 when \
-                  something fails or could not be tried."
+                  something fails or could not be tried, with 130 when interrupted."
 )]
 struct Cli {
     #[command(subcommand)]

@@ -1,6 +1,6 @@
 //! Every key of the daemon itself, its default, and why; `policy` has those about what pods ask
-//! for. The commented sample under `packaging/` is generated from
-//! the doc comments' twin in `sample.rs`; a test holds the two together.
+//! for. The sample under `packaging/` and the man page are made from
+//! the doc comments of this file and of those that `SCHEMA` in `sample.rs` lists; a test compares them.
 
 use std::{fmt, fs, path::PathBuf, time::Duration};
 

@@ -42,9 +42,9 @@
 //! http      the HTTP server; knows nothing of all this
 //! ```
 //!
-//! The room has a wall: of the daemon it sees `interlink::wire`, `threads`, and the small rooms `text`,
-//! `confined`, `endpoint`, `owned` and `peer` alone, and no room but `daemon` and `cli` sees it. So the plugin stays another program to what is tested against it, and
-//! agrees with it about the wire and nothing else.
+//! The room has a wall: of the daemon it sees `interlink::wire`, `threads`, and the small rooms `bounded`, `confined`,
+//! `disk`, `endpoint`, `json`, `owned`, `peer` and `text` alone, and no room but `daemon` and `cli` sees it. So the
+//! plugin stays another program to what is tested against it, and agrees with it about the wire and nothing else.
 
 mod api;
 mod backend;

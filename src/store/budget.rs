@@ -1,5 +1,5 @@
-//! How much of the pods' configurations may be kept. They are held in memory and on disk as long as the
-//! pod has a record, and a CRI call may bring 16 MiB of them.
+//! How much the CRI configurations of pods may take. The disk has them as long as the pod has a record, and memory
+//! while a job is made of them; a CRI call may bring 16 MiB.
 
 use std::{collections::HashMap, sync::Arc};
 
