@@ -13,6 +13,7 @@ mod dial;
 mod direct;
 mod error;
 mod follow;
+mod gathering;
 mod link;
 /// What must hold whatever comes in; `fuzz/` and the tests share it.
 #[cfg(any(test, fuzzing))]

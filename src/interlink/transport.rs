@@ -17,11 +17,10 @@ use parking_lot::{Condvar, Mutex};
 use rustix::net::{recv, RecvFlags};
 use ureq::unversioned::transport::{Buffers, LazyBuffers, NextTimeout, Transport};
 
+use super::gathering::Gathering;
+
 /// Bytes for input and for output each. The head of an answer must fit.
 pub(super) const BUFFER_BYTES: usize = 64 << 10;
-/// A log that comes in small pieces is read no more often than this: each piece is a wakeup and a write. What
-/// comes after a silence is read at once.
-const GATHER: Duration = Duration::from_millis(200);
 
 /// Cuts calls off from another thread. Clones are one and the same.
 ///
@@ -265,9 +264,8 @@ pub(super) struct SocketTransport {
     socket: Arc<Socket>,
     liftable: LiftableLimit,
     buffers: Box<dyn Buffers + Send + Sync>,
-    gathers: bool,
-    /// When a piece of a log was read that was all there was.
-    emptied: Option<Instant>,
+    /// Of an answer that is a log as it grows.
+    gathering: Option<Gathering>,
 }
 
 impl SocketTransport {
@@ -276,8 +274,7 @@ impl SocketTransport {
             socket,
             liftable,
             buffers: Box::new(LazyBuffers::new(BUFFER_BYTES, BUFFER_BYTES)),
-            gathers: false,
-            emptied: None,
+            gathering: None,
         }
     }
 
@@ -289,15 +286,15 @@ impl SocketTransport {
     ) -> Self {
         Self {
             buffers: Box::new(buffers),
-            gathers: true,
+            gathering: Some(Gathering::default()),
             ..Self::new(socket, liftable)
         }
     }
 
     /// Lets more come of a log that was read a moment ago.
     fn gather(&mut self) {
-        if let Some(emptied) = self.emptied.take() {
-            self.socket.rest(GATHER.saturating_sub(emptied.elapsed()));
+        if let Some(gathering) = &mut self.gathering {
+            self.socket.rest(gathering.rest(Instant::now()));
         }
     }
 }
@@ -340,8 +337,10 @@ impl Transport for SocketTransport {
         };
         let is_all = amount < input.len();
         self.buffers.input_appended(amount);
-        if self.gathers && is_all && self.liftable.is_lifted() {
-            self.emptied = Some(Instant::now());
+        if let Some(gathering) = &mut self.gathering {
+            if self.liftable.is_lifted() {
+                gathering.note(amount, is_all, Instant::now());
+            }
         }
         Ok(amount > 0)
     }

@@ -161,6 +161,34 @@ fn a_followed_log_in_small_pieces_is_read_now_and_then() {
     assert!(begun.elapsed() >= Duration::from_millis(200));
 }
 
+/// A stream begins with all there is of a log. Whoever rested after each piece that does not fill a buffer got half a
+/// megabyte of it in a second: as much as the socket holds, each time.
+#[test]
+fn a_followed_log_that_comes_fast_is_not_held_up() {
+    const PIECES: usize = 6 << 10;
+    // 4,096 bytes with its head and its end.
+    let piece = format!("ff9\r\n{}\r\n", "x".repeat(0xff9));
+    let server = Server::tcp(move |_, conn| {
+        conn.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+        (0..PIECES).for_each(|_| conn.send(piece.as_bytes()));
+        conn.send(b"0\r\n\r\n");
+        AfterAnswer::Close
+    });
+    let mut reader = client(&server.url)
+        .follow(&LogStruct::default(), &CancelToken::new())
+        .unwrap();
+    let (begun, mut got) = (Instant::now(), 0);
+    let mut buffer = vec![0; 8 << 10];
+    loop {
+        match reader.read(&mut buffer).unwrap() {
+            0 => break,
+            count => got += count,
+        }
+    }
+    assert_eq!(got, PIECES * 0xff9);
+    assert!(begun.elapsed() < PATIENCE, "{:?}", begun.elapsed());
+}
+
 /// A follower's buffers are small at first.
 #[test]
 fn a_followed_log_may_have_a_long_head() {

@@ -136,6 +136,7 @@ fn follow_once(
                 Err(error) => refused(context, entry, error),
             };
         }
+        watch.came(Instant::now());
         let progress = match fetch.push(&buffer[..count]) {
             Ok(progress) => progress,
             Err(error) => return refused(context, entry, error),

@@ -22,7 +22,7 @@ pub struct Watch(Mutex<State>);
 struct State {
     stream: CancelToken,
     ended: bool,
-    /// When something new came, or the stream began.
+    /// When something came, or the stream began.
     heard: Instant,
     /// Streams in a row that brought nothing new.
     silent: u32,
@@ -53,6 +53,11 @@ impl Watch {
             state.stream.cancel();
         }
         state.stream.clone()
+    }
+
+    /// Something has come, though nothing new yet: the stream begins with what is known.
+    pub fn came(&self, now: Instant) {
+        self.0.lock().heard = now;
     }
 
     /// Something new has come.
@@ -115,6 +120,15 @@ mod tests {
             "a long log is not fetched each second"
         );
         watch.look_at_it(Instant::now() + second * 11);
+        assert!(stream.is_cancelled());
+        // However slowly it comes, a stream on which it comes is not silent.
+        let (stream, begun) = (watch.begin(10 << 20), Instant::now());
+        for after in 0..60 {
+            watch.came(begun + second * after);
+            watch.look_at_it(begun + second * after + second / 2);
+        }
+        assert!(!stream.is_cancelled());
+        watch.look_at_it(begun + second * 71);
         assert!(stream.is_cancelled());
     }
 
