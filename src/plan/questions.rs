@@ -146,6 +146,11 @@ impl Questions {
         self.round = Round::default();
     }
 
+    /// About how many jobs the next question is, where so many are left.
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
     /// Where a job belongs now.
     pub fn place(&mut self, job: JobUid, now: Instant) -> Place {
         match self.suspects.get(&job) {

@@ -135,7 +135,8 @@ impl Bench {
             assert!(lines[0].contains(part), "{failpoint}: {part}: {}", lines[0]);
         }
         // The pod that it happened with, for one that does it after each start.
-        let names_a_pod = lines[0].contains(" while working on pod default/kept (pod sandbox ");
+        let names_a_pod =
+            lines[0].contains(" while working on pod lab/") && lines[0].contains(" (pod sandbox ");
         let is_panic_of_worker = failpoint.starts_with("interlink=panic");
         assert_eq!(names_a_pod, is_panic_of_worker, "{failpoint}: {}", lines[0]);
         assert!(log.trim_end().ends_with(lines[0]), "{failpoint}: {log}");

@@ -60,7 +60,7 @@ impl Poller<'_> {
             let early = told.and_then(|told| told.came_early);
             (heard, early, self.first_only.came_first(uid))
         });
-        self.is_split = together.len() > most;
+        self.is_split = together.len() > self.questions.size();
         let mut queue = VecDeque::from(together);
         let (mut is_whole, mut is_early) = (true, true);
         self.has_more = false;
@@ -83,7 +83,10 @@ impl Poller<'_> {
                     }
                     is_early = false;
                 }
-                Asked::Again(jobs) => jobs.into_iter().rev().for_each(|job| queue.push_front(job)),
+                Asked::Again(jobs) => {
+                    self.is_split = true;
+                    jobs.into_iter().rev().for_each(|job| queue.push_front(job));
+                }
                 Asked::Denied => {}
                 Asked::Failed => is_whole = false,
                 Asked::Over => {
