@@ -32,10 +32,11 @@ pub struct Identity {
     /// Patterns of namespaces whose pods may have any annotations and flags. Others are refused those
     /// by which jobs run as somebody else, run commands on the way, or get out of sight.
     pub trusted_namespaces: Vec<String>,
-    /// Patterns of annotations that all pods may have, although they are among those.
+    /// Patterns of annotations that pods of all namespaces may have, of those that are refused outside
+    /// `trusted_namespaces`.
     pub allow_annotations: Vec<String>,
-    /// Patterns of the long names of flags that all pods may use, although they are among those, or not
-    /// known: `export`, `container-*`.
+    /// Patterns of the long names of flags that pods of all namespaces may use, of those that are refused outside
+    /// `trusted_namespaces`, or are not known: `export`, `container-*`.
     pub allow_flags: Vec<String>,
 }
 

@@ -221,11 +221,11 @@ pub enum Policy {
 pub struct Metadata {
     /// Patterns of the annotations that jobs get from their pods. The kubelet's own are never sent.
     pub annotations_allow: Vec<String>,
-    /// Patterns of those that they do not get, although they are allowed.
+    /// Patterns of annotations that jobs never get, also where `annotations_allow` has them.
     pub annotations_deny: Vec<String>,
     /// Patterns of the labels that jobs get from their pods.
     pub labels_allow: Vec<String>,
-    /// Patterns of those that they do not get, although they are allowed.
+    /// Patterns of labels that jobs never get, also where `labels_allow` has them.
     pub labels_deny: Vec<String>,
     /// Annotations that jobs get from here, in the order of the list. `namespaces` are patterns;
     /// without any the entry is for all pods. `annotations` are taken as they are; `partition`,

@@ -115,8 +115,8 @@ pub enum LogFormat {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Cri {
-    /// Threads that handle CRI calls; a quarter as many more handle those that only read memory. A quarter of
-    /// them, where there are two or more, never touches what pods name: log directories and volumes.
+    /// Threads for CRI calls that may wait for a disk. From two on, a quarter of them is kept for calls that
+    /// touch no log directory or volume of a pod. A quarter as many besides answer from memory: lists and Status.
     pub handler_threads: usize,
     /// Calls of each kind (they touch what a pod names, the state, or nothing) that may wait for a handler;
     /// one more is refused with RESOURCE_EXHAUSTED.
@@ -455,7 +455,8 @@ pub enum JobScope {
 #[serde(default, deny_unknown_fields)]
 pub struct Logs {
     /// Running containers whose log is followed as it grows, by a thread each; beyond them logs are fetched
-    /// again and again.
+    /// again and again. At most 16 while it is not known which plugin there is (`interlink.plugin = "auto"`), and
+    /// none with plugins that cannot follow.
     pub followers: usize,
     /// Pause between two fetches of a log that is not followed. It becomes up to six times as long while
     /// nothing new comes, and longer where all such logs together would take more than 1 MiB a second.
