@@ -12,16 +12,7 @@
 //!      └────────────────►└──────────────► Dropped
 //! ```
 //!
-//! The invariants:
-//! 1. A POST leaves only from `Submitting`, which is on disk before it leaves.
-//! 2. `Submitting` is left for `Pending` only when the plugin has certainly not acted, on this POST or
-//!    an earlier one; where an earlier one ended in doubt, it is left for `Unsure`, and the plugin is
-//!    asked once more.
-//! 3. `Unsure` is left for `Pending` only when the plugin has denied the job several times in a
-//!    row and for longer than it may be blind to a fresh one.
-//! 4. `Finished`, `Lost` and `Dropped` are final.
-//! 5. A job of which a POST ended in doubt, and which the plugin has not shown since, is not settled
-//!    before a DELETE is.
+//! Its invariants are those of ARCHITECTURE.md ("Jobs"): 1 to 4 and 8 are about these transitions.
 
 use std::hash::Hash;
 
