@@ -35,18 +35,12 @@ impl Rows {
     }
 }
 
-impl<K: AsRef<str>, V: AsRef<[u8]>> Extend<(K, V)> for Rows {
-    fn extend<I: IntoIterator<Item = (K, V)>>(&mut self, rows: I) {
-        for (key, value) in rows {
-            self.push(key.as_ref(), value.as_ref());
-        }
-    }
-}
-
 impl<K: AsRef<str>, V: AsRef<[u8]>> FromIterator<(K, V)> for Rows {
     fn from_iter<I: IntoIterator<Item = (K, V)>>(rows: I) -> Self {
         let mut all = Self::default();
-        all.extend(rows);
+        for (key, value) in rows {
+            all.push(key.as_ref(), value.as_ref());
+        }
         all
     }
 }
