@@ -9,7 +9,7 @@ use std::{
 use interlink_cri::proto::ReopenContainerLogRequest;
 
 use crate::support::{
-    container, log_text, options, sandbox, wait_for, Cri, Daemon, Fake, JobState,
+    container, log_text, options, sandbox, wait_for, whole_lines, Cri, Daemon, Fake, JobState,
 };
 
 /// Of some bytes each, so that a part of a log can be told from another.
@@ -20,9 +20,9 @@ fn lines(count: usize) -> String {
 /// The remote lines of a log file, and what the daemon itself has said in it.
 fn read(file: &Path) -> (String, Vec<String>) {
     let (mut remote, mut said) = (String::new(), Vec::new());
-    for line in fs::read_to_string(file).unwrap_or_default().lines() {
+    for line in String::from_utf8_lossy(&whole_lines(file)).lines() {
         let (_, line) = line.split_once(' ').expect("a time");
-        match line.split_once(" F ").expect("whole lines") {
+        match line.split_once(" F ").expect("a whole line") {
             ("stdout", text) => remote += &format!("{text}\n"),
             ("stderr", text) => said.push(text.to_owned()),
             other => panic!("{other:?}"),

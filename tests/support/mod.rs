@@ -397,16 +397,27 @@ pub fn command_with(arguments: &[&str], environment: &[(&str, &Path)]) -> (i32, 
     )
 }
 
-/// The contents of a CRI log file, parts joined; every line must be well formed.
-pub fn log_text(path: &Path) -> String {
-    read_log(path).unwrap_or_else(|why| panic!("{}: {why}", path.display()))
+/// What a file has of whole lines. Who reads while it is written sees some pages of a write before the others.
+pub fn whole_lines(path: &Path) -> Vec<u8> {
+    let mut bytes = fs::read(path).unwrap_or_default();
+    let end = bytes.iter().rposition(|byte| *byte == b'\n');
+    bytes.truncate(end.map_or(0, |at| at + 1));
+    bytes
 }
 
-/// The same, for those who can do something about a line that is not well formed.
+/// The contents of a CRI log file so far, parts joined; every line must be well formed.
+pub fn log_text(path: &Path) -> String {
+    contents(&whole_lines(path)).unwrap_or_else(|why| panic!("{}: {why}", path.display()))
+}
+
+/// The contents of a file that nobody writes, for those who can do something about a line that is not well formed.
 pub fn read_log(path: &Path) -> Result<String, String> {
-    let bytes = fs::read(path).unwrap_or_default();
+    contents(&fs::read(path).unwrap_or_default())
+}
+
+fn contents(log: &[u8]) -> Result<String, String> {
     let mut text = Vec::new();
-    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+    for line in log.split_inclusive(|byte| *byte == b'\n') {
         let wrong = |what: &str| format!("{what}: {:?}", String::from_utf8_lossy(line));
         let line = line.strip_suffix(b"\n").ok_or_else(|| wrong("torn"))?;
         let mut fields = line.splitn(4, |byte| *byte == b' ');
