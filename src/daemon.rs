@@ -318,6 +318,7 @@ impl Observer {
             let now = (store.revision(), health.now().0);
             let is_due = self.quiet.lock().is_due(now.0, Instant::now());
             if cri.forget_unasked(Instant::now()) || is_due {
+                store.release_memory();
                 memory::release();
             }
             let mut told = self.told.lock();

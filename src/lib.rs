@@ -47,7 +47,7 @@
 //!      peer       whose socket is at the other end of a connection within this machine
 //!      text       foreign texts made fit for a line, cut, told from DNS names (pure)
 //!      telemetry  metrics, health, limited log lines
-//!      memory     gives freed memory back to the system
+//!      memory     gives memory that is not needed back to the system
 //!      service    what systemd hears of the daemon
 //! ```
 //!

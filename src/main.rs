@@ -1,4 +1,4 @@
-//! The exit code and the allocator, nothing else.
+//! The exit code and the memory, nothing else.
 
 use std::process::ExitCode;
 
@@ -44,6 +44,28 @@ mod allocator {
         let _ = mallopt(M_TRIM_THRESHOLD, LARGE);
         interlink_cri::memory::set_release(|| {
             let _ = malloc_trim(0);
+            super::program::let_go();
         });
+    }
+}
+
+/// The pages of the program and its libraries.
+#[cfg(target_env = "gnu")]
+mod program {
+    use std::{fs, ptr};
+
+    use rustix::mm::{madvise, Advice};
+
+    /// Unmaps them; each is mapped again when it is used.
+    pub fn let_go() {
+        let Ok(smaps) = fs::read_to_string("/proc/self/smaps") else {
+            return;
+        };
+        for addresses in interlink_cri::memory::as_in_files(&smaps) {
+            let start = ptr::without_provenance_mut(addresses.start);
+            // SAFETY: these are private mappings of files in which no page was changed, nor can be, so that whoever
+            // reads them finds the very same bytes. What is refused stays mapped.
+            let _ = unsafe { madvise(start, addresses.len(), Advice::LinuxDontNeed) };
+        }
     }
 }

@@ -1,13 +1,16 @@
-//! Memory that was freed goes back to the system.
+//! Memory that is not needed any more goes back to the system.
 //!
 //! An allocator keeps what was freed for the next one who asks. After a thousand pods were removed, or all of
-//! the state was read at the start, that is more than the daemon itself. So once things are quiet, the allocator
-//! is told to give it back. That takes a millisecond or two, in which others may wait to allocate, and what is
+//! the state was read at the start, that is more than the daemon itself. And of the program, what only the start
+//! or a rare call needs stays mapped once it was read. So once things are quiet, the allocator is told to give back,
+//! and the program's pages are let go: those that are needed are still in the system's page cache, and are mapped
+//! again when they are used. That takes a millisecond or two, in which others may wait to allocate, and what is
 //! needed again costs a little more the first time; so it is not done while there is much to do, nor often.
 
 use std::{
     collections::HashMap,
     hash::{BuildHasher, Hash},
+    ops::Range,
     sync::OnceLock,
     time::{Duration, Instant},
 };
@@ -19,18 +22,47 @@ const LONGEST: Duration = Duration::from_secs(60);
 
 static RELEASE: OnceLock<fn()> = OnceLock::new();
 
-/// Says how freed memory is given back. The program knows its allocator; without a word from it nothing is
-/// done.
+/// Says how memory is given back. The program knows its allocator; without a word from it nothing is done.
 pub fn set_release(release: fn()) {
     // Said once, where the program begins.
     let _ = RELEASE.set(release);
 }
 
-/// Gives freed memory back.
+/// Gives memory back.
 pub fn release() {
     if let Some(release) = RELEASE.get() {
         release();
     }
+}
+
+/// The addresses at which a process has what a file has, unchanged and unchangeable: the code and the constants of
+/// the program and its libraries. `smaps` is `/proc/PID/smaps`, see proc_pid_smaps(5). What was written after all,
+/// as a loader writes addresses into tables and a debugger breakpoints into code, shows as anonymous or swapped.
+pub fn as_in_files(smaps: &str) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    let mut mapping = None;
+    for line in smaps.lines() {
+        let mut words = line.split_ascii_whitespace();
+        match (words.next(), words.next()) {
+            (Some("Anonymous:" | "Swap:"), Some(size)) if size != "0" => mapping = None,
+            // The last line of each.
+            (Some("VmFlags:"), _) => found.extend(mapping.take()),
+            (Some(addresses), Some("r--p" | "r-xp")) => {
+                // Offset, device and inode come first.
+                let is_of_file = words.nth(3).is_some_and(|path| path.starts_with('/'));
+                mapping = range(addresses).filter(|_| is_of_file);
+            }
+            (Some(name), Some(_)) if !name.ends_with(':') => mapping = None,
+            _ => {}
+        }
+    }
+    found
+}
+
+fn range(addresses: &str) -> Option<Range<usize>> {
+    let (start, end) = addresses.split_once('-')?;
+    let address = |hex| usize::from_str_radix(hex, 16).ok();
+    Some(address(start)?..address(end)?)
 }
 
 /// A map with no more places than these keeps them.
@@ -115,6 +147,30 @@ mod tests {
             times += u32::from(map.capacity() < before);
         }
         assert!((3..8).contains(&times), "{times}");
+    }
+
+    #[test]
+    fn only_what_is_as_in_its_file_is_let_go() {
+        let mapping = |head: &str, anonymous: u32, swap: u32| {
+            format!(
+                "{head}\nSize: 4 kB\nRss: 4 kB\nAnonymous: {anonymous} kB\nSwap: {swap} kB\nVmFlags: rd mr\n"
+            )
+        };
+        let smaps = [
+            mapping("1000-2000 r--p 00000000 fe:00 7   /usr/bin/a program", 0, 0),
+            mapping("2000-3000 r-xp 00001000 fe:00 7   /usr/bin/a program", 0, 0),
+            mapping("3000-4000 r-xp 00002000 fe:00 7   /usr/bin/a program", 4, 0),
+            mapping("4000-5000 r--p 00003000 fe:00 7   /usr/bin/a program", 0, 4),
+            mapping("5000-6000 rw-p 00004000 fe:00 7   /usr/bin/a program", 0, 0),
+            mapping("6000-7000 r--s 00000000 fe:00 9   /var/lib/shared", 0, 0),
+            mapping("7000-8000 r--p 00000000 00:00 0", 0, 0),
+            mapping("8000-9000 r-xp 00000000 00:00 0   [vdso]", 0, 0),
+            mapping("9000-a000 r-xp 00000000 fe:00 8   /usr/lib/libc.so.6", 0, 0),
+            "b000-c000 r-xp 00000000 fe:00 8   /usr/lib/cut.so\nSize: 4 kB\n".to_owned(),
+        ];
+        let want = [0x1000..0x2000, 0x2000..0x3000, 0x9000..0xa000];
+        assert_eq!(as_in_files(&smaps.concat()), want);
+        assert!(as_in_files("").is_empty());
     }
 
     #[test]

@@ -61,6 +61,12 @@ impl Disk {
         *self.database.write() = None;
     }
 
+    /// Whether the next use need not open it.
+    #[cfg(test)]
+    pub fn is_open(&self) -> bool {
+        self.database.read().is_some()
+    }
+
     /// Reads the values of some rows, all as they were at one time; none for one that is not there.
     ///
     /// # Errors

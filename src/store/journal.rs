@@ -26,7 +26,10 @@ use super::{
     private::{private_directory, private_file},
     table::{Contents, Table, Write},
 };
-use crate::threads::{self, Threads};
+use crate::{
+    memory,
+    threads::{self, Threads},
+};
 
 /// Commits that wait while one is being written; the handlers and workers that could send more
 /// are fewer, so the bound is never what makes anybody wait.
@@ -42,6 +45,15 @@ const LEAST: u64 = 32 << 20;
 const MOST: u64 = 32 << 20;
 /// How many writes come between two looks at the file's size.
 const WRITES: u32 = 256;
+/// After the removal of so many rows, what the store has cached lies on pages of which it is all that is left.
+const MANY_REMOVED: usize = 1000;
+
+/// What the thread is asked for.
+enum Request {
+    Write(Batch),
+    /// To give back memory, if it is worth it and nobody waits for a write.
+    Release,
+}
 
 struct Batch {
     writes: Vec<Write>,
@@ -52,7 +64,7 @@ struct Batch {
 pub struct Journal {
     // Before the queue, so that it may end when both are dropped.
     threads: Threads,
-    queue: Mutex<Option<Sender<Batch>>>,
+    queue: Mutex<Option<Sender<Request>>>,
     /// For single rows; it is written by the thread.
     disk: Disk,
     /// Bytes of the store's file after the last write, so that whoever asks waits for no disk.
@@ -119,7 +131,7 @@ impl Journal {
         let queue = self.queue.lock().clone().ok_or(Error::Closed)?;
         let (done, answer) = bounded(1);
         queue
-            .send(Batch { writes, done })
+            .send(Request::Write(Batch { writes, done }))
             .map_err(|_| Error::Closed)?;
         answer.recv().map_err(|_| Error::Closed)?
     }
@@ -134,6 +146,15 @@ impl Journal {
             return Err(Error::Closed);
         }
         self.disk.rows(rows)
+    }
+
+    /// Nothing has changed for a moment: memory that is left from many removed rows is given back, some time later,
+    /// by the thread.
+    pub fn release_memory(&self) {
+        if let Some(queue) = &*self.queue.lock() {
+            // A full queue is not quiet.
+            let _ = queue.try_send(Request::Release);
+        }
     }
 
     /// Bytes of the store's file, as of the last write.
@@ -157,11 +178,28 @@ impl Drop for Journal {
 }
 
 /// The thread: until nobody can send any more.
-fn serve(disk: &Disk, queue: &Receiver<Batch>, size: &AtomicU64) {
-    let mut writes: u32 = 0;
+fn serve(disk: &Disk, queue: &Receiver<Request>, size: &AtomicU64) {
+    let (mut writes, mut removed) = (0_u32, 0);
     while let Ok(first) = queue.recv() {
-        let mut batches = vec![first];
-        batches.extend(queue.try_iter());
+        let requests = std::iter::once(first).chain(queue.try_iter());
+        let batch = |request| match request {
+            Request::Write(batch) => Some(batch),
+            Request::Release => None,
+        };
+        let batches: Vec<_> = requests.filter_map(batch).collect();
+        if batches.is_empty() {
+            if removed >= MANY_REMOVED {
+                removed = 0;
+                threads::beat("journal", LIMIT);
+                // Its cache goes with it. The next use opens it again, some milliseconds later than otherwise.
+                disk.close();
+                memory::release();
+                threads::idle();
+            }
+            continue;
+        }
+        let rows = batches.iter().flat_map(|batch| &batch.writes);
+        removed += rows.filter(|row| row.value.is_none()).count();
         // Both sides of a write are nasty moments to die in.
         threads::beat("journal", LIMIT);
         let result = disk.write(batches.iter().flat_map(|batch| &batch.writes));
@@ -230,6 +268,37 @@ mod tests {
         drop(journal);
         let (_journal, contents) = Journal::open(dir.path()).expect("opens");
         assert_eq!(keys(&contents).len(), 79);
+    }
+
+    #[test]
+    fn memory_is_given_back_after_many_removals_only_and_nothing_is_lost() {
+        let dir = tempfile::tempdir().expect("dir");
+        let (journal, _) = Journal::open(dir.path()).expect("opens");
+        let key = |number: usize| format!("{number}");
+        let many = || 0..MANY_REMOVED;
+        let puts = many().flat_map(|number| put(&key(number)));
+        journal
+            .commit(puts.chain(put("left")).collect())
+            .expect("commits");
+        let mut remove = many().map(|number| Write::delete(Table::Values, &key(number)));
+        let last = remove.next_back();
+        // Whatever is asked for before a write is done when that is answered.
+        journal.commit(remove.collect()).expect("commits");
+        journal.release_memory();
+        journal.commit(last.into_iter().collect()).expect("commits");
+        assert!(journal.disk.is_open());
+        journal.release_memory();
+        let deadline = std::time::Instant::now() + Duration::from_secs(20);
+        while journal.disk.is_open() {
+            assert!(std::time::Instant::now() < deadline, "it stays open");
+            std::thread::yield_now();
+        }
+        let left = journal.rows(&[(Table::Values, "left"), (Table::Values, "0")]);
+        assert_eq!(left.expect("reads"), [Some(b"left".to_vec()), None]);
+        journal.commit(put("more")).expect("commits");
+        drop(journal);
+        let (_journal, contents) = Journal::open(dir.path()).expect("opens");
+        assert_eq!(keys(&contents), ["left", "more"]);
     }
 
     #[test]

@@ -227,6 +227,12 @@ impl Store {
         self.revision.settled()
     }
 
+    /// To be called when nothing has changed for a moment: what memory the disk holds for many records that are gone is
+    /// given back some time later. It waits for nothing.
+    pub fn release_memory(&self) {
+        self.journal.release_memory();
+    }
+
     /// The pod of a container.
     pub fn pod_of(&self, id: &ContainerId) -> Option<Arc<Pod>> {
         let owner = self.owners.read().get(id).cloned()?;
