@@ -115,6 +115,11 @@ impl<T: Message> Encoded<T> {
         }
     }
 
+    /// Its bytes.
+    pub fn as_slice(&self) -> &[u8] {
+        self.bytes.as_slice()
+    }
+
     /// Encodes a message.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 use super::{
     encode::Fields,
     filter::{container_state, is_all, labels_fit, Found},
+    kept_list::Whole,
     listed, CriContext, Error,
 };
 use crate::proto::{
@@ -15,40 +16,47 @@ impl CriContext {
         &self,
         request: &ListContainersRequest,
     ) -> Result<Encoded<ListContainersResponse>, Error> {
+        let fits = self.container_filter(&request.filter)?;
         let make = || {
-            let found = self.containers(&request.filter)?;
-            listed::list(
+            let found = self.containers_where(&fits);
+            let list = listed::list(
                 &found,
                 write,
                 self.config.cri.max_message_bytes,
                 ("containers", |list: &mut ListContainersResponse| {
                     &mut list.containers
                 }),
-            )
+            );
+            list.map(|list| Whole::new(found, list))
         };
-        self.kept_or_made(&self.all_containers, is_all(&*request.filter), make)
+        self.kept_or_made(&self.all_containers, is_all(&*request.filter), &fits, make)
     }
 
     pub(super) fn stream_containers(
         &self,
         request: &StreamContainersRequest,
     ) -> Result<Replies<Encoded<StreamContainersResponse>>, Error> {
-        Ok(listed::stream(self.containers(&request.filter)?, write))
+        let fits = self.container_filter(&request.filter)?;
+        Ok(listed::stream(self.containers_where(fits), write))
     }
 
-    fn containers(&self, filter: &ContainerFilter) -> Result<Vec<Found>, Error> {
+    fn container_filter<'a>(
+        &self,
+        filter: &'a ContainerFilter,
+    ) -> Result<impl Fn(&Found) -> bool + 'a, Error> {
         let sandbox = self.wanted_sandbox(&filter.pod_sandbox_id)?;
         let container = self.wanted_container(&filter.id)?;
         let state = filter
             .state
             .as_ref()
             .map(|value| value.state.enum_value_or_default());
-        Ok(self.containers_where(|pod, entry| {
-            sandbox.fits(&pod.sandbox.id)
+        Ok(move |found: &Found| {
+            let entry = found.entry();
+            sandbox.fits(&found.pod.sandbox.id)
                 && container.fits(entry.id())
                 && state.is_none_or(|state| state == container_state(entry.status.phase()))
                 && labels_fit(&entry.container.labels, &filter.label_selector)
-        }))
+        })
     }
 }
 

@@ -6,10 +6,11 @@
 use super::{
     encode::Fields,
     filter::{labels_fit, Found},
-    listed, CriContext, Error,
+    listed::{self, Usage},
+    CriContext, Error,
 };
 use crate::{
-    model::{ContainerPhase, Nanos},
+    model::ContainerPhase,
     proto::{
         ContainerStatsFilter, ContainerStatsRequest, ContainerStatsResponse, Encoded,
         ListContainerStatsRequest, ListContainerStatsResponse, Replies,
@@ -23,13 +24,13 @@ impl CriContext {
         request: &ContainerStatsRequest,
     ) -> Result<Encoded<ContainerStatsResponse>, Error> {
         let (pod, id) = self.container(&request.container_id)?;
-        let now = self.now();
+        let usage = self.usage();
         let entry = pod.container(&id).ok_or_else(|| Error::NotFound {
             kind: "container",
             id: request.container_id.clone(),
         })?;
         let stats = listed::one(entry, move |fields, entry| {
-            listed::container_stats(fields, entry, now);
+            listed::container_stats(fields, entry, &usage);
         });
         Ok(stats)
     }
@@ -38,15 +39,16 @@ impl CriContext {
         &self,
         request: &ListContainerStatsRequest,
     ) -> Result<Encoded<ListContainerStatsResponse>, Error> {
-        listed::list(
+        let list = listed::list(
             &self.running(&request.filter)?,
-            stats_at(self.now()),
+            stats(self.usage()),
             self.config.cri.max_message_bytes,
             (
                 "containers' usage",
                 |list: &mut ListContainerStatsResponse| &mut list.stats,
             ),
-        )
+        );
+        list.map(|list| list.encoded)
     }
 
     pub(super) fn stream_container_stats(
@@ -54,23 +56,29 @@ impl CriContext {
         request: &StreamContainerStatsRequest,
     ) -> Result<Replies<Encoded<StreamContainerStatsResponse>>, Error> {
         let running = self.running(&request.filter)?;
-        Ok(listed::stream(running, stats_at(self.now())))
+        Ok(listed::stream(running, stats(self.usage())))
+    }
+
+    /// What is known of everybody's usage now.
+    pub(super) fn usage(&self) -> Usage {
+        Usage::at(self.now())
     }
 
     fn running(&self, filter: &ContainerStatsFilter) -> Result<Vec<Found>, Error> {
         let sandbox = self.wanted_sandbox(&filter.pod_sandbox_id)?;
         let container = self.wanted_container(&filter.id)?;
-        Ok(self.containers_where(|pod, entry| {
+        Ok(self.containers_where(|found| {
+            let entry = found.entry();
             entry.status.phase() == ContainerPhase::Running
-                && sandbox.fits(&pod.sandbox.id)
+                && sandbox.fits(&found.pod.sandbox.id)
                 && container.fits(entry.id())
                 && labels_fit(&entry.container.labels, &filter.label_selector)
         }))
     }
 }
 
-fn stats_at(now: Nanos) -> impl listed::WriteItem<Found> {
+fn stats(usage: Usage) -> impl listed::WriteItem<Found> {
     move |fields: &mut Fields<'_>, found: &Found| {
-        listed::container_stats(fields, found.entry(), now);
+        listed::container_stats(fields, found.entry(), &usage);
     }
 }

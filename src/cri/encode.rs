@@ -27,6 +27,11 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// Fields that are written already.
+    pub fn append(&mut self, fields: &[u8]) {
+        self.0.extend_from_slice(fields);
+    }
+
     /// A `uint32`, a `bool` or an `enum`.
     pub fn number(&mut self, field: u8, value: u32) {
         self.varint_field(field, value.into());

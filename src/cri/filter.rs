@@ -86,21 +86,22 @@ impl CriContext {
         Ok(Wanted::of(id, self.store.resolve_container(id)?))
     }
 
-    /// Containers in the order of their creation, those of removed sandboxes left out, each with
-    /// its pod; as far as they fit.
-    pub(super) fn containers_where(
-        &self,
-        fits: impl Fn(&Pod, &ContainerEntry) -> bool,
-    ) -> Vec<Found> {
+    /// Containers, the latest first, those of removed sandboxes left out, each with its pod; as far as they fit.
+    pub(super) fn containers_where(&self, fits: impl Fn(&Found) -> bool) -> Vec<Found> {
+        if let Some(whole) = self.current(&self.all_containers) {
+            let fitting = whole.items().iter().filter(|found| fits(found));
+            return fitting.cloned().collect();
+        }
         let mut fitting = Vec::new();
         for pod in self.store.pods() {
             for (place, entry) in pod.containers.iter().enumerate() {
-                if fits(&pod, entry) {
-                    fitting.push(Found {
-                        created_at: entry.container.created_at,
-                        pod: pod.clone(),
-                        place,
-                    });
+                let found = Found {
+                    created_at: entry.container.created_at,
+                    pod: pod.clone(),
+                    place,
+                };
+                if fits(&found) {
+                    fitting.push(found);
                 }
             }
         }
@@ -110,6 +111,7 @@ impl CriContext {
 }
 
 /// A container that was found.
+#[derive(Clone)]
 pub struct Found {
     /// Its pod.
     pub pod: Arc<Pod>,

@@ -26,8 +26,16 @@ pub trait WriteItem<T>: Fn(&mut Fields<'_>, &T) + Send + 'static {}
 
 impl<T, F: Fn(&mut Fields<'_>, &T) + Send + 'static> WriteItem<T> for F {}
 
-/// A list, with values cut where it would not fit into a message of `limit` bytes. `list_of` makes the
-/// list of its items; `what` names them.
+/// A list as it goes over the wire.
+pub struct List<L> {
+    /// Its bytes.
+    pub encoded: Encoded<L>,
+    /// Where each item ends in them; none if values were cut.
+    pub ends: Option<Vec<usize>>,
+}
+
+/// A list, with values cut where it would not fit into a message of `limit` bytes. `items_of` gives the items of such
+/// a list; `what` names them.
 ///
 /// # Errors
 /// It does not fit even so.
@@ -36,10 +44,11 @@ pub fn list<T, L: Message, M: Listed>(
     write: impl WriteItem<T>,
     limit: usize,
     (what, items_of): (&str, fn(&mut L) -> &mut Vec<M>),
-) -> Result<Encoded<L>, Error> {
-    let mut bytes = Vec::new();
+) -> Result<List<L>, Error> {
+    let (mut bytes, mut ends) = (Vec::new(), Vec::with_capacity(items.len()));
     for (before, item) in items.iter().enumerate() {
         Fields::of(&mut bytes).long_message(ITEMS, |fields| write(fields, item));
+        ends.push(bytes.len());
         if before == 0 {
             // Most are about as large, and to move them all because a few are larger takes longer than to
             // give back what was too much.
@@ -48,14 +57,20 @@ pub fn list<T, L: Message, M: Listed>(
     }
     if bytes.len() as u64 + list_size::MARGIN <= limit as u64 {
         bytes.shrink_to_fit();
-        return Ok(Encoded::new(bytes));
+        return Ok(List {
+            encoded: Encoded::new(bytes),
+            ends: Some(ends),
+        });
     }
     let failed = |error: protobuf::Error| Error::Internal(format!("the list: {error}"));
     let mut list = L::parse_from_bytes(&bytes).map_err(failed)?;
     drop(bytes);
     let whole = std::mem::take(items_of(&mut list));
     *items_of(&mut list) = list_size::fitting(whole, what, limit)?;
-    Encoded::encode(&list).map_err(failed)
+    Ok(List {
+        encoded: Encoded::encode(&list).map_err(failed)?,
+        ends: None,
+    })
 }
 
 /// A message of one item.
@@ -119,8 +134,8 @@ pub fn container(fields: &mut Fields<'_>, entry: &ContainerEntry) {
     fields.text(10, &container.image_id);
 }
 
-/// A sandbox's stats at a time, with those of its running containers.
-pub fn sandbox_stats(fields: &mut Fields<'_>, pod: &Pod, now: Nanos) {
+/// A sandbox's stats, with those of its running containers.
+pub fn sandbox_stats(fields: &mut Fields<'_>, pod: &Pod, usage: &Usage) {
     let sandbox = &pod.sandbox;
     fields.long_message(1, |fields| {
         fields.text(1, sandbox.id.as_str());
@@ -129,17 +144,17 @@ pub fn sandbox_stats(fields: &mut Fields<'_>, pod: &Pod, now: Nanos) {
         fields.map(4, &sandbox.annotations);
     });
     fields.long_message(2, |fields| {
-        usage(fields, [1, 2], now);
+        fields.append(&usage.of_sandbox);
         for entry in &pod.containers {
             if entry.status.phase() == ContainerPhase::Running {
-                fields.long_message(5, |fields| container_stats(fields, entry, now));
+                fields.long_message(5, |fields| container_stats(fields, entry, usage));
             }
         }
     });
 }
 
-/// A container's stats at a time.
-pub fn container_stats(fields: &mut Fields<'_>, entry: &ContainerEntry, now: Nanos) {
+/// A container's stats.
+pub fn container_stats(fields: &mut Fields<'_>, entry: &ContainerEntry, usage: &Usage) {
     let container = &entry.container;
     fields.long_message(1, |fields| {
         fields.text(1, container.id.as_str());
@@ -147,11 +162,31 @@ pub fn container_stats(fields: &mut Fields<'_>, entry: &ContainerEntry, now: Nan
         fields.map(3, &container.labels);
         fields.map(4, &container.annotations);
     });
-    usage(fields, [2, 3], now);
+    fields.append(&usage.of_container);
 }
 
-/// CPU and memory. interLink reports no usage, so the figures are zero, which is a message without fields;
-/// the kubelet and `crictl stats` want them to be there.
+/// CPU and memory at a time. interLink reports no usage, so the figures are zero, which is a message without fields;
+/// the kubelet and `crictl stats` want them to be there. They are the same of all, so they are written once.
+pub struct Usage {
+    of_sandbox: Vec<u8>,
+    of_container: Vec<u8>,
+}
+
+impl Usage {
+    /// At this time.
+    pub fn at(now: Nanos) -> Self {
+        let written = |fields| {
+            let mut bytes = Vec::new();
+            usage(&mut Fields::of(&mut bytes), fields, now);
+            bytes
+        };
+        Self {
+            of_sandbox: written([1, 2]),
+            of_container: written([2, 3]),
+        }
+    }
+}
+
 fn usage(fields: &mut Fields<'_>, [cpu, memory]: [u8; 2], now: Nanos) {
     let mut figures = |field: u8, zero: &[u8]| {
         fields.message(field, |fields| {
@@ -304,7 +339,7 @@ mod tests {
             ..Default::default()
         };
         let got: Encoded<ContainerStatsResponse> = one(&pod.containers[0], |it, entry| {
-            container_stats(it, entry, NOW)
+            container_stats(it, entry, &Usage::at(NOW));
         });
         let got = got.decode().expect("a message");
         assert_eq!(got.stats.as_ref(), Some(&of_container));
@@ -329,7 +364,7 @@ mod tests {
             ..Default::default()
         };
         let got: Encoded<PodSandboxStatsResponse> =
-            one(&pod, |it, pod| sandbox_stats(it, pod, NOW));
+            one(&pod, |it, pod| sandbox_stats(it, pod, &Usage::at(NOW)));
         assert_eq!(got.decode().expect("a message").stats.as_ref(), Some(&want));
     }
 
@@ -346,14 +381,16 @@ mod tests {
                 limit,
                 ("pods", |list: &mut ListPodSandboxResponse| &mut list.items),
             );
-            let list = list.map(|list| list.decode().expect("a list"));
-            list.map(|list| list.items)
+            list.map(|list| {
+                let items = list.encoded.decode().expect("a list").items;
+                (items, list.ends)
+            })
         };
-        let whole = made(2 << 20).expect("fits");
-        assert_eq!(whole.len(), 10);
+        let (whole, ends) = made(2 << 20).expect("fits");
+        assert_eq!((whole.len(), ends.map(|ends| ends.len())), (10, Some(10)));
         assert_eq!(whole[9].annotations["note"].len(), 100_000);
-        let cut = made(200_000).expect("fits");
-        assert_eq!(cut.len(), 10);
+        let (cut, ends) = made(200_000).expect("fits");
+        assert_eq!((cut.len(), ends), (10, None));
         assert!(cut[9].annotations["note"].len() < 20_000);
         assert!(made(2_000).is_err());
     }

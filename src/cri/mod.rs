@@ -1,8 +1,8 @@
 //! The gRPC services: translate, validate, change the store, answer.
 //!
 //! Every answer comes from local state. This room cannot see `interlink`, so none can call a plugin; the
-//! answer to a stop is parked until the state says what has come of it. One file holds one RPC, a list together with its streaming twin; files are named noun
-//! first.
+//! answer to a stop is parked until the state says what has come of it. One file holds one RPC, a list together with its
+//! streaming twin; files are named noun first.
 
 mod call;
 mod container_create;
@@ -55,10 +55,13 @@ use std::{sync::Arc, time::Instant};
 
 use protobuf::Message;
 
-use self::kept_list::KeptList;
 pub use self::{
     error::Error,
     server::{Server, StartError},
+};
+use self::{
+    filter::Found,
+    kept_list::{KeptList, Whole},
 };
 use crate::{
     config::Config,
@@ -86,8 +89,8 @@ pub struct CriContext {
     /// Those of the configuration: what is owed when, for people.
     rules: Rules,
     users: Arc<SiteUsers>,
-    all_sandboxes: KeptList<ListPodSandboxResponse>,
-    all_containers: KeptList<ListContainersResponse>,
+    all_sandboxes: KeptList<ListPodSandboxResponse, Arc<Pod>>,
+    all_containers: KeptList<ListContainersResponse, Found>,
     started: Instant,
 }
 
@@ -129,17 +132,31 @@ impl CriContext {
         self.all_containers.forget_unasked(now) || sandboxes
     }
 
-    /// A list that is kept if it is one of everything, or else made.
-    fn kept_or_made<L: Message>(
+    /// A list that is kept if it is one of everything, or copied from that; or else made.
+    fn kept_or_made<L: Message, T>(
         &self,
-        kept: &KeptList<L>,
+        kept: &KeptList<L, T>,
         is_all: bool,
-        make: impl FnOnce() -> Result<Encoded<L>, Error>,
+        fits: impl Fn(&T) -> bool,
+        make: impl FnOnce() -> Result<Whole<L, T>, Error>,
     ) -> Result<Encoded<L>, Error> {
-        match self.store.settled_revision() {
+        let made = match self.store.settled_revision() {
             Some(revision) if is_all => kept.get((revision, Instant::now()), make),
-            _ => make(),
-        }
+            _ => {
+                let whole = self.current(kept);
+                if let Some(part) = whole.and_then(|whole| whole.part(fits)) {
+                    return Ok(part);
+                }
+                make().map(Arc::new)
+            }
+        };
+        made.map(|whole| whole.list())
+    }
+
+    /// The list of everything as it is now, if it is kept.
+    fn current<L, T>(&self, kept: &KeptList<L, T>) -> Option<Arc<Whole<L, T>>> {
+        let revision = self.store.settled_revision()?;
+        kept.current((revision, Instant::now()))
     }
 
     fn now(&self) -> Nanos {

@@ -1,12 +1,13 @@
 //! `ListPodSandbox` and `StreamPodSandboxes`.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use protobuf::EnumOrUnknown;
 
 use super::{
     encode::Fields,
     filter::{is_all, labels_fit, sandbox_state},
+    kept_list::Whole,
     list_size::{self, Listed},
     listed, CriContext, Error,
 };
@@ -23,34 +24,43 @@ impl CriContext {
         &self,
         request: &ListPodSandboxRequest,
     ) -> Result<Encoded<ListPodSandboxResponse>, Error> {
+        let fits = self.sandbox_filter(&request.filter)?;
         let make = || {
-            let pods = self.sandboxes(&request.filter)?;
-            listed::list(
+            let pods = self.pods_where(&fits);
+            let list = listed::list(
                 &pods,
                 write,
                 self.config.cri.max_message_bytes,
                 ("pod sandboxes", |list: &mut ListPodSandboxResponse| {
                     &mut list.items
                 }),
-            )
+            );
+            list.map(|list| Whole::new(pods, list))
         };
-        self.kept_or_made(&self.all_sandboxes, is_all(&*request.filter), make)
+        let is_all = is_all(&*request.filter);
+        self.kept_or_made(&self.all_sandboxes, is_all, |pod| fits(pod), make)
     }
 
     pub(super) fn stream_pod_sandboxes(
         &self,
         request: &StreamPodSandboxesRequest,
     ) -> Result<Replies<Encoded<StreamPodSandboxesResponse>>, Error> {
-        Ok(listed::stream(self.sandboxes(&request.filter)?, write))
+        let fits = self.sandbox_filter(&request.filter)?;
+        Ok(listed::stream(self.pods_where(fits), write))
     }
 
-    fn sandboxes(&self, filter: &PodSandboxFilter) -> Result<Vec<Arc<Pod>>, Error> {
-        let mut pods = self.pods_where(&filter.id, &filter.label_selector)?;
-        if let Some(wanted) = filter.state.as_ref() {
-            let state = |pod: &Pod| sandbox_state(pod.phase()).map(EnumOrUnknown::new);
-            pods.retain(|pod| state(pod) == Some(wanted.state));
-        }
-        Ok(pods)
+    fn sandbox_filter<'a>(
+        &self,
+        filter: &'a PodSandboxFilter,
+    ) -> Result<impl Fn(&Pod) -> bool + 'a, Error> {
+        let wanted = self.wanted_sandbox(&filter.id)?;
+        let state = filter.state.as_ref().map(|wanted| wanted.state);
+        Ok(move |pod: &Pod| {
+            let is_in = |state| sandbox_state(pod.phase()).map(EnumOrUnknown::new) == Some(state);
+            state.is_none_or(is_in)
+                && wanted.fits(&pod.sandbox.id)
+                && labels_fit(&pod.sandbox.labels, &filter.label_selector)
+        })
     }
 
     /// A list that fits into one message.
@@ -58,21 +68,16 @@ impl CriContext {
         list_size::fitting(items, what, self.config.cri.max_message_bytes)
     }
 
-    /// Pods that are not removed, the latest first, as far as id and labels fit.
-    pub(super) fn pods_where(
-        &self,
-        id: &str,
-        selector: &HashMap<String, String>,
-    ) -> Result<Vec<Arc<Pod>>, Error> {
-        let wanted = self.wanted_sandbox(id)?;
+    /// Pods that are not removed, the latest first, as far as they fit.
+    pub(super) fn pods_where(&self, fits: impl Fn(&Pod) -> bool) -> Vec<Arc<Pod>> {
+        if let Some(whole) = self.current(&self.all_sandboxes) {
+            let fitting = whole.items().iter().filter(|pod| fits(pod));
+            return fitting.cloned().collect();
+        }
         let mut pods = self.store.pods();
-        pods.retain(|pod| {
-            sandbox_state(pod.phase()).is_some()
-                && wanted.fits(&pod.sandbox.id)
-                && labels_fit(&pod.sandbox.labels, selector)
-        });
+        pods.retain(|pod| sandbox_state(pod.phase()).is_some() && fits(pod));
         pods.sort_by_key(|pod| std::cmp::Reverse(pod.sandbox.created_at));
-        Ok(pods)
+        pods
     }
 }
 

@@ -3,9 +3,14 @@
 
 use std::sync::Arc;
 
-use super::{encode::Fields, listed, CriContext, Error};
+use super::{
+    encode::Fields,
+    filter::labels_fit,
+    listed::{self, Usage},
+    CriContext, Error,
+};
 use crate::{
-    model::{Nanos, Pod, SandboxPhase},
+    model::{Pod, SandboxPhase},
     proto::{
         Encoded, ListPodSandboxStatsRequest, ListPodSandboxStatsResponse, PodSandboxStatsFilter,
         PodSandboxStatsRequest, PodSandboxStatsResponse, Replies, StreamPodSandboxStatsRequest,
@@ -19,21 +24,22 @@ impl CriContext {
         request: &PodSandboxStatsRequest,
     ) -> Result<Encoded<PodSandboxStatsResponse>, Error> {
         let pod = self.sandbox(&request.pod_sandbox_id)?;
-        Ok(listed::one(&pod, stats_at(self.now())))
+        Ok(listed::one(&pod, stats(self.usage())))
     }
 
     pub(super) fn list_pod_sandbox_stats(
         &self,
         request: &ListPodSandboxStatsRequest,
     ) -> Result<Encoded<ListPodSandboxStatsResponse>, Error> {
-        listed::list(
+        let list = listed::list(
             &self.ready(&request.filter)?,
-            stats_at(self.now()),
+            stats(self.usage()),
             self.config.cri.max_message_bytes,
             ("pods' usage", |list: &mut ListPodSandboxStatsResponse| {
                 &mut list.stats
             }),
-        )
+        );
+        list.map(|list| list.encoded)
     }
 
     pub(super) fn stream_pod_sandbox_stats(
@@ -41,16 +47,19 @@ impl CriContext {
         request: &StreamPodSandboxStatsRequest,
     ) -> Result<Replies<Encoded<StreamPodSandboxStatsResponse>>, Error> {
         let ready = self.ready(&request.filter)?;
-        Ok(listed::stream(ready, stats_at(self.now())))
+        Ok(listed::stream(ready, stats(self.usage())))
     }
 
     fn ready(&self, filter: &PodSandboxStatsFilter) -> Result<Vec<Arc<Pod>>, Error> {
-        let mut pods = self.pods_where(&filter.id, &filter.label_selector)?;
-        pods.retain(|pod| pod.phase() == SandboxPhase::Ready);
-        Ok(pods)
+        let wanted = self.wanted_sandbox(&filter.id)?;
+        Ok(self.pods_where(|pod| {
+            pod.phase() == SandboxPhase::Ready
+                && wanted.fits(&pod.sandbox.id)
+                && labels_fit(&pod.sandbox.labels, &filter.label_selector)
+        }))
     }
 }
 
-fn stats_at(now: Nanos) -> impl listed::WriteItem<Arc<Pod>> {
-    move |fields: &mut Fields<'_>, pod: &Arc<Pod>| listed::sandbox_stats(fields, pod, now)
+fn stats(usage: Usage) -> impl listed::WriteItem<Arc<Pod>> {
+    move |fields: &mut Fields<'_>, pod: &Arc<Pod>| listed::sandbox_stats(fields, pod, &usage)
 }

@@ -171,7 +171,11 @@ pub const ROOMS: &[Room] = &[
         "foreign texts made fit for a line, cut, told from DNS names (pure)",
     ),
     room(0, "telemetry", "metrics, health, limited log lines"),
-    room(0, "memory", "gives memory that is not needed back to the system"),
+    room(
+        0,
+        "memory",
+        "gives memory that is not needed back to the system",
+    ),
     room(0, "service", "what systemd hears of the daemon"),
 ];
 
