@@ -59,11 +59,14 @@ fn sandboxes(cri: &Cri, filter: PodSandboxFilter) -> Vec<String> {
         filter: filter.clone(),
         ..Default::default()
     };
-    let list = cri
-        .runtime
-        .list_pod_sandbox(&request, options())
-        .expect("a list")
-        .items;
+    let list = || {
+        let list = cri.runtime.list_pod_sandbox(&request, options());
+        list.expect("a list").items
+    };
+    let first = list();
+    all_sandboxes(cri);
+    let list = list();
+    assert_eq!(list, first, "made, and copied from the list of all");
     let request = StreamPodSandboxesRequest {
         filter,
         ..Default::default()
@@ -87,11 +90,14 @@ fn containers(cri: &Cri, filter: ContainerFilter) -> Vec<String> {
         filter: filter.clone(),
         ..Default::default()
     };
-    let list = cri
-        .runtime
-        .list_containers(&request, options())
-        .expect("a list")
-        .containers;
+    let list = || {
+        let list = cri.runtime.list_containers(&request, options());
+        list.expect("a list").containers
+    };
+    let first = list();
+    all_containers(cri);
+    let list = list();
+    assert_eq!(list, first, "made, and copied from the list of all");
     let request = StreamContainersRequest {
         filter,
         ..Default::default()
@@ -365,9 +371,27 @@ fn all_containers(cri: &Cri) -> Vec<String> {
     list.into_iter().map(|one| one.id).collect()
 }
 
-/// A list of all is kept until something changes, and no client may get one from before what it was told.
+fn in_state(cri: &Cri, state: ContainerState) -> Vec<String> {
+    let filter = ContainerFilter {
+        state: MessageField::some(ContainerStateValue {
+            state: EnumOrUnknown::new(state),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    let request = ListContainersRequest {
+        filter: MessageField::some(filter),
+        ..Default::default()
+    };
+    let list = cri.runtime.list_containers(&request, options());
+    let list = list.expect("a list").containers;
+    list.into_iter().map(|one| one.id).collect()
+}
+
+/// A list of all is kept until something changes, and parts of it are copied from there; no client may get one from
+/// before what it was told.
 #[test]
-fn what_was_answered_shows_in_the_next_list_of_all() {
+fn what_was_answered_shows_in_the_next_list() {
     let mut daemon = Daemon::prepare("");
     daemon.run();
     let is_over = AtomicBool::new(false);
@@ -396,6 +420,11 @@ fn what_was_answered_shows_in_the_next_list_of_all() {
                         let id = cri.create(&pod, &container("main", &["true"]));
                         let all = all_containers(&cri);
                         assert!(all.contains(&id), "was created");
+                        let created = in_state(&cri, ContainerState::CONTAINER_CREATED);
+                        assert!(created.contains(&id), "was created");
+                        cri.start(&id);
+                        let created = in_state(&cri, ContainerState::CONTAINER_CREATED);
+                        assert!(!created.contains(&id), "was started");
                         cri.remove_sandbox(&pod);
                         let all = all_containers(&cri);
                         assert!(!all.contains(&id), "is gone");
