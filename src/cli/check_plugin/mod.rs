@@ -1,6 +1,7 @@
 //! `check-plugin`: what a plugin, or an interLink server with its plugin, does of what docs/wire.md asks
 //! for.
 
+mod observed;
 mod probe;
 mod rules;
 
@@ -18,8 +19,9 @@ use clap::Args;
 use serde_json::json;
 
 use self::{
+    observed::{Heard, Observed},
     probe::{Pod, Probe},
-    rules::{Observed, Verdict, RULES},
+    rules::{Verdict, RULES},
 };
 use super::arguments::{ConfigArgs, Output};
 use crate::{
@@ -307,7 +309,7 @@ fn words(verdict: &Verdict) -> (&'static str, &str) {
 /// The profile that fits, and why.
 fn fitting(seen: &Observed) -> (Plugin, String) {
     let ping = match &seen.ping {
-        Some(rules::Heard::Answer(_, text)) => text.as_str(),
+        Some(Heard::Answer(_, text)) => text.as_str(),
         _ => "",
     };
     let job_id = seen.job_id.as_ref().map_or("", |(id, _)| id.as_str());

@@ -9,7 +9,7 @@ use std::{
 use serde_json::{json, Value};
 use uuid::Uuid;
 
-use super::rules::{self, Heard, Observed};
+use super::observed::{self, Heard, Observed};
 use crate::{
     bounded,
     interlink::{
@@ -156,7 +156,7 @@ impl Probe<'_> {
     fn wait_for_end(&self, pod: &Pod) -> Option<Heard> {
         loop {
             let heard = self.ask(&[pod])?;
-            if rules::has_ended(&heard, &pod.uid) {
+            if observed::has_ended(&heard, &pod.uid) {
                 return Some(heard);
             }
             if Instant::now() + PAUSE > self.deadline {

@@ -1,4 +1,9 @@
+use std::time::Duration;
+
+use serde_json::Value;
+
 use super::*;
+use crate::cli::check_plugin::observed::Heard;
 
 const UID: &str = "0f6e1c1a-9a3b-4a53-8c36-2f6f7b1d6a10";
 
