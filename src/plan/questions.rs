@@ -1,7 +1,10 @@
 //! How many jobs a question to /status is about: all of them, where that can be.
 //!
 //! The first one is about [`FIRST`] jobs, and each answer that comes soon doubles the next one, up to
-//! `jobs.poll_batch`: a plugin may need as long for a few jobs as for all.
+//! `jobs.poll_batch`: a plugin may need as long for a few jobs as for all. One that needs longer for more is asked
+//! about so many that others of its callers do not wait long. An answer that may be an earlier one again says nothing
+//! of what the plugin bears. And whatever goes wrong with a question that was larger than the first ones, those are
+//! what is tried next: a front end may refuse large ones as if all were lost.
 //!
 //! A plugin can refuse a question for all jobs because of one, hang over one, or take longer for many
 //! than it is given. So a question that fails is asked again about half of the jobs, down to one, and the
@@ -29,6 +32,8 @@ use crate::{backoff::Backoff, model::JobUid};
 
 /// Jobs in the first question to a plugin of which nothing is known.
 const FIRST: usize = 200;
+/// An answer that comes within this time doubles the next question.
+const SOON: Duration = Duration::from_secs(2);
 /// Questions of a round that may be refused. One job among 10,000 is found with 14.
 const REFUSALS: u32 = 24;
 /// Questions of a round that may get no answer in time.
@@ -172,9 +177,13 @@ impl Questions {
         left.min(self.size)
     }
 
-    /// Notes that a question about so many jobs was answered, in this share of the time that it had.
-    pub fn answered(&mut self, asked: usize, share_of_time: f32, now: Instant) {
+    /// Notes that a question about so many jobs was answered, and how long that took; none where the plugin may have
+    /// repeated an earlier answer.
+    pub fn answered(&mut self, asked: usize, took: Option<Duration>, now: Instant) {
         self.round.answers += 1;
+        let Some(took) = took else {
+            return;
+        };
         if self.ceiling.as_ref().is_some_and(|it| asked >= it.at) {
             self.ceiling = None;
         }
@@ -182,9 +191,32 @@ impl Questions {
         let ceiling = self.ceiling.as_ref().filter(holds).map(|it| it.at);
         let below = [ceiling, self.failed_at].into_iter().flatten().min();
         let larger = self.size.saturating_mul(2).min(self.most);
-        if asked >= self.size && share_of_time < 0.5 && below.is_none_or(|below| larger < below) {
+        if asked >= self.size && took < SOON && below.is_none_or(|below| larger < below) {
             self.size = larger;
         }
+    }
+
+    /// Notes that a question about so many jobs failed in a way that has nothing to do with any of them. The round is
+    /// over. Where others were answered in it, the size may have been the cause after all.
+    pub fn fell_out(&mut self, asked: usize, now: Instant) {
+        if asked > FIRST && self.round.answers > 0 {
+            self.bears_fewer_than(asked, now);
+        }
+        self.begin_small();
+    }
+
+    /// The next question is no larger than the first one was.
+    fn begin_small(&mut self) {
+        self.size = self.size.min(FIRST);
+    }
+
+    fn bears_fewer_than(&mut self, at: usize, now: Instant) {
+        let times = self
+            .ceiling
+            .as_ref()
+            .map_or(1, |it| it.times.saturating_add(1));
+        let until = now + SIZE_PAUSES.pause(times);
+        self.ceiling = Some(Ceiling { at, times, until });
     }
 
     /// Notes that a question about these jobs failed.
@@ -217,8 +249,14 @@ impl Questions {
         }
     }
 
-    /// Notes that a refusal named this job: it is asked about by itself, after a pause.
+    /// Notes that a refusal named this job: it is asked about by itself, after a pause. The others are asked about
+    /// once more, and more of them may be like it, so they are few.
     pub fn named(&mut self, job: JobUid, now: Instant) {
+        self.begin_small();
+        self.suspect(job, now);
+    }
+
+    fn suspect(&mut self, job: JobUid, now: Instant) {
         let (failures, not_before) = (1, now + SUSPECT_PAUSES.pause(1));
         let suspect = Suspect {
             failures,
@@ -256,6 +294,9 @@ impl Questions {
         let accused = std::mem::take(&mut self.round.accused);
         if self.round.answers == 0 {
             self.failed_at = None;
+            if self.round.questions > 0 {
+                self.begin_small();
+            }
             return Lesson::default();
         }
         if !accused.is_empty() {
@@ -263,7 +304,7 @@ impl Questions {
                 .into_iter()
                 .filter(|job| !self.suspects.contains_key(job));
             let suspects: Vec<_> = new.collect();
-            suspects.iter().for_each(|job| self.named(*job, now));
+            suspects.iter().for_each(|job| self.suspect(*job, now));
             return Lesson {
                 suspects,
                 too_many: None,
@@ -273,12 +314,7 @@ impl Questions {
             return Lesson::default();
         };
         self.failed_at = None;
-        let times = self
-            .ceiling
-            .as_ref()
-            .map_or(1, |it| it.times.saturating_add(1));
-        let until = now + SIZE_PAUSES.pause(times);
-        self.ceiling = Some(Ceiling { at, times, until });
+        self.bears_fewer_than(at, now);
         Lesson {
             suspects: Vec::new(),
             too_many: Some(at),

@@ -98,7 +98,7 @@ impl JobReport {
     /// Whether it says nothing but that containers wait or run. If that has changed nothing in a pod, it changes
     /// nothing in the same pod at any later time, either: no clock runs from an answer like that
     /// (`worker::properties` holds `observe::apply` to it).
-    pub fn is_of_no_end(&self) -> bool {
+    pub fn only_waits_or_runs(&self) -> bool {
         let mut states = self.containers.iter().map(|container| &container.state);
         let is_open = |state: &ReportedState| match state {
             ReportedState::Queued { .. } | ReportedState::Running { .. } => true,

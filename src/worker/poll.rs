@@ -182,7 +182,7 @@ impl<'a> Poller<'a> {
                 continue;
             }
             self.note_unreadable(live, reply);
-            self.told.of_mut(live.uid).note_harmless(None);
+            self.told.of_mut(live.uid).note_effectless(None);
             let Some(report) = reports::report_of(reply, job) else {
                 continue;
             };
@@ -191,7 +191,7 @@ impl<'a> Poller<'a> {
             if report.shows_the_job() {
                 self.note_heard(live.uid, asked_at);
                 let entry = reply.entries.get(&live.uid);
-                if let Some(entry) = entry.filter(|_| report.is_of_no_end()) {
+                if let Some(entry) = entry.filter(|_| report.only_waits_or_runs()) {
                     may_repeat.push((live, *entry));
                 }
                 let apply = move |pod: &mut Pod| {
@@ -209,7 +209,7 @@ impl<'a> Poller<'a> {
             let now = self.context.store.pod(&live.sandbox);
             if now.is_some_and(|now| Arc::ptr_eq(&now, &live.pod)) {
                 let told = self.told.of_mut(live.uid);
-                told.note_harmless(Some((entry, &live.pod)));
+                told.note_effectless(Some((entry, &live.pod)));
             }
         }
     }

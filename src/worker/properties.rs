@@ -80,7 +80,7 @@ fn any_reply(reply: &StatusReply, length: usize, pod: &mut Pod, now: &mut Nanos)
             observe::apply(pod, 0, &report, *now, &rules);
             assert!(!again || *pod == once, "the same answer again says nothing");
         }
-        if report.is_of_no_end() {
+        if report.only_waits_or_runs() {
             let (once, latest) = (pod.clone(), now.plus(LONG));
             observe::apply(pod, 0, &report, latest, &rules);
             assert_eq!(*pod, once, "nor does it ever");

@@ -150,11 +150,18 @@ impl Context {
         }
         let pods = self.store.pods();
         let is_polled = self.repeats_for(&pods).is_some();
-        let jobs = pods.iter().flat_map(|pod| {
-            let jobs = pod.jobs.iter().filter(|other| other.uid != job);
-            let asked = jobs.filter(|job| is_doubtful(job) || is_polled && pod.is_polled(job));
-            asked.map(|job| (pod.clone(), job.number))
-        });
+        let others = || {
+            let jobs = pods
+                .iter()
+                .flat_map(|pod| pod.jobs.iter().map(move |job| (pod, job)));
+            jobs.filter(|(_, other)| other.uid != job)
+        };
+        // Who is left out learns nothing until the plugin has another answer: that is for those who need none most.
+        let doubtful = others().filter(|(_, job)| is_doubtful(job));
+        let polled =
+            others().filter(|(pod, job)| !is_doubtful(job) && is_polled && pod.is_polled(job));
+        let jobs = doubtful.chain(polled);
+        let jobs = jobs.map(|(pod, job)| (pod.clone(), job.number));
         let most = plugin.max_question.unwrap_or(usize::MAX);
         let most = most.min(self.config.jobs.poll_batch).min(TOGETHER);
         jobs.take(most.saturating_sub(1)).collect()

@@ -470,7 +470,7 @@ impl World {
                 }
                 let before = pod.clone();
                 observe::apply(pod, *number, &report, now, rules);
-                if *pod == before && report.is_of_no_end() {
+                if *pod == before && report.only_waits_or_runs() {
                     // The poller skips the same entry from now on, while the pod is as it is.
                     let much_later = now.plus(std::time::Duration::from_secs(1_000_000));
                     observe::apply(pod, *number, &report, much_later, rules);

@@ -48,7 +48,7 @@ fn round_of(
         }
         told.sizes.push(size);
         let Some(failure) = plugin(&batch) else {
-            questions.answered(size, 0.1, now);
+            questions.answered(size, Some(Duration::ZERO), now);
             told.answered.extend(batch);
             continue;
         };
@@ -233,15 +233,90 @@ fn a_job_that_an_error_denies_is_asked_about_by_itself_in_each_round() {
 }
 
 #[test]
-fn an_answer_that_took_long_is_no_reason_for_more() {
+fn an_answer_that_took_long_or_may_be_an_earlier_one_is_no_reason_for_more() {
     let mut questions = Questions::new();
     let now = Instant::now();
     questions.begin(MOST);
     let uids: Vec<_> = (0..MOST).map(job).collect();
     assert_eq!(questions.failed(&uids, Failure::TimedOut), Next::Again);
-    questions.answered(100, 0.9, now);
+    questions.answered(100, Some(SOON), now);
+    assert_eq!(questions.next(1000), 100);
+    questions.answered(100, None, now);
     assert_eq!(questions.next(1000), 100);
     questions.end(true, now);
     questions.begin(50);
     assert_eq!(questions.next(1000), 50, "the setting counts");
+}
+
+/// The SLURM plugin asks the site about one job after the other, and gives an answer again for 10 s.
+#[test]
+fn a_plugin_that_needs_time_for_each_job_and_repeats_itself_is_not_asked_about_ever_more() {
+    let (mut questions, mut now) = (Questions::new(), Instant::now());
+    let for_each = Duration::from_millis(40);
+    for _ in 0..20 {
+        questions.begin(10_000);
+        let (mut left, mut is_first) = (2_000, true);
+        while left > 0 {
+            let size = questions.next(left);
+            let took = for_each * size as u32;
+            assert!(took <= Duration::from_secs(10), "{size}");
+            now += took;
+            questions.answered(size, is_first.then_some(took), now);
+            (left, is_first) = (left - size, false);
+        }
+        questions.end(true, now);
+        now += Duration::from_secs(10);
+    }
+}
+
+/// A front end that turns large questions away says so in ways that look like an outage.
+#[test]
+fn what_looks_like_an_outage_and_comes_of_the_size_does_not_end_the_questions() {
+    const BEARS: usize = 300;
+    let (mut questions, mut now) = (Questions::new(), Instant::now());
+    let mut rounds_that_failed = 0;
+    for _ in 0..100 {
+        questions.begin(10_000);
+        let mut left = 2_000;
+        while left > 0 {
+            let size = questions.next(left);
+            if size > BEARS {
+                questions.fell_out(size, now);
+                rounds_that_failed += 1;
+                break;
+            }
+            questions.answered(size, Some(Duration::ZERO), now);
+            left -= size;
+        }
+        assert!(left < 2_000, "some are told of in each round");
+        questions.end(left == 0, now);
+        now += Duration::from_secs(10);
+    }
+    assert!(rounds_that_failed <= 3, "{rounds_that_failed}");
+    // An outage by itself says nothing of sizes.
+    questions.begin(10_000);
+    questions.fell_out(FIRST, now);
+    questions.end(false, now);
+    questions.begin(10_000);
+    assert_eq!(questions.next(2_000), FIRST);
+}
+
+#[test]
+fn after_a_round_without_any_answer_and_after_a_refusal_that_names_a_job_questions_are_small() {
+    let now = Instant::now();
+    let grown = || {
+        let mut questions = Questions::new();
+        round_of(10_000, &mut questions, 5_000, now, &|_| None);
+        assert!(questions.size() > 1_000);
+        questions
+    };
+    let mut questions = grown();
+    let told = round_of(10_000, &mut questions, 5_000, now, &|_| {
+        Some(Failure::TimedOut)
+    });
+    assert_eq!((told.answered.len(), questions.size()), (0, FIRST));
+    let mut questions = grown();
+    questions.begin(10_000);
+    questions.named(job(7), now);
+    assert_eq!(questions.next(5_000), FIRST);
 }

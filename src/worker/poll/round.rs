@@ -2,6 +2,7 @@
 
 use std::{
     collections::{HashSet, VecDeque},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -157,7 +158,11 @@ impl Poller<'_> {
             Some(AskedAbout {
                 pod: &live.pod,
                 job: live.pod.job(live.number)?,
-                told_before: self.told.harmless_entry(live),
+                // What has changed since the round began is to be told again.
+                told_before: self.told.effectless_entry(live).filter(|_| {
+                    let now = self.context.store.pod(&live.sandbox);
+                    now.is_some_and(|now| Arc::ptr_eq(&now, &live.pod))
+                }),
             })
         });
         self.context.ask(self.client, jobs)
@@ -169,9 +174,11 @@ impl Poller<'_> {
         self.beat();
         let (error, asked_at) = match self.question(batch) {
             Ok(answer) => {
-                let share = answer.asked_at.elapsed().as_secs_f32()
-                    / self.config.interlink.request_timeout.as_secs_f32();
-                self.questions.answered(batch.len(), share, Instant::now());
+                let repeats = self
+                    .repeats_until
+                    .is_some_and(|until| answer.asked_at < until);
+                let took = (!repeats).then(|| answer.asked_at.elapsed());
+                self.questions.answered(batch.len(), took, Instant::now());
                 self.note_repetition(batch);
                 self.take(batch, &answer);
                 return Asked::Answered;
@@ -179,6 +186,7 @@ impl Poller<'_> {
             Err(failed) => failed,
         };
         let Some(failure) = failure(&error) else {
+            self.questions.fell_out(batch.len(), Instant::now());
             self.no_answer(&error, batch.len());
             return Asked::Over;
         };

@@ -29,7 +29,7 @@ pub(super) struct OfJob {
     /// The last answer about it could not be understood.
     pub(super) is_unreadable: bool,
     /// The last entry about it, if the same one would change nothing.
-    harmless: Option<Harmless>,
+    effectless: Option<Effectless>,
 }
 
 /// Answers in a row that left a job out.
@@ -38,7 +38,7 @@ pub(super) struct Missing {
     pub(super) since: Instant,
 }
 
-struct Harmless {
+struct Effectless {
     entry: EntryHash,
     /// The pod that it has left as it is. Weak, so that no state of it is kept longer than by the store; what a
     /// weak reference points to is not used for another pod, also when that one is gone.
@@ -68,16 +68,16 @@ impl Told {
     }
 
     /// The last entry about a job, if the same one would change nothing in its pod as it is now.
-    pub(super) fn harmless_entry(&self, live: &Live) -> Option<EntryHash> {
-        let last = self.of(live.uid)?.harmless.as_ref()?;
+    pub(super) fn effectless_entry(&self, live: &Live) -> Option<EntryHash> {
+        let last = self.of(live.uid)?.effectless.as_ref()?;
         std::ptr::eq(last.pod.as_ptr(), Arc::as_ptr(&live.pod)).then_some(last.entry)
     }
 }
 
 impl OfJob {
     /// Notes that this entry has left the pod as it is, and would again; or that nothing is known of the next one.
-    pub(super) fn note_harmless(&mut self, entry: Option<(EntryHash, &Arc<Pod>)>) {
-        self.harmless = entry.map(|(entry, pod)| Harmless {
+    pub(super) fn note_effectless(&mut self, entry: Option<(EntryHash, &Arc<Pod>)>) {
+        self.effectless = entry.map(|(entry, pod)| Effectless {
             entry,
             pod: Arc::downgrade(pod),
         });
