@@ -227,8 +227,8 @@ impl Store {
         self.revision.settled()
     }
 
-    /// To be called when nothing has changed for a moment: what memory the disk holds for many records that are gone is
-    /// given back some time later. It waits for nothing.
+    /// To be called when nothing has changed for a moment: what memory the disk has taken for many changes is given
+    /// back some time later. It waits for nothing.
     pub fn release_memory(&self) {
         self.journal.release_memory();
     }
