@@ -6,7 +6,8 @@ use protobuf::descriptor::{FileDescriptorProto, MethodDescriptorProto, ServiceDe
 
 /// Calls whose answers the handlers give encoded: what a kubelet asks for all the time, and the streams of
 /// the same.
-const ENCODED: [&str; 10] = [
+const ENCODED: [&str; 11] = [
+    "ContainerStatus",
     "ListPodSandbox",
     "ListContainers",
     "ContainerStats",

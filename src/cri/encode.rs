@@ -1,6 +1,8 @@
 //! Messages written straight from records. Lists of everything are asked for several times a second, so no
 //! message is built first of what is written anyway.
 
+use protobuf::Message;
+
 use crate::model::StringMap;
 
 /// Writes the fields of a message behind what is in a buffer. What has its default value is left out, as
@@ -46,6 +48,14 @@ impl<'a> Fields<'a> {
     #[inline]
     pub fn map(&mut self, field: u8, map: &StringMap) {
         map.write_as(field, self.0);
+    }
+
+    /// A message that there is already, or one of a repeated field.
+    pub fn encoded(&mut self, field: u8, message: &impl Message) {
+        self.long_message(field, |fields| {
+            // It fails for more than two gigabytes only, before it writes any.
+            let _ = message.write_to_vec(fields.0);
+        });
     }
 
     /// A message, or one of a repeated field; also one without fields.

@@ -122,10 +122,7 @@ pub fn container(fields: &mut Fields<'_>, entry: &ContainerEntry) {
     fields.text(1, container.id.as_str());
     fields.text(2, container.sandbox_id.as_str());
     fields.message(3, |fields| container_metadata(fields, container));
-    fields.message(4, |fields| {
-        fields.text(1, &container.image);
-        fields.text(18, &container.image);
-    });
+    fields.message(4, |fields| image(fields, container));
     fields.text(5, &container.image_id);
     fields.number(6, container_state(entry.status.phase()) as u32);
     fields.int64(7, container.created_at.0);
@@ -210,7 +207,15 @@ fn sandbox_metadata(fields: &mut Fields<'_>, pod: &Pod) {
     fields.number(4, sandbox.attempt);
 }
 
-fn container_metadata(fields: &mut Fields<'_>, container: &Container) {
+/// The image as the user wrote it. The kubelet shows it as the container's image, and takes a status
+/// without one for an error (`verifyContainerStatus` in cri-client/pkg/utils.go).
+pub fn image(fields: &mut Fields<'_>, container: &Container) {
+    fields.text(1, &container.image);
+    fields.text(18, &container.image);
+}
+
+/// A container's metadata.
+pub fn container_metadata(fields: &mut Fields<'_>, container: &Container) {
     fields.text(1, &container.name);
     fields.number(2, container.attempt);
 }

@@ -132,7 +132,7 @@ impl RuntimeService for Runtime {
     fn container_status(
         &self,
         request: ContainerStatusRequest,
-    ) -> Result<ContainerStatusResponse, Error> {
+    ) -> Result<Encoded<ContainerStatusResponse>, Error> {
         self.0.container_status(&request)
     }
 

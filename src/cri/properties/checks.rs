@@ -158,6 +158,8 @@ fn lists_show(face: &CriContext, visible: &[&Arc<Pod>]) {
         let status = face
             .container_status(&request)
             .expect("it is listed")
+            .decode()
+            .expect("an answer")
             .status;
         assert_eq!((&status.id, status.state), (&item.id, item.state));
         assert!(status.created_at > 0);
