@@ -2,13 +2,16 @@
 
 use super::{
     encode::Fields,
-    filter::{container_state, is_all, labels_fit, Found},
+    filter::{container_state, is_all, labels_fit, Found, Wanted},
     kept_list::Whole,
     listed, CriContext, Error,
 };
-use crate::proto::{
-    ContainerFilter, Encoded, ListContainersRequest, ListContainersResponse, Replies,
-    StreamContainersRequest, StreamContainersResponse,
+use crate::{
+    model::ContainerId,
+    proto::{
+        ContainerFilter, Encoded, ListContainersRequest, ListContainersResponse, Replies,
+        StreamContainersRequest, StreamContainersResponse,
+    },
 };
 
 impl CriContext {
@@ -57,6 +60,23 @@ impl CriContext {
                 && state.is_none_or(|state| state == container_state(entry.status.phase()))
                 && labels_fit(&entry.container.labels, &filter.label_selector)
         })
+    }
+
+    /// What a filter's container id means.
+    pub(super) fn wanted_container(&self, id: &str) -> Result<Wanted<ContainerId>, Error> {
+        Ok(Wanted::of(id, self.store.resolve_container(id)?))
+    }
+
+    /// Containers, the latest first, those of removed sandboxes left out, each with its pod; as far as they fit.
+    pub(super) fn containers_where(&self, fits: impl Fn(&Found) -> bool) -> Vec<Found> {
+        if let Some(whole) = self.current(&self.all_containers) {
+            let fitting = whole.items().iter().filter(|found| fits(found));
+            return fitting.cloned().collect();
+        }
+        let pods = self.store.pods();
+        let mut fitting: Vec<_> = pods.iter().flat_map(Found::of).filter(fits).collect();
+        fitting.sort_by_key(|found| std::cmp::Reverse(found.created_at()));
+        fitting
     }
 }
 

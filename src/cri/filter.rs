@@ -4,7 +4,6 @@ use std::{collections::HashMap, sync::Arc};
 
 use protobuf::Message;
 
-use super::{CriContext, Error};
 use crate::{
     model::{ContainerEntry, ContainerPhase, Nanos, Pod, SandboxPhase, StringMap},
     proto::{ContainerState, PodSandboxState},
@@ -60,53 +59,13 @@ impl<T: PartialEq> Wanted<T> {
         }
     }
 
-    fn of(given: &str, found: Option<T>) -> Self {
+    /// What this means, with the one id that it was found to be.
+    pub fn of(given: &str, found: Option<T>) -> Self {
         match (given.is_empty(), found) {
             (true, _) => Self::Any,
             (false, Some(one)) => Self::One(one),
             (false, None) => Self::Nothing,
         }
-    }
-}
-
-impl CriContext {
-    /// What a filter's sandbox id means.
-    pub(super) fn wanted_sandbox(
-        &self,
-        id: &str,
-    ) -> Result<Wanted<crate::model::SandboxId>, Error> {
-        Ok(Wanted::of(id, self.find_sandbox(id)?))
-    }
-
-    /// What a filter's container id means.
-    pub(super) fn wanted_container(
-        &self,
-        id: &str,
-    ) -> Result<Wanted<crate::model::ContainerId>, Error> {
-        Ok(Wanted::of(id, self.store.resolve_container(id)?))
-    }
-
-    /// Containers, the latest first, those of removed sandboxes left out, each with its pod; as far as they fit.
-    pub(super) fn containers_where(&self, fits: impl Fn(&Found) -> bool) -> Vec<Found> {
-        if let Some(whole) = self.current(&self.all_containers) {
-            let fitting = whole.items().iter().filter(|found| fits(found));
-            return fitting.cloned().collect();
-        }
-        let mut fitting = Vec::new();
-        for pod in self.store.pods() {
-            for (place, entry) in pod.containers.iter().enumerate() {
-                let found = Found {
-                    created_at: entry.container.created_at,
-                    pod: pod.clone(),
-                    place,
-                };
-                if fits(&found) {
-                    fitting.push(found);
-                }
-            }
-        }
-        fitting.sort_by_key(|found| std::cmp::Reverse(found.created_at));
-        fitting
     }
 }
 
@@ -117,11 +76,25 @@ pub struct Found {
     pub pod: Arc<Pod>,
     /// Its place among the pod's containers.
     pub place: usize,
-    /// When it was created.
     created_at: Nanos,
 }
 
 impl Found {
+    /// All of a pod.
+    pub fn of(pod: &Arc<Pod>) -> impl Iterator<Item = Self> + '_ {
+        let entries = pod.containers.iter().enumerate();
+        entries.map(|(place, entry)| Self {
+            created_at: entry.container.created_at,
+            pod: pod.clone(),
+            place,
+        })
+    }
+
+    /// When it was created.
+    pub fn created_at(&self) -> Nanos {
+        self.created_at
+    }
+
     /// Its record.
     pub fn entry(&self) -> &ContainerEntry {
         // Places come from the pod itself, which never changes.

@@ -6,13 +6,13 @@ use protobuf::EnumOrUnknown;
 
 use super::{
     encode::Fields,
-    filter::{is_all, labels_fit, sandbox_state},
+    filter::{is_all, labels_fit, sandbox_state, Wanted},
     kept_list::Whole,
     list_size::{self, Listed},
     listed, CriContext, Error,
 };
 use crate::{
-    model::Pod,
+    model::{Pod, SandboxId},
     proto::{
         Encoded, ListPodSandboxRequest, ListPodSandboxResponse, PodSandboxFilter, Replies,
         StreamPodSandboxesRequest, StreamPodSandboxesResponse,
@@ -61,6 +61,11 @@ impl CriContext {
                 && wanted.fits(&pod.sandbox.id)
                 && labels_fit(&pod.sandbox.labels, &filter.label_selector)
         })
+    }
+
+    /// What a filter's sandbox id means.
+    pub(super) fn wanted_sandbox(&self, id: &str) -> Result<Wanted<SandboxId>, Error> {
+        Ok(Wanted::of(id, self.find_sandbox(id)?))
     }
 
     /// A list that fits into one message.
