@@ -519,9 +519,14 @@ fn status(state: &State, pod: &Value) -> Option<Value> {
             })
         })
         .collect();
+    // A plugin may leave it out; the SLURM plugin does not.
+    let jid = match state.numbers_jobs {
+        true => JOB_NUMBER,
+        false => "",
+    };
     Some(json!({
         "name": pod["metadata"]["name"], "UID": uid, "namespace": pod["metadata"]["namespace"],
-        "JID": "", "containers": containers, "initContainers": null,
+        "JID": jid, "containers": containers, "initContainers": null,
     }))
 }
 
