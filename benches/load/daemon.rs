@@ -102,6 +102,11 @@ impl Process {
         self.status("VmRSS")
     }
 
+    /// The most that it was since the start.
+    pub fn most_resident_kb(&self) -> u64 {
+        self.status("VmHWM")
+    }
+
     /// The resident memory, and what of it is no file's: the rest is the program, as far as it was read.
     pub fn resident(&self) -> String {
         let (resident, anonymous) = (self.resident_kb(), self.status("RssAnon"));

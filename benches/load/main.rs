@@ -121,7 +121,7 @@ fn bench(settings: &Settings) {
             format!("{:.1?}", daemon.start),
         );
     }
-    let idle = process.resident_kb();
+    let idle = process.settled_kb();
     line("resident, idle", process.resident());
     line("threads", process.threads());
 

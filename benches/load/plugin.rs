@@ -87,6 +87,10 @@ pub fn many_jobs(image: &str, jobs: usize) {
         &format!("{} of {jobs} jobs end: all seen after", jobs / 10),
         format!("{:.1?}", begun.elapsed()),
     );
+    line(
+        &format!("resident with {jobs} jobs, at most"),
+        format!("{} kB", node.process().most_resident_kb()),
+    );
 }
 
 /// What the poller takes for each job that it asks about.
