@@ -356,8 +356,9 @@ pub struct Jobs {
     #[serde(with = "duration")]
     pub poll_max: Duration,
     /// Jobs in one /status call of the poller, at the most. The first call is about 200, and each answer within two
-    /// seconds doubles that; after a call that fails, the next one is about half as many, or 200 again. A question
-    /// about a single job takes at most 200 others along, and only with a plugin that repeats its answers.
+    /// seconds doubles that; one that takes more than six halves it, and after a call that fails, the next one is about
+    /// half as many, or 200 again. A question about a single job takes at most 199 others along, and only with a
+    /// plugin that repeats its answers.
     pub poll_batch: usize,
     /// Polls in a row that must miss a job before it counts as lost...
     pub lost_polls: u32,

@@ -1,10 +1,10 @@
 //! How many jobs a question to /status is about: all of them, where that can be.
 //!
 //! The first one is about [`FIRST`] jobs, and each answer that comes soon doubles the next one, up to
-//! `jobs.poll_batch`: a plugin may need as long for a few jobs as for all. One that needs longer for more is asked
-//! about so many that others of its callers do not wait long. An answer that may be an earlier one again says nothing
-//! of what the plugin bears. And whatever goes wrong with a question that was larger than the first ones, those are
-//! what is tried next: a front end may refuse large ones as if all were lost.
+//! `jobs.poll_batch`: a plugin may need as long for a few jobs as for all. One that needs long for many halves it
+//! again, down to [`FIRST`], for others of its callers wait meanwhile. An answer that may be an earlier one again says
+//! nothing of what the plugin bears. And whatever goes wrong with a question that was larger than the first ones, those
+//! are what is tried next: a front end may refuse large ones as if all were lost.
 //!
 //! A plugin can refuse a question for all jobs because of one, hang over one, or take longer for many
 //! than it is given. So a question that fails is asked again about half of the jobs, down to one, and the
@@ -34,6 +34,8 @@ use crate::{backoff::Backoff, model::JobUid};
 const FIRST: usize = 200;
 /// An answer that comes within this time doubles the next question.
 const SOON: Duration = Duration::from_secs(2);
+/// One that takes longer than this halves it.
+const LATE: Duration = Duration::from_secs(6);
 /// Questions of a round that may be refused. One job among 10,000 is found with 14.
 const REFUSALS: u32 = 24;
 /// Questions of a round that may get no answer in time.
@@ -190,16 +192,24 @@ impl Questions {
         let holds = |it: &&Ceiling| now < it.until;
         let ceiling = self.ceiling.as_ref().filter(holds).map(|it| it.at);
         let below = [ceiling, self.failed_at].into_iter().flatten().min();
-        let larger = self.size.saturating_mul(2).min(self.most);
-        if asked >= self.size && took < SOON && below.is_none_or(|below| larger < below) {
+        // What has become small because of a failure comes back, however long an answer takes.
+        let (larger, is_soon) = match self.size < FIRST {
+            true => (FIRST.min(self.size * 2), true),
+            false => (self.size.saturating_mul(2), took < SOON),
+        };
+        let larger = larger.min(self.most);
+        if asked >= self.size && is_soon && below.is_none_or(|below| larger < below) {
             self.size = larger;
+        } else if asked >= self.size && took > LATE && self.size > FIRST {
+            self.size = FIRST.max(self.size / 2);
         }
     }
 
     /// Notes that a question about so many jobs failed in a way that has nothing to do with any of them. The round is
-    /// over. Where others were answered in it, the size may have been the cause after all.
-    pub fn fell_out(&mut self, asked: usize, now: Instant) {
-        if asked > FIRST && self.round.answers > 0 {
+    /// over. Where others were answered in it, and a front end may say so of a question that is too large, it may
+    /// have been that.
+    pub fn outage(&mut self, asked: usize, may_be_too_large: bool, now: Instant) {
+        if may_be_too_large && asked > FIRST && self.round.answers > 0 {
             self.bears_fewer_than(asked, now);
         }
         self.begin_small();

@@ -193,6 +193,14 @@ pub(super) fn failure(error: &interlink::Error) -> Option<Failure> {
     }
 }
 
+/// Whether a front end may fail a question like this because it is too large, although it says so of outages, too.
+pub(super) fn may_be_too_large(error: &interlink::Error) -> bool {
+    match error {
+        interlink::Error::Status { status, .. } => !matches!(status, 401 | 407),
+        _ => false,
+    }
+}
+
 /// Whether it is to be found out if the plugin has this job.
 pub(super) fn is_doubtful(job: &Job) -> bool {
     let is_deleted =

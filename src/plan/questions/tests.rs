@@ -239,11 +239,19 @@ fn an_answer_that_took_long_or_may_be_an_earlier_one_is_no_reason_for_more() {
     questions.begin(MOST);
     let uids: Vec<_> = (0..MOST).map(job).collect();
     assert_eq!(questions.failed(&uids, Failure::TimedOut), Next::Again);
-    questions.answered(100, Some(SOON), now);
-    assert_eq!(questions.next(1000), 100);
     questions.answered(100, None, now);
     assert_eq!(questions.next(1000), 100);
     questions.end(true, now);
+    let mut questions = Questions::new();
+    questions.begin(10_000);
+    questions.answered(FIRST, Some(SOON), now);
+    assert_eq!(questions.next(1000), FIRST);
+    questions.answered(FIRST, Some(Duration::ZERO), now);
+    assert_eq!(questions.next(1000), 2 * FIRST);
+    questions.answered(2 * FIRST, Some(LATE), now);
+    assert_eq!(questions.next(1000), 2 * FIRST);
+    questions.answered(2 * FIRST, Some(LATE * 2), now);
+    assert_eq!(questions.next(1000), FIRST);
     questions.begin(50);
     assert_eq!(questions.next(1000), 50, "the setting counts");
 }
@@ -269,6 +277,20 @@ fn a_plugin_that_needs_time_for_each_job_and_repeats_itself_is_not_asked_about_e
     }
 }
 
+/// What one bad job has made small is large again, also with a plugin that needs a while for any answer.
+#[test]
+fn questions_become_large_again_however_long_an_answer_takes() {
+    let (mut questions, now) = (Questions::new(), Instant::now());
+    questions.begin(10_000);
+    let plugin = |jobs: &[usize]| jobs.contains(&7).then_some(Failure::Refused);
+    round_of(10_000, &mut questions, 1_000, now, &plugin);
+    questions.size = 1;
+    for _ in 0..8 {
+        questions.answered(questions.size(), Some(Duration::from_secs(4)), now);
+    }
+    assert_eq!(questions.size(), FIRST);
+}
+
 /// A front end that turns large questions away says so in ways that look like an outage.
 #[test]
 fn what_looks_like_an_outage_and_comes_of_the_size_does_not_end_the_questions() {
@@ -281,7 +303,7 @@ fn what_looks_like_an_outage_and_comes_of_the_size_does_not_end_the_questions() 
         while left > 0 {
             let size = questions.next(left);
             if size > BEARS {
-                questions.fell_out(size, now);
+                questions.outage(size, true, now);
                 rounds_that_failed += 1;
                 break;
             }
@@ -295,10 +317,15 @@ fn what_looks_like_an_outage_and_comes_of_the_size_does_not_end_the_questions() 
     assert!(rounds_that_failed <= 3, "{rounds_that_failed}");
     // An outage by itself says nothing of sizes.
     questions.begin(10_000);
-    questions.fell_out(FIRST, now);
-    questions.end(false, now);
-    questions.begin(10_000);
-    assert_eq!(questions.next(2_000), FIRST);
+    let mut questions = Questions::new();
+    for _ in 0..3 {
+        questions.begin(10_000);
+        questions.answered(questions.size(), Some(Duration::ZERO), now);
+        questions.outage(2 * FIRST, false, now);
+        questions.end(false, now);
+    }
+    let sizes = round_of(10_000, &mut questions, 1_000, now, &|_| None).sizes;
+    assert_eq!(sizes, [FIRST, 2 * FIRST, 400]);
 }
 
 #[test]

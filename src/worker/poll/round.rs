@@ -11,7 +11,7 @@ use crate::{
     interlink,
     plan::questions::{Lesson, Next, Place},
     telemetry::chain,
-    worker::question::{failure, Answer, AskedAbout},
+    worker::question::{failure, may_be_too_large, Answer, AskedAbout},
 };
 
 /// Jobs that are asked about by themselves in a round because an answer about others is not believed.
@@ -186,7 +186,9 @@ impl Poller<'_> {
             Err(failed) => failed,
         };
         let Some(failure) = failure(&error) else {
-            self.questions.fell_out(batch.len(), Instant::now());
+            let may_be_too_large = may_be_too_large(&error);
+            self.questions
+                .outage(batch.len(), may_be_too_large, Instant::now());
             self.no_answer(&error, batch.len());
             return Asked::Over;
         };
