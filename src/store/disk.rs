@@ -1,6 +1,8 @@
 //! The state file: one embedded transactional store.
 
 use std::{
+    fs::File,
+    mem,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -39,12 +41,42 @@ fn not_committed(path: &Path, source: redb::Error) -> Error {
     }
 }
 
+/// The error of a file that is not open.
+fn not_opened(path: &Path, source: redb::Error) -> Error {
+    Error::Open {
+        path: path.to_owned(),
+        source: Arc::new(source),
+    }
+}
+
 /// The state file. One thread writes it; single rows are read by others meanwhile, through clones of this.
 #[derive(Clone)]
 pub struct Disk {
     pub path: PathBuf,
-    /// Closed where there is none; the next use opens it.
-    database: Arc<RwLock<Option<Database>>>,
+    state: Arc<RwLock<State>>,
+}
+
+#[derive(Default)]
+enum State {
+    /// The next use opens what is at the path.
+    #[default]
+    Closed,
+    /// The store has no memory of it. The next use opens this file, whatever is at the path by then.
+    Resting(File),
+    Open {
+        database: Database,
+        /// The same file once more, for its rest; none where the system had no descriptor for it.
+        file: Option<File>,
+    },
+}
+
+impl State {
+    fn database(&self) -> Option<&Database> {
+        match self {
+            Self::Open { database, .. } => Some(database),
+            Self::Closed | Self::Resting(_) => None,
+        }
+    }
 }
 
 impl Disk {
@@ -52,19 +84,42 @@ impl Disk {
     pub fn new(path: PathBuf) -> Self {
         Self {
             path,
-            database: Arc::default(),
+            state: Arc::default(),
         }
     }
 
     /// Closes the file until its next use.
     pub fn close(&self) {
-        *self.database.write() = None;
+        *self.state.write() = State::Closed;
+    }
+
+    /// Gives back the store's memory of the file, its cache, until its next use. Does nothing while somebody reads.
+    pub fn rest(&self) {
+        let Some(mut state) = self.state.try_write() else {
+            return;
+        };
+        *state = match mem::take(&mut *state) {
+            State::Open {
+                database,
+                file: Some(file),
+            } => {
+                if let Err(error) = salvage::calmly(|| Ok(database.close()?)) {
+                    log::warn!(
+                        error = chain(&error);
+                        "state file {} was not closed well; what it lacks is made up for when it is opened again",
+                        self.path.display()
+                    );
+                }
+                State::Resting(file)
+            }
+            other => other,
+        };
     }
 
     /// Whether the next use need not open it.
     #[cfg(test)]
     pub fn is_open(&self) -> bool {
-        self.database.read().is_some()
+        self.state.read().database().is_some()
     }
 
     /// Reads the values of some rows, all as they were at one time; none for one that is not there.
@@ -128,17 +183,33 @@ impl Disk {
     /// The open file, shared with others.
     fn opened(&self) -> Result<MappedRwLockReadGuard<'_, Database>, Error> {
         loop {
-            let database = self.database.read();
-            match RwLockReadGuard::try_map(database, Option::as_ref) {
+            match RwLockReadGuard::try_map(self.state.read(), State::database) {
                 Ok(opened) => return Ok(opened),
                 // Dropped before the next lock is taken.
                 Err(closed) => drop(closed),
             }
-            let mut database = self.database.write();
-            if database.is_none() {
-                *database = Some(open(&self.path, Check::AfterCrash)?);
-            }
+            self.open(Check::AfterCrash)?;
         }
+    }
+
+    /// Opens the file, where it is not.
+    fn open(&self, check: Check) -> Result<(), Error> {
+        let mut state = self.state.write();
+        if state.database().is_some() {
+            return Ok(());
+        }
+        let file = match mem::take(&mut *state) {
+            State::Resting(file) => Ok(file),
+            State::Closed | State::Open { .. } => private_file(&self.path),
+        };
+        let file = file.map_err(|source| not_opened(&self.path, source.into()))?;
+        let again = file.try_clone().ok();
+        let database = open(file, check).map_err(|source| not_opened(&self.path, source))?;
+        *state = State::Open {
+            database,
+            file: again,
+        };
+        Ok(())
     }
 
     /// Sets a damaged file aside, and goes on with what is good in it. The damaged one is in its
@@ -183,7 +254,7 @@ impl Disk {
     }
 
     /// Writes a new file in place of one that is many times larger than what is in it: the store takes
-    /// up again what was deleted, but gives nothing back. Until the new file is whole, the old one is in its
+    /// up again what was deleted, but gives back no more than what is free at its end. Until the new file is whole, the old one is in its
     /// place; when anything fails, it stays. Does nothing where more than `most` bytes are in it.
     pub fn compact(&self, least: u64, most: u64) {
         let Ok(before) = std::fs::metadata(&self.path).map(|file| file.len()) else {
@@ -224,8 +295,8 @@ impl Disk {
         fresh.close();
         drop(database);
         // Nobody may open the old one again before the new one is in its place.
-        let mut database = self.database.write();
-        *database = None;
+        let mut state = self.state.write();
+        *state = State::Closed;
         salvage::replace(&fresh.path, path).map_err(from_disk)?;
         Ok(true)
     }
@@ -264,12 +335,7 @@ impl Disk {
 
     /// Reads everything, once the checksums of the whole file are found right: it is small.
     fn check_and_read(&self) -> Result<Contents, Error> {
-        {
-            let mut database = self.database.write();
-            if database.is_none() {
-                *database = Some(open(&self.path, Check::Always)?);
-            }
-        }
+        self.open(Check::Always)?;
         let database = self.opened()?;
         salvage::calmly(|| {
             let transaction = database.begin_read()?;
@@ -301,23 +367,17 @@ enum Check {
     Always,
 }
 
-/// Opens a state file, which is made where there is none.
-fn open(path: &Path, check: Check) -> Result<Database, Error> {
-    let failed = |source: redb::Error| Error::Open {
-        path: path.to_owned(),
-        source: Arc::new(source),
-    };
-    let file = private_file(path).map_err(|source| failed(source.into()))?;
-    let backend = FileBackend::new(file).map_err(|source| failed(source.into()))?;
+/// Opens the store in a file, which may be empty.
+fn open(file: File, check: Check) -> Result<Database, redb::Error> {
+    let backend = FileBackend::new(file)?;
     // Its own checks of a damaged file are assertions in part.
-    let database = salvage::calmly(|| {
+    salvage::calmly(|| {
         redb::Builder::new()
             .set_cache_size(CACHE_BYTES)
             .set_check_integrity_on_open(check == Check::Always)
             .create_with_backend(backend)
             .map_err(redb::Error::from)
-    });
-    database.map_err(failed)
+    })
 }
 
 /// How many bytes are in the rows of all tables.

@@ -5,7 +5,8 @@
 //! before the disk has it.
 //!
 //! After a failed write the store is closed, and opened again for the next one: a full disk makes
-//! writes fail, and writes work again once there is room.
+//! writes fail, and writes work again once there is room. Once it is quiet after many writes, it rests: its memory is
+//! given back until the next use.
 
 use std::{
     fs::File,
@@ -180,52 +181,59 @@ impl Drop for Journal {
 
 /// The thread: until nobody can send any more.
 fn serve(disk: &Disk, queue: &Receiver<Request>, size: &AtomicU64) {
-    let (mut writes, mut rows) = (0_u32, 0);
+    let (mut writes, mut rows, mut is_quiet) = (0_u32, 0, false);
     while let Ok(first) = queue.recv() {
-        let requests = std::iter::once(first).chain(queue.try_iter());
-        let batch = |request| match request {
-            Request::Write(batch) => Some(batch),
-            Request::Release => None,
-        };
-        let batches: Vec<_> = requests.filter_map(batch).collect();
-        if batches.is_empty() {
+        let mut batches = Vec::new();
+        for request in std::iter::once(first).chain(queue.try_iter()) {
+            match request {
+                Request::Write(batch) => batches.push(batch),
+                Request::Release => is_quiet = true,
+            }
+        }
+        if !batches.is_empty() {
+            rows += batches
+                .iter()
+                .map(|batch| batch.writes.len())
+                .sum::<usize>();
+            let is_written = write(disk, batches);
+            writes += 1;
+            if writes >= WRITES && queue.is_empty() && is_written {
+                writes = 0;
+                disk.compact(LEAST, MOST);
+            }
+        }
+        if is_quiet && queue.is_empty() {
+            is_quiet = false;
             if rows >= MANY_ROWS {
                 rows = 0;
                 threads::beat("journal", LIMIT);
-                // Its cache goes with it. The next use opens it again, some milliseconds later than otherwise.
-                disk.close();
+                disk.rest();
                 memory::release();
-                threads::idle();
             }
-            continue;
-        }
-        rows += batches
-            .iter()
-            .map(|batch| batch.writes.len())
-            .sum::<usize>();
-        // Both sides of a write are nasty moments to die in.
-        threads::beat("journal", LIMIT);
-        let result = disk.write(batches.iter().flat_map(|batch| &batch.writes));
-        threads::point("journal");
-        if let Err(error) = &result {
-            log::error!(
-                "{error}: {}; it is opened anew for the next write",
-                source_of(error)
-            );
-            disk.close();
-        }
-        for batch in batches {
-            // A caller that has gone does not wait for the answer.
-            let _ = batch.done.send(result.clone());
-        }
-        writes += 1;
-        if writes >= WRITES && queue.is_empty() && result.is_ok() {
-            writes = 0;
-            disk.compact(LEAST, MOST);
         }
         size.store(size_of(&disk.path), Ordering::Relaxed);
         threads::idle();
     }
+}
+
+/// Writes these in one transaction, and says so to those who wait; whether it went well.
+fn write(disk: &Disk, batches: Vec<Batch>) -> bool {
+    // Both sides of a write are nasty moments to die in.
+    threads::beat("journal", LIMIT);
+    let result = disk.write(batches.iter().flat_map(|batch| &batch.writes));
+    threads::point("journal");
+    if let Err(error) = &result {
+        log::error!(
+            "{error}: {}; it is opened anew for the next write",
+            source_of(error)
+        );
+        disk.close();
+    }
+    for batch in batches {
+        // A caller that has gone does not wait for the answer.
+        let _ = batch.done.send(result.clone());
+    }
+    result.is_ok()
 }
 
 /// Bytes of a file; 0 where it cannot be looked at.
@@ -277,22 +285,27 @@ mod tests {
     fn memory_is_given_back_after_many_writes_only_and_nothing_is_lost() {
         let dir = tempfile::tempdir().expect("dir");
         let (journal, _) = Journal::open(dir.path()).expect("opens");
-        let puts = (1..MANY_ROWS).flat_map(|number| put(&format!("{number:04}")));
+        let puts = (2..MANY_ROWS).flat_map(|number| put(&format!("{number:04}")));
         journal.commit(puts.collect()).expect("commits");
         journal.release_memory();
         // Whatever was asked for before a write is done when that is answered.
-        journal.commit(put("last")).expect("commits");
+        journal.commit(put("last but one")).expect("commits");
         assert!(journal.disk.is_open());
+        journal.commit(put("last")).expect("commits");
         journal.release_memory();
         let deadline = std::time::Instant::now() + Duration::from_secs(20);
         while journal.disk.is_open() {
             assert!(std::time::Instant::now() < deadline, "it stays open");
             std::thread::yield_now();
         }
+        // It goes on with the same file, whatever has become of its name.
+        let (path, moved) = (dir.path().join("state.redb"), dir.path().join("moved"));
+        std::fs::rename(&path, &moved).expect("renamed");
         let read = journal.rows(&[(Table::Values, "last"), (Table::Values, "none")]);
         assert_eq!(read.expect("reads"), [Some(b"last".to_vec()), None]);
         journal.commit(put("more")).expect("commits");
         drop(journal);
+        std::fs::rename(&moved, &path).expect("renamed");
         let (_journal, contents) = Journal::open(dir.path()).expect("opens");
         assert_eq!(keys(&contents).len(), MANY_ROWS + 1);
     }
