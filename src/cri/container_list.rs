@@ -64,17 +64,18 @@ impl CriContext {
 
     /// What a filter's container id means.
     pub(super) fn wanted_container(&self, id: &str) -> Result<Wanted<ContainerId>, Error> {
-        Ok(Wanted::of(id, self.store.resolve_container(id)?))
+        Ok(Wanted::from_lookup(id, self.store.resolve_container(id)?))
     }
 
-    /// Containers, the latest first, those of removed sandboxes left out, each with its pod; as far as they fit.
+    /// Containers, the latest first, those of removed sandboxes left out, each with its pod; those that a filter lets
+    /// through.
     pub(super) fn containers_where(&self, fits: impl Fn(&Found) -> bool) -> Vec<Found> {
         if let Some(whole) = self.current(&self.all_containers) {
             let fitting = whole.items().iter().filter(|found| fits(found));
             return fitting.cloned().collect();
         }
         let pods = self.store.pods();
-        let mut fitting: Vec<_> = pods.iter().flat_map(Found::of).filter(fits).collect();
+        let mut fitting: Vec<_> = pods.iter().flat_map(Found::all_of).filter(fits).collect();
         fitting.sort_by_key(|found| std::cmp::Reverse(found.created_at()));
         fitting
     }

@@ -59,8 +59,8 @@ impl<T: PartialEq> Wanted<T> {
         }
     }
 
-    /// What this means, with the one id that it was found to be.
-    pub fn of(given: &str, found: Option<T>) -> Self {
+    /// What `given` means, where a look-up for it has found this.
+    pub fn from_lookup(given: &str, found: Option<T>) -> Self {
         match (given.is_empty(), found) {
             (true, _) => Self::Any,
             (false, Some(one)) => Self::One(one),
@@ -80,8 +80,8 @@ pub struct Found {
 }
 
 impl Found {
-    /// All of a pod.
-    pub fn of(pod: &Arc<Pod>) -> impl Iterator<Item = Self> + '_ {
+    /// All containers of a pod.
+    pub fn all_of(pod: &Arc<Pod>) -> impl Iterator<Item = Self> + '_ {
         let entries = pod.containers.iter().enumerate();
         entries.map(|(place, entry)| Self {
             created_at: entry.container.created_at,

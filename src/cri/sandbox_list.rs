@@ -65,7 +65,7 @@ impl CriContext {
 
     /// What a filter's sandbox id means.
     pub(super) fn wanted_sandbox(&self, id: &str) -> Result<Wanted<SandboxId>, Error> {
-        Ok(Wanted::of(id, self.find_sandbox(id)?))
+        Ok(Wanted::from_lookup(id, self.find_sandbox(id)?))
     }
 
     /// A list that fits into one message.
@@ -73,7 +73,7 @@ impl CriContext {
         list_size::fitting(items, what, self.config.cri.max_message_bytes)
     }
 
-    /// Pods that are not removed, the latest first, as far as they fit.
+    /// Pods that are not removed, the latest first; those that a filter lets through.
     pub(super) fn pods_where(&self, fits: impl Fn(&Pod) -> bool) -> Vec<Arc<Pod>> {
         if let Some(whole) = self.current(&self.all_sandboxes) {
             let fitting = whole.items().iter().filter(|pod| fits(pod));
