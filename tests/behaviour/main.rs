@@ -49,6 +49,7 @@ mod prometheus;
 mod proto_matches_table;
 mod proto_services;
 mod queue_times;
+mod resident_memory;
 mod restart;
 mod run_pod;
 mod second_user;
