@@ -263,7 +263,7 @@ fn growth(settings: &Settings, sizes: &[usize]) {
     let connection = Connection::open(&socket);
     let process = Process::behind(&socket);
     let image = connection.pull(&settings.image);
-    let idle = process.resident_kb();
+    let idle = process.settled_kb();
     let mut filled = Vec::new();
     println!(
         "{:>10} {:>12} {:>14} {:>16} {:>16}",

@@ -93,10 +93,11 @@ impl Disk {
         *self.state.write() = State::Closed;
     }
 
-    /// Gives back the store's memory of the file, its cache, until its next use. Does nothing while somebody reads.
-    pub fn rest(&self) {
+    /// Gives back the store's memory of the file, its cache, until its next use; false, and nothing is done, while
+    /// somebody reads.
+    pub fn rest(&self) -> bool {
         let Some(mut state) = self.state.try_write() else {
-            return;
+            return false;
         };
         *state = match mem::take(&mut *state) {
             State::Open {
@@ -114,6 +115,7 @@ impl Disk {
             }
             other => other,
         };
+        true
     }
 
     /// Whether the next use need not open it.

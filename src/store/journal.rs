@@ -204,10 +204,9 @@ fn serve(disk: &Disk, queue: &Receiver<Request>, size: &AtomicU64) {
         }
         if is_quiet && queue.is_empty() {
             is_quiet = false;
-            if rows >= MANY_ROWS {
+            threads::beat("journal", LIMIT);
+            if rows >= MANY_ROWS && disk.rest() {
                 rows = 0;
-                threads::beat("journal", LIMIT);
-                disk.rest();
                 memory::release();
             }
         }
