@@ -7,13 +7,16 @@
 //! again when they are used. That takes a millisecond or two, in which others may wait to allocate, and what is
 //! needed again costs a little more the first time; so it is not done while there is much to do, nor often.
 
+mod program;
+
 use std::{
     collections::HashMap,
     hash::{BuildHasher, Hash},
-    ops::Range,
     sync::OnceLock,
     time::{Duration, Instant},
 };
+
+pub use self::program::{note_program, unchanged_program};
 
 /// The shortest time between two times that memory is given back.
 const PAUSE: Duration = Duration::from_secs(10);
@@ -33,48 +36,6 @@ pub fn release() {
     if let Some(release) = RELEASE.get() {
         release();
     }
-}
-
-/// Where a process has what a file has.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mapping {
-    /// At which addresses.
-    pub addresses: Range<usize>,
-    /// The file; with ` (deleted)` behind it when it was removed or replaced.
-    pub path: String,
-}
-
-/// The mappings in which a process has what files have, unchanged and unchangeable: the code and the constants of
-/// the program and its libraries. `smaps` is `/proc/PID/smaps`, see proc_pid_smaps(5). What was written after all,
-/// as a loader writes addresses into tables and a debugger breakpoints into code, shows as anonymous or swapped.
-/// Where nothing is resident there is nothing to let go; and QEMU's user emulation, which writes its own `smaps`, tells
-/// nothing of what was written, but calls all of it not resident.
-pub fn as_in_files(smaps: &str) -> Vec<Mapping> {
-    let mut found = Vec::new();
-    let mut mapping = None;
-    for line in smaps.lines() {
-        let mut words = line.split_ascii_whitespace();
-        match (words.next(), words.next()) {
-            (Some("Rss:"), Some("0")) => mapping = None,
-            (Some("Anonymous:" | "Swap:"), Some(size)) if size != "0" => mapping = None,
-            // The last line of each.
-            (Some("VmFlags:"), _) => found.extend(mapping.take()),
-            (Some(addresses), Some("r--p" | "r-xp")) => mapping = of_file(addresses, line),
-            (Some(name), Some(_)) if !name.ends_with(':') => mapping = None,
-            _ => {}
-        }
-    }
-    found
-}
-
-fn of_file(addresses: &str, line: &str) -> Option<Mapping> {
-    let (_, path) = line.split_once('/')?;
-    let (start, end) = addresses.split_once('-')?;
-    let address = |hex| usize::from_str_radix(hex, 16).ok();
-    Some(Mapping {
-        addresses: address(start)?..address(end)?,
-        path: format!("/{path}"),
-    })
 }
 
 /// A map with no more places than these keeps them.
@@ -159,64 +120,6 @@ mod tests {
             times += u32::from(map.capacity() < before);
         }
         assert!((3..8).contains(&times), "{times}");
-    }
-
-    #[test]
-    fn only_what_is_as_in_its_file_is_let_go() {
-        let mapping = |head: &str, [rss, anonymous, swap]: [u32; 3]| {
-            format!(
-                "{head}\nSize: 4 kB\nRss: {rss} kB\nAnonymous: {anonymous} kB\nSwap: {swap} kB\nVmFlags: rd mr\n"
-            )
-        };
-        let smaps = [
-            mapping(
-                "1000-2000 r--p 00000000 fe:00 7   /usr/bin/a program",
-                [4, 0, 0],
-            ),
-            mapping(
-                "2000-3000 r-xp 00001000 fe:00 7   /usr/bin/a program",
-                [4, 0, 0],
-            ),
-            mapping(
-                "3000-4000 r-xp 00002000 fe:00 7   /usr/bin/a program",
-                [4, 4, 0],
-            ),
-            mapping(
-                "4000-5000 r--p 00003000 fe:00 7   /usr/bin/a program",
-                [4, 0, 4],
-            ),
-            mapping(
-                "5000-6000 rw-p 00004000 fe:00 7   /usr/bin/a program",
-                [4, 0, 0],
-            ),
-            mapping(
-                "6000-7000 r--s 00000000 fe:00 9   /var/lib/shared",
-                [4, 0, 0],
-            ),
-            mapping("7000-8000 r--p 00000000 00:00 0", [4, 0, 0]),
-            mapping("8000-9000 r-xp 00000000 00:00 0   [vdso]", [4, 0, 0]),
-            mapping(
-                "9000-a000 r-xp 00000000 fe:00 8   /usr/lib/libc.so.6",
-                [4, 0, 0],
-            ),
-            mapping(
-                "a000-b000 r--p 00000000 fe:00 8   /usr/lib/libm.so.6",
-                [0, 0, 0],
-            ),
-            "b000-c000 r-xp 00000000 fe:00 8   /usr/lib/cut.so\nSize: 4 kB\n".to_owned(),
-        ];
-        let found = as_in_files(&smaps.concat());
-        let found: Vec<_> = found
-            .iter()
-            .map(|found| (found.addresses.clone(), found.path.as_str()))
-            .collect();
-        let want = [
-            (0x1000..0x2000, "/usr/bin/a program"),
-            (0x2000..0x3000, "/usr/bin/a program"),
-            (0x9000..0xa000, "/usr/lib/libc.so.6"),
-        ];
-        assert_eq!(found, want);
-        assert!(as_in_files("").is_empty());
     }
 
     #[test]

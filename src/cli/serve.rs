@@ -26,6 +26,7 @@ use crate::{
     config::{schema::LogFormat, Config},
     daemon::{Daemon, Reloadable},
     daemon_log::{is_journal, Format},
+    memory,
     plugin::{http::ListenAddress, PluginConfig, THIS_EXECUTABLE},
     service::ServiceManager,
     telemetry::chain,
@@ -38,6 +39,7 @@ pub const LATE_EXIT_CODE: i32 = 75;
 
 /// Serves until a signal ends it.
 pub fn run(args: &ServeArgs) -> Result<ExitCode, String> {
+    memory::note_program();
     let config = args.config.load()?;
     let logger = start_logging_unheld(&config);
     threads::end_process_on_panic();
