@@ -1,5 +1,7 @@
 //! `ListContainers` and `StreamContainers`.
 
+use std::collections::HashMap;
+
 use super::{
     encode::Fields,
     filter::{container_state, is_all, labels_fit, Found, Wanted},
@@ -9,8 +11,8 @@ use super::{
 use crate::{
     model::ContainerId,
     proto::{
-        ContainerFilter, Encoded, ListContainersRequest, ListContainersResponse, Replies,
-        StreamContainersRequest, StreamContainersResponse,
+        ContainerFilter, ContainerState, Encoded, ListContainersRequest, ListContainersResponse,
+        Replies, StreamContainersRequest, StreamContainersResponse,
     },
 };
 
@@ -19,7 +21,7 @@ impl CriContext {
         &self,
         request: &ListContainersRequest,
     ) -> Result<Encoded<ListContainersResponse>, Error> {
-        let fits = self.container_filter(&request.filter)?;
+        let fits = self.container_filter_of(&request.filter)?;
         let make = || {
             let found = self.containers_where(&fits);
             let list = listed::list(
@@ -39,31 +41,42 @@ impl CriContext {
         &self,
         request: &StreamContainersRequest,
     ) -> Result<Replies<Encoded<StreamContainersResponse>>, Error> {
-        let fits = self.container_filter(&request.filter)?;
+        let fits = self.container_filter_of(&request.filter)?;
         Ok(listed::stream(self.containers_where(fits), write))
     }
 
-    fn container_filter<'a>(
+    fn container_filter_of<'a>(
         &self,
         filter: &'a ContainerFilter,
     ) -> Result<impl Fn(&Found) -> bool + 'a, Error> {
-        let sandbox = self.wanted_sandbox(&filter.pod_sandbox_id)?;
-        let container = self.wanted_container(&filter.id)?;
         let state = filter
             .state
             .as_ref()
             .map(|value| value.state.enum_value_or_default());
+        let ids = [filter.pod_sandbox_id.as_str(), &filter.id];
+        self.container_filter(ids, state, &filter.label_selector)
+    }
+
+    /// A filter of containers by the ids of sandbox and container, by state if one is given, and by labels.
+    pub(super) fn container_filter<'a>(
+        &self,
+        [sandbox, container]: [&str; 2],
+        state: Option<ContainerState>,
+        selector: &'a HashMap<String, String>,
+    ) -> Result<impl Fn(&Found) -> bool + use<'a>, Error> {
+        let sandbox = self.wanted_sandbox(sandbox)?;
+        let container = self.wanted_container(container)?;
         Ok(move |found: &Found| {
             let entry = found.entry();
             sandbox.fits(&found.pod.sandbox.id)
                 && container.fits(entry.id())
                 && state.is_none_or(|state| state == container_state(entry.status.phase()))
-                && labels_fit(&entry.container.labels, &filter.label_selector)
+                && labels_fit(&entry.container.labels, selector)
         })
     }
 
     /// What a filter's container id means.
-    pub(super) fn wanted_container(&self, id: &str) -> Result<Wanted<ContainerId>, Error> {
+    fn wanted_container(&self, id: &str) -> Result<Wanted<ContainerId>, Error> {
         Ok(Wanted::from_lookup(id, self.store.resolve_container(id)?))
     }
 

@@ -5,17 +5,14 @@
 
 use super::{
     encode::Fields,
-    filter::{labels_fit, Found},
+    filter::Found,
     listed::{self, Usage},
     CriContext, Error,
 };
-use crate::{
-    model::ContainerPhase,
-    proto::{
-        ContainerStatsFilter, ContainerStatsRequest, ContainerStatsResponse, Encoded,
-        ListContainerStatsRequest, ListContainerStatsResponse, Replies,
-        StreamContainerStatsRequest, StreamContainerStatsResponse,
-    },
+use crate::proto::{
+    ContainerState, ContainerStatsFilter, ContainerStatsRequest, ContainerStatsResponse, Encoded,
+    ListContainerStatsRequest, ListContainerStatsResponse, Replies, StreamContainerStatsRequest,
+    StreamContainerStatsResponse,
 };
 
 impl CriContext {
@@ -65,15 +62,10 @@ impl CriContext {
     }
 
     fn running(&self, filter: &ContainerStatsFilter) -> Result<Vec<Found>, Error> {
-        let sandbox = self.wanted_sandbox(&filter.pod_sandbox_id)?;
-        let container = self.wanted_container(&filter.id)?;
-        Ok(self.containers_where(|found| {
-            let entry = found.entry();
-            entry.status.phase() == ContainerPhase::Running
-                && sandbox.fits(&found.pod.sandbox.id)
-                && container.fits(entry.id())
-                && labels_fit(&entry.container.labels, &filter.label_selector)
-        }))
+        let ids = [filter.pod_sandbox_id.as_str(), &filter.id];
+        let running = Some(ContainerState::CONTAINER_RUNNING);
+        let fits = self.container_filter(ids, running, &filter.label_selector)?;
+        Ok(self.containers_where(fits))
     }
 }
 

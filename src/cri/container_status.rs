@@ -1,6 +1,6 @@
 //! `ContainerStatus`.
 
-use std::{collections::BTreeMap, path::Path};
+use std::path::Path;
 
 use protobuf::Message as _;
 use serde_json::json;
@@ -40,13 +40,13 @@ impl CriContext {
         Ok(Encoded::new(bytes))
     }
 
-    fn container_info(&self, pod: &Pod, entry: &ContainerEntry) -> BTreeMap<&'static str, String> {
+    fn container_info(&self, pod: &Pod, entry: &ContainerEntry) -> [(&'static str, String); 2] {
         let remote = self.remote_info(pod, entry);
         let sandbox = json!(entry.container.sandbox_id);
-        BTreeMap::from([
+        [
             ("remote", remote.to_string()),
             ("sandboxID", sandbox.to_string()),
-        ])
+        ]
     }
 }
 

@@ -1,6 +1,6 @@
 //! `ListPodSandbox` and `StreamPodSandboxes`.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use protobuf::EnumOrUnknown;
 
@@ -14,8 +14,8 @@ use super::{
 use crate::{
     model::{Pod, SandboxId},
     proto::{
-        Encoded, ListPodSandboxRequest, ListPodSandboxResponse, PodSandboxFilter, Replies,
-        StreamPodSandboxesRequest, StreamPodSandboxesResponse,
+        Encoded, ListPodSandboxRequest, ListPodSandboxResponse, PodSandboxFilter, PodSandboxState,
+        Replies, StreamPodSandboxesRequest, StreamPodSandboxesResponse,
     },
 };
 
@@ -24,7 +24,7 @@ impl CriContext {
         &self,
         request: &ListPodSandboxRequest,
     ) -> Result<Encoded<ListPodSandboxResponse>, Error> {
-        let fits = self.sandbox_filter(&request.filter)?;
+        let fits = self.sandbox_filter_of(&request.filter)?;
         let make = || {
             let pods = self.pods_where(&fits);
             let list = listed::list(
@@ -45,21 +45,31 @@ impl CriContext {
         &self,
         request: &StreamPodSandboxesRequest,
     ) -> Result<Replies<Encoded<StreamPodSandboxesResponse>>, Error> {
-        let fits = self.sandbox_filter(&request.filter)?;
+        let fits = self.sandbox_filter_of(&request.filter)?;
         Ok(listed::stream(self.pods_where(fits), write))
     }
 
-    fn sandbox_filter<'a>(
+    fn sandbox_filter_of<'a>(
         &self,
         filter: &'a PodSandboxFilter,
     ) -> Result<impl Fn(&Pod) -> bool + 'a, Error> {
-        let wanted = self.wanted_sandbox(&filter.id)?;
         let state = filter.state.as_ref().map(|wanted| wanted.state);
+        self.sandbox_filter(&filter.id, state, &filter.label_selector)
+    }
+
+    /// A filter of pods by id, by state if one is given, and by labels.
+    pub(super) fn sandbox_filter<'a>(
+        &self,
+        id: &str,
+        state: Option<EnumOrUnknown<PodSandboxState>>,
+        selector: &'a HashMap<String, String>,
+    ) -> Result<impl Fn(&Pod) -> bool + use<'a>, Error> {
+        let wanted = self.wanted_sandbox(id)?;
         Ok(move |pod: &Pod| {
             let is_in = |state| sandbox_state(pod.phase()).map(EnumOrUnknown::new) == Some(state);
             state.is_none_or(is_in)
                 && wanted.fits(&pod.sandbox.id)
-                && labels_fit(&pod.sandbox.labels, &filter.label_selector)
+                && labels_fit(&pod.sandbox.labels, selector)
         })
     }
 

@@ -5,16 +5,15 @@ use std::sync::Arc;
 
 use super::{
     encode::Fields,
-    filter::labels_fit,
     listed::{self, Usage},
     CriContext, Error,
 };
 use crate::{
-    model::{Pod, SandboxPhase},
+    model::Pod,
     proto::{
-        Encoded, ListPodSandboxStatsRequest, ListPodSandboxStatsResponse, PodSandboxStatsFilter,
-        PodSandboxStatsRequest, PodSandboxStatsResponse, Replies, StreamPodSandboxStatsRequest,
-        StreamPodSandboxStatsResponse,
+        Encoded, ListPodSandboxStatsRequest, ListPodSandboxStatsResponse, PodSandboxState,
+        PodSandboxStatsFilter, PodSandboxStatsRequest, PodSandboxStatsResponse, Replies,
+        StreamPodSandboxStatsRequest, StreamPodSandboxStatsResponse,
     },
 };
 
@@ -51,12 +50,9 @@ impl CriContext {
     }
 
     fn ready(&self, filter: &PodSandboxStatsFilter) -> Result<Vec<Arc<Pod>>, Error> {
-        let wanted = self.wanted_sandbox(&filter.id)?;
-        Ok(self.pods_where(|pod| {
-            pod.phase() == SandboxPhase::Ready
-                && wanted.fits(&pod.sandbox.id)
-                && labels_fit(&pod.sandbox.labels, &filter.label_selector)
-        }))
+        let ready = Some(PodSandboxState::SANDBOX_READY.into());
+        let fits = self.sandbox_filter(&filter.id, ready, &filter.label_selector)?;
+        Ok(self.pods_where(fits))
     }
 }
 
