@@ -206,12 +206,17 @@ impl<'a> Poller<'a> {
             return;
         }
         for (live, entry) in may_repeat {
-            let now = self.context.store.pod(&live.sandbox);
-            if now.is_some_and(|now| Arc::ptr_eq(&now, &live.pod)) {
+            if self.is_unchanged(live) {
                 let told = self.told.of_mut(live.uid);
                 told.note_effectless(Some((entry, &live.pod)));
             }
         }
+    }
+
+    /// Whether a job's pod is still the one that the round began with.
+    fn is_unchanged(&self, live: &Live) -> bool {
+        let now = self.context.store.pod(&live.sandbox);
+        now.is_some_and(|now| Arc::ptr_eq(&now, &live.pod))
     }
 
     /// Notes that the plugin has this job.

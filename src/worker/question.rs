@@ -150,20 +150,20 @@ impl Context {
         }
         let pods = self.store.pods();
         let is_polled = self.repeats_for(&pods).is_some();
-        let others = || {
-            let jobs = pods
-                .iter()
-                .flat_map(|pod| pod.jobs.iter().map(move |job| (pod, job)));
-            jobs.filter(|(_, other)| other.uid != job)
-        };
+        let jobs = pods
+            .iter()
+            .flat_map(|pod| pod.jobs.iter().map(move |job| (pod, job)));
+        let others = jobs.filter(|(pod, other)| {
+            let is_asked = is_doubtful(other) || is_polled && pod.is_polled(other);
+            is_asked && other.uid != job
+        });
         // Who is left out learns nothing until the plugin has another answer: that is for those who need none most.
-        let doubtful = others().filter(|(_, job)| is_doubtful(job));
-        let polled =
-            others().filter(|(pod, job)| !is_doubtful(job) && is_polled && pod.is_polled(job));
-        let jobs = doubtful.chain(polled);
-        let jobs = jobs.map(|(pod, job)| (pod.clone(), job.number));
+        let (doubtful, polled): (Vec<_>, Vec<_>) =
+            others.partition(|(_, other)| is_doubtful(other));
         let most = plugin.max_question.unwrap_or(usize::MAX);
         let most = most.min(self.config.jobs.poll_batch).min(TOGETHER);
+        let jobs = doubtful.into_iter().chain(polled);
+        let jobs = jobs.map(|(pod, job)| (pod.clone(), job.number));
         jobs.take(most.saturating_sub(1)).collect()
     }
 }

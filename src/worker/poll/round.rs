@@ -2,7 +2,6 @@
 
 use std::{
     collections::{HashSet, VecDeque},
-    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -159,10 +158,10 @@ impl Poller<'_> {
                 pod: &live.pod,
                 job: live.pod.job(live.number)?,
                 // What has changed since the round began is to be told again.
-                told_before: self.told.effectless_entry(live).filter(|_| {
-                    let now = self.context.store.pod(&live.sandbox);
-                    now.is_some_and(|now| Arc::ptr_eq(&now, &live.pod))
-                }),
+                told_before: self
+                    .told
+                    .effectless_entry(live)
+                    .filter(|_| self.is_unchanged(live)),
             })
         });
         self.context.ask(self.client, jobs)
