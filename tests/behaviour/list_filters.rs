@@ -365,8 +365,11 @@ fn all_sandboxes(cri: &Cri) -> Vec<String> {
 }
 
 fn all_containers(cri: &Cri) -> Vec<String> {
-    let request = ListContainersRequest::default();
-    let list = cri.runtime.list_containers(&request, options());
+    ids_of(cri, &ListContainersRequest::default())
+}
+
+fn ids_of(cri: &Cri, request: &ListContainersRequest) -> Vec<String> {
+    let list = cri.runtime.list_containers(request, options());
     let list = list.expect("a list").containers;
     list.into_iter().map(|one| one.id).collect()
 }
@@ -383,9 +386,7 @@ fn in_state(cri: &Cri, state: ContainerState) -> Vec<String> {
         filter: MessageField::some(filter),
         ..Default::default()
     };
-    let list = cri.runtime.list_containers(&request, options());
-    let list = list.expect("a list").containers;
-    list.into_iter().map(|one| one.id).collect()
+    ids_of(cri, &request)
 }
 
 /// A list of all is kept until something changes, and parts of it are copied from there; no client may get one from
